@@ -1,0 +1,1 @@
+"""Wire forms, as pure functions: no HTTP server, no disk, no clock."""
