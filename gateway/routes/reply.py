@@ -1,0 +1,38 @@
+"""Replies in Ollama's framing: content types, lengths and newlines as its clients expect them."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from gateway.wire import dumps
+
+JSON = "application/json; charset=utf-8"
+PLAIN_JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+
+def json_reply(
+    value: Any,
+    status: int = 200,
+    *,
+    media_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One JSON document, no trailing newline."""
+    return Response(dumps(value), status, headers=headers, media_type=media_type)
+
+
+def empty(status: int = 200) -> Response:
+    """No body and no content type, as copy, delete and blob uploads answer."""
+    return Response(b"", status)
+
+
+def ndjson_reply(lines: AsyncIterator[Mapping[str, Any]]) -> StreamingResponse:
+    """One JSON object a line, each flushed as it comes."""
+
+    async def encoded() -> AsyncIterator[bytes]:
+        async for line in lines:
+            yield dumps(line) + b"\n"
+
+    return StreamingResponse(encoded(), media_type=NDJSON)

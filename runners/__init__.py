@@ -1,0 +1,57 @@
+"""The inward half of Paddock: child processes and devices. `Scheduler.lease` is the only door."""
+
+from runners.devices import Devices, resident
+from runners.engine import Engine, find
+from runners.errors import (
+    Busy,
+    Cause,
+    CoolingDown,
+    Crashed,
+    Refused,
+    RunnerError,
+    StartFailed,
+    Stopped,
+    TooLarge,
+)
+from runners.flags import ALIAS
+from runners.measure import Measurer
+from runners.records import Lease, RunnerInfo, Snapshot
+from runners.rundir import open_rundir
+from runners.scheduler import Scheduler
+from runners.spec import GIB, MIB, Device, Kind, Limits, Shape, Spec
+from runners.states import State
+from runners.supervise import Supervisor
+from runners.upstream import Upstream
+
+__all__ = [
+    "ALIAS",
+    "GIB",
+    "MIB",
+    "Busy",
+    "Cause",
+    "CoolingDown",
+    "Crashed",
+    "Device",
+    "Devices",
+    "Engine",
+    "Kind",
+    "Lease",
+    "Limits",
+    "Measurer",
+    "Refused",
+    "RunnerError",
+    "RunnerInfo",
+    "Scheduler",
+    "Shape",
+    "Snapshot",
+    "Spec",
+    "StartFailed",
+    "State",
+    "Stopped",
+    "Supervisor",
+    "TooLarge",
+    "Upstream",
+    "find",
+    "open_rundir",
+    "resident",
+]

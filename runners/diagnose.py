@@ -1,0 +1,73 @@
+"""From a child's exit status and last words to a cause. Pure.
+
+The phrases are llama.cpp's and ggml's own, as the pinned version prints them.
+"""
+
+import re
+import signal
+
+from runners.errors import Cause
+
+_MARKS: tuple[tuple[Cause, re.Pattern[str]], ...] = (
+    (
+        Cause.MEMORY,
+        re.compile(
+            r"out of (device )?memory|(cuda|hip)Malloc failed|failed to allocate|not enough memory"
+            r"|insufficient memory|ErrorOutOfDeviceMemory|allocation failed",
+            re.IGNORECASE,
+        ),
+    ),
+    (Cause.UNSUPPORTED, re.compile(r"unknown model architecture|unknown pre-tokenizer type")),
+    (Cause.MISSING, re.compile(r"No such file or directory")),
+    (
+        Cause.CORRUPT,
+        re.compile(
+            r"invalid magic|corrupted or incomplete|not within the file bounds|gguf_init"
+            r"|missing tensor|wrong number of tensors|wrong shape|key not found in model"
+        ),
+    ),
+    (Cause.FLAG, re.compile(r"^error: (invalid argument|unknown|the argument)", re.MULTILINE)),
+)
+_PREFIX = re.compile(r"^(\d+\.\d+\.\d+\.\d+ )?([EWID] )?(srv|cmn|slot|que|cmd)?\s*")
+_ECHO = re.compile(r"common_fit_params: |exiting due to model loading error|failed to load model$")
+_TELLING = re.compile(r"error|fail|unknown|invalid|unable|memory|assert|abort", re.IGNORECASE)
+
+
+def cause_of(exit_code: int | None, tail: str) -> Cause:
+    """The most telling cause; `exit_code` is negative for a signal, None for a child that lives."""
+    if exit_code == -signal.SIGILL:
+        return Cause.ILLEGAL
+    for cause, mark in _MARKS:
+        if mark.search(tail):
+            return cause
+    return Cause.CRASH
+
+
+def last_words(tail: str, limit: int = 400) -> str:
+    """The one line of `tail` that says most, without the engine's log prefixes."""
+    lines = [_PREFIX.sub("", line).strip() for line in tail.splitlines()]
+    lines = [line for line in lines if line]
+    for _, mark in _MARKS:
+        for line in lines:
+            if mark.search(line):
+                return line[:limit]
+    telling = [line for line in lines if _TELLING.search(line) and not _ECHO.search(line)]
+    return (telling or lines or [""])[-1][:limit]
+
+
+def ending(exit_code: int | None) -> str:
+    """`exit status 1`, or the signal's name."""
+    if exit_code is None:
+        return "no exit status"
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
+        return f"signal {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"signal {-exit_code}"
+
+
+def explain(exit_code: int | None, tail: str) -> str:
+    """`exit status 1: unknown model architecture: 'x'`."""
+    words = last_words(tail)
+    return f"{ending(exit_code)}: {words}" if words else ending(exit_code)

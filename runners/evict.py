@@ -1,0 +1,43 @@
+"""Who goes when a Spec needs room. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from runners.spec import Placement, Spec
+
+
+class Candidate(Protocol):
+    """What a victim is judged by."""
+
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def last_used(self) -> float: ...
+    @property
+    def placement(self) -> Placement: ...
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+def victims(
+    candidates: Sequence[C], spec: Spec, enough: Callable[[Sequence[C]], bool]
+) -> list[C] | None:
+    """The fewest of the least wanted that make `enough` true; None if all of them do not.
+
+    A runner of the same weights under another Spec goes first: its options were changed. After
+    it the least recently used. Whoever turns out not to be needed for `enough` is spared.
+    """
+    ranked = sorted(candidates, key=lambda c: (c.spec.digest != spec.digest, c.last_used))
+    chosen: list[C] = []
+    for candidate in ranked:
+        if enough(chosen):
+            break
+        chosen.append(candidate)
+    if not enough(chosen):
+        return None
+    for candidate in list(chosen):
+        others = [c for c in chosen if c is not candidate]
+        if enough(others):
+            chosen = others
+    return chosen

@@ -1,0 +1,57 @@
+"""A bound on what a Spec needs, from header facts alone. Pure.
+
+The engine knows exactly (`measure.py` asks it); this bound only has to be quick and never too
+small, so that a model that plainly fits starts without asking.
+"""
+
+from runners.spec import MIB, Device, Estimate, Kind, Spec
+
+# Bytes per element of a cache type (block sizes of ggml: 32 elements to a block).
+CACHE_BYTES = {
+    "": 2.0,
+    "f32": 4.0,
+    "f16": 2.0,
+    "bf16": 2.0,
+    "q8_0": 34 / 32,
+    "q5_1": 24 / 32,
+    "q5_0": 22 / 32,
+    "q4_1": 20 / 32,
+    "q4_0": 18 / 32,
+    "iq4_nl": 18 / 32,
+}
+_UBATCH = 512
+_FIXED = 96 * MIB
+"""A process, its libraries and small buffers; a CPU child of a tiny model uses about 30 MiB."""
+
+
+def cells(spec: Spec) -> int:
+    """Tokens the shared cache holds: every slot may use its whole context."""
+    return spec.context * spec.parallel
+
+
+def bound(spec: Spec) -> Estimate:
+    """Never less than what the engine allocates for plain transformers."""
+    shape = spec.shape
+    cache = shape.layers * shape.kv_width * cells(spec) * CACHE_BYTES.get(spec.cache_type, 2.0)
+    ubatch = spec.batch or _UBATCH
+    logits = 4 * ubatch * (shape.vocabulary + 16 * shape.embedding)
+    mask = 4 * ubatch * cells(spec)
+    weights = int(spec.size * 1.05)
+    return Estimate(gpu=weights + media(spec) + int(cache + logits + mask), host=host(spec))
+
+
+def media(spec: Spec) -> int:
+    """Bytes of a projector: its weights, and about as much again for its graph."""
+    return 2 * spec.media
+
+
+def host(spec: Spec) -> int:
+    """Bytes a child needs beside weights, cache and graph: itself, and its prompt cache."""
+    return _FIXED + spec.prompt_cache * MIB
+
+
+def comfortable(need: Estimate, devices: tuple[Device, ...]) -> bool:
+    """Whether `need` fits one device twice over, so that asking the engine could change nothing."""
+    gpus = [device for device in devices if device.kind is Kind.GPU]
+    rooms = gpus or [device for device in devices if device.kind is Kind.CPU]
+    return any(2 * need.total <= device.free for device in rooms)

@@ -1,0 +1,86 @@
+"""Which devices a Spec gets. Pure: an estimate and what is free, in; a Placement or None, out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
+
+Room = Mapping[str, int]
+"""Bytes that may still be promised, by device name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The devices and how much of each may be promised in all; bytes."""
+
+    devices: tuple[Device, ...]
+    capacity: Room
+
+    @classmethod
+    def of(cls, devices: Iterable[Device], limits: Limits) -> "Machine":
+        devices = tuple(devices)
+        capacity = {device.name: promised(device, limits) for device in devices}
+        return cls(devices, capacity)
+
+    @property
+    def host(self) -> str:
+        return next(device.name for device in self.devices if device.kind is Kind.CPU)
+
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        return tuple(device.name for device in self.devices if device.kind is Kind.GPU)
+
+
+def promised(device: Device, limits: Limits) -> int:
+    """The part of a device's memory that runners may fill."""
+    overhead = limits.overhead if device.kind is Kind.GPU else 0
+    return max(0, int(device.total * (1 - limits.headroom)) - overhead)
+
+
+def place(spec: Spec, need: Estimate, machine: Machine, room: Room) -> Placement | None:
+    """The first of: the host alone, one GPU, all GPUs, GPUs and host together; None if none fits.
+
+    GPUs and host together only for what no set of GPUs could ever hold.
+    """
+    host = machine.host
+    if not machine.gpus or spec.gpu_layers == 0:
+        return _fits({host: need.total}, room)
+    if spec.main_gpu is not None and spec.main_gpu < len(machine.gpus):
+        return _on_one(machine.gpus[spec.main_gpu], need, machine, room)
+    emptiest = sorted(machine.gpus, key=lambda name: -room[name])
+    for name in emptiest:
+        if one := _on_one(name, need, machine, room):
+            return one
+    return _on_all(need, machine, room) or _split(need, machine, room)
+
+
+def _on_one(name: str, need: Estimate, machine: Machine, room: Room) -> Placement | None:
+    return _fits({name: need.gpu, machine.host: need.host}, room, (name,))
+
+
+def _on_all(need: Estimate, machine: Machine, room: Room) -> Placement | None:
+    """Spread in proportion to what is free, as the engine splits layers."""
+    free = sum(room[name] for name in machine.gpus)
+    if len(machine.gpus) < 2 or free < need.gpu:
+        return None
+    shares = {name: need.gpu * room[name] // free for name in machine.gpus}
+    return _fits({**shares, machine.host: need.host}, room, machine.gpus)
+
+
+def _split(need: Estimate, machine: Machine, room: Room) -> Placement | None:
+    """Fill the GPUs, the rest on the host; only on empty GPUs and for what can never fit them."""
+    most = sum(machine.capacity[name] for name in machine.gpus)
+    free = sum(room[name] for name in machine.gpus)
+    if need.gpu <= most or free < 0.8 * most:
+        return None
+    shares = {name: room[name] for name in machine.gpus}
+    shares[machine.host] = need.gpu - free + need.host
+    return _fits(shares, room, machine.gpus, fitted=False)
+
+
+def _fits(
+    shares: dict[str, int], room: Room, devices: tuple[str, ...] = (), *, fitted: bool = True
+) -> Placement | None:
+    if any(size > room[name] for name, size in shares.items()):
+        return None
+    return Placement(tuple(shares.items()), devices, fitted)

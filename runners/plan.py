@@ -1,0 +1,346 @@
+"""The scheduling policy: a picture of the world in, a list of actions out.
+
+Pure and level-triggered: it looks at how things are, not at what happened, so a lost or late
+event can do no harm, and asking twice does nothing twice. Time and free memory are in the picture.
+
+The rules, in order:
+
+1. A ready runner that is idle past its keep alive and wanted by nobody stops; a starting one that
+   nobody waits for any more stops too.
+2. Waiters are looked at oldest first. Each gets a slot of a ready runner of its Spec; or waits for
+   one that is starting or full; or, if its model keeps failing, is rejected; or has a runner
+   started where it fits.
+3. A waiter for whom there is no room reserves it: idle runners are stopped to make the room, and
+   whoever comes later may start only what leaves the reserved room alone. So large models are not
+   starved by small ones, and a request that can run never waits for one that cannot.
+4. If that room is held by busy runners for longer than `patience`, later waiters get no more slots
+   of them: they drain, and are stopped when idle. A busy runner is never stopped.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from runners.errors import CoolingDown, RunnerError, TooLarge
+from runners.evict import victims
+from runners.memory import bound, comfortable
+from runners.place import Machine, Room, place
+from runners.spec import GIB, Device, Estimate, Limits, Placement, Spec
+from runners.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerView:
+    id: int
+    spec: Spec
+    state: State
+    placement: Placement
+    leases: int = 0
+    last_used: float = 0.0
+    expires: float | None = None
+    """When an idle runner may go; None while it is busy or not yet ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    id: int
+    spec: Spec
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """A Spec that failed several times in a row."""
+
+    until: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything policy may know."""
+
+    runners: tuple[RunnerView, ...]
+    waiters: tuple[Waiter, ...]
+    """In order of arrival."""
+    devices: tuple[Device, ...]
+    limits: Limits
+    now: float
+    estimates: Mapping[Spec, Estimate] = field(default_factory=dict)
+    measuring: frozenset[Spec] = frozenset()
+    """Specs the engine is being asked about."""
+    cooling: Mapping[Spec, Cooling] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    waiter: int
+    runner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Ask the engine what `spec` needs."""
+
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    spec: Spec
+    placement: Placement
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    runner: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    waiter: int
+    error: RunnerError
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Nothing to do before `at`; ask again then even if nothing happens."""
+
+    at: float
+
+
+Action = Grant | Measure | Start | Stop | Reject | Wake
+_LIVE = (State.STARTING, State.READY, State.STOPPING)
+
+
+def plan(view: View) -> list[Action]:
+    """What to do now. Applying the actions and asking again at once yields at most a Wake."""
+    desk = _Desk(view)
+    desk.retire()
+    for waiter in view.waiters:
+        desk.serve(waiter)
+    desk.wake()
+    return desk.actions
+
+
+def most_runners(limits: Limits, devices: Sequence[Device]) -> int:
+    """The cap on live runners: as set, else three for each GPU, three without one."""
+    gpus = sum(device.kind.value == "gpu" for device in devices)
+    return limits.runners or 3 * max(1, gpus)
+
+
+class _Desk:
+    """Scratch for one call of `plan`: what earlier decisions of this call have taken already."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.actions: list[Action] = []
+        self.machine = Machine.of(view.devices, view.limits)
+        self.most = most_runners(view.limits, view.devices)
+        self.live = [runner for runner in view.runners if runner.state in _LIVE]
+        self.strangers = {device.name: self._strange(device) for device in view.devices}
+        self.leases = {runner.id: runner.leases for runner in self.live}
+        self.wanted = {waiter.spec for waiter in view.waiters}
+        self.stopped: set[int] = set()
+        self.started: dict[Spec, Placement] = {}
+        self.promised: list[Placement] = []
+        """Room that older waiters wait for."""
+        self.owing: set[int] = set()
+        """Runners whose memory is part of such a promise."""
+        self.measuring = set(view.measuring)
+        self.fenced: set[int] = set()
+        self.wakes: list[float] = []
+
+    # Rule 1
+
+    def retire(self) -> None:
+        for runner in self.live:
+            if runner.spec in self.wanted:
+                continue
+            if runner.state is State.STARTING:
+                self._stop(runner, "nobody waits for it any more")
+            elif runner.state is State.READY and not runner.leases and runner.expires is not None:
+                if runner.expires <= self.view.now:
+                    self._stop(runner, "idle past its keep alive")
+                else:
+                    self.wakes.append(runner.expires)
+
+    # Rule 2
+
+    def serve(self, waiter: Waiter) -> None:
+        spec = waiter.spec
+        mine = [r for r in self.live if r.spec == spec and r.id not in self.stopped]
+        for runner in mine:
+            if runner.state is State.READY and runner.id not in self.fenced:
+                if self.leases[runner.id] < spec.parallel:
+                    self.leases[runner.id] += 1
+                    self.actions.append(Grant(waiter.id, runner.id))
+                return
+        coming = any(runner.state is State.STARTING for runner in mine)
+        draining = any(runner.id in self.fenced for runner in mine)
+        if spec in self.started or coming or draining:
+            return
+        cooling = self.view.cooling.get(spec)
+        if cooling and cooling.until > self.view.now:
+            self._reject(waiter, _cooling(cooling, self.view.now))
+        elif need := self._need(spec):
+            self._start_or_make_room(waiter, need)
+
+    def _need(self, spec: Spec) -> Estimate | None:
+        """What is known, or a bound that plainly fits; None after asking to measure."""
+        if known := self.view.estimates.get(spec):
+            return known
+        guess = bound(spec)
+        if comfortable(guess, self.view.devices):
+            return guess
+        if spec not in self.measuring:
+            self.measuring.add(spec)
+            self.actions.append(Measure(spec))
+        return None
+
+    # Rule 3
+
+    def _start_or_make_room(self, waiter: Waiter, need: Estimate) -> None:
+        spec = waiter.spec
+        if place(spec, need, self.machine, self._empty()) is None:
+            self._reject(waiter, self._too_large(spec, need))
+        elif placement := self._fits_now(spec, need):
+            self.started[spec] = placement
+            self.actions.append(Start(spec, placement, f"wanted by request {waiter.id}"))
+        else:
+            self._make_room(waiter, need)
+
+    def _make_room(self, waiter: Waiter, need: Estimate) -> None:
+        spec = waiter.spec
+        settled = [r for r in self.live if r.id not in self._leaving()]
+        idle = [
+            runner
+            for runner in settled
+            if runner.state is State.READY
+            and not self.leases[runner.id]
+            and not self._claimed(runner, waiter)
+        ]
+
+        def enough(gone: Sequence[RunnerView]) -> bool:
+            return self._fits_after(spec, need, gone) is not None
+
+        chosen = victims(idle, spec, enough)
+        if chosen is None:
+            chosen = victims(settled, spec, enough) or []
+        for runner in chosen:
+            if runner in idle:
+                self._stop(runner, f"room for {spec}, wanted by request {waiter.id}")
+            else:
+                self._fence(runner, waiter)
+        if placement := self._fits_after(spec, need, chosen):
+            self.promised.append(placement)
+            self.owing |= {runner.id for runner in chosen}
+
+    def _claimed(self, runner: RunnerView, waiter: Waiter) -> bool:
+        """Whether somebody older waits for this very runner."""
+        for other in self.view.waiters:
+            if other.id == waiter.id:
+                return False
+            if other.spec == runner.spec:
+                return True
+        return False
+
+    # Rule 4
+
+    def _fence(self, runner: RunnerView, waiter: Waiter) -> None:
+        due = waiter.arrived + self.view.limits.patience
+        if due <= self.view.now:
+            self.fenced.add(runner.id)
+        else:
+            self.wakes.append(due)
+
+    # Room
+
+    def _leaving(self) -> frozenset[int]:
+        """Runners whose memory comes back: stopping, or promised to a waiter already."""
+        stopping = {r.id for r in self.live if r.state is State.STOPPING}
+        return frozenset(stopping | self.stopped | self.owing)
+
+    def _fits_now(self, spec: Spec, need: Estimate) -> Placement | None:
+        """Where `need` fits as things are, without touching what is promised to others."""
+        future = self._after(())
+        if len(self.live) + len(self.started) >= self.most or future is None:
+            return None
+        held = self._room(self.live, ())
+        room = {}
+        for device in self.view.devices:
+            name = device.name
+            pending = sum(r.placement.on(name) for r in self.live if r.state is State.STARTING)
+            pending += sum(placement.on(name) for placement in self.started.values())
+            room[name] = min(held[name], future[name], device.free - pending)
+        return place(spec, need, self.machine, room)
+
+    def _fits_after(
+        self, spec: Spec, need: Estimate, gone: Sequence[RunnerView]
+    ) -> Placement | None:
+        """Where `need` fits once `gone` and all that is leaving has left."""
+        room = self._after(gone)
+        return place(spec, need, self.machine, room) if room is not None else None
+
+    def _after(self, gone: Sequence[RunnerView]) -> Room | None:
+        """Bytes left once `gone` and all that is leaving has left; None if the cap is reached."""
+        leaving = self._leaving() | {runner.id for runner in gone}
+        staying = [runner for runner in self.live if runner.id not in leaving]
+        if len(staying) + len(self.started) + len(self.promised) >= self.most:
+            return None
+        return self._room(staying, self.promised)
+
+    def _room(
+        self, held_by: Sequence[RunnerView], promised: Collection[Placement]
+    ) -> dict[str, int]:
+        """Bytes of each device that neither strangers, nor `held_by`, nor promises take."""
+        room = {}
+        for device in self.view.devices:
+            name = device.name
+            placements = [runner.placement for runner in held_by]
+            placements += [*self.started.values(), *promised]
+            taken = sum(placement.on(name) for placement in placements)
+            room[name] = self.machine.capacity[name] - self.strangers[name] - taken
+        return room
+
+    def _empty(self) -> dict[str, int]:
+        """The most that could ever be given: only strangers stay."""
+        capacity = self.machine.capacity
+        return {name: capacity[name] - self.strangers[name] for name in capacity}
+
+    def _strange(self, device: Device) -> int:
+        """Bytes that others hold beyond the headroom left for them.
+
+        Mapped weights count as free to the operating system, so what is used may be less than
+        what our runners hold.
+        """
+        ours = sum(runner.placement.on(device.name) for runner in self.live)
+        spare = device.total - self.machine.capacity[device.name]
+        return max(0, device.total - device.free - ours - spare)
+
+    # Words
+
+    def _stop(self, runner: RunnerView, why: str) -> None:
+        self.stopped.add(runner.id)
+        self.actions.append(Stop(runner.id, why))
+
+    def _reject(self, waiter: Waiter, error: RunnerError) -> None:
+        self.actions.append(Reject(waiter.id, error))
+
+    def _too_large(self, spec: Spec, need: Estimate) -> TooLarge:
+        most = sum(self._empty().values())
+        return TooLarge(
+            f"model requires more memory ({need.total / GIB:.1f} GiB with a context of "
+            f"{spec.context} tokens in {spec.parallel} slots) than is available "
+            f"({max(0, most) / GIB:.1f} GiB)"
+        )
+
+    def wake(self) -> None:
+        if self.wakes:
+            self.actions.append(Wake(min(self.wakes)))
+
+
+def _cooling(cooling: Cooling, now: float) -> CoolingDown:
+    wait = cooling.until - now
+    return CoolingDown(f"model failed repeatedly, next try in {wait:.0f} s: {cooling.why}", wait)

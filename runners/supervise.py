@@ -1,0 +1,98 @@
+"""One runner's life: spawned, ready, watched, stopped. It says only ready, and how it ended."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from runners import rundir
+from runners.child import Child, reap, spawn
+from runners.diagnose import explain
+from runners.engine import Engine
+from runners.errors import Crashed, RunnerError, StartFailed
+from runners.flags import argv, environment
+from runners.health import wait_ready
+from runners.spec import Placement, Spec
+from runners.upstream import healthy
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a ready runner is reached."""
+
+    socket: Path
+    pid: int
+    seconds: float
+    """From spawn to ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisor:
+    """Runs children of one engine below one folder.
+
+    `stall`: seconds without progress after which a load has failed, 0 for never; `grace`: seconds
+    on each rung of the stop ladder.
+    """
+
+    engine: Engine
+    folder: Path
+    stall: float = 300.0
+    grace: float = 5.0
+
+    async def __call__(
+        self,
+        number: int,
+        spec: Spec,
+        placement: Placement,
+        ready: Callable[[Endpoint], None],
+        stop: anyio.Event,
+    ) -> RunnerError | None:
+        """Live one life; None if it ended because `stop` was set, else why it ended."""
+        socket = self.folder / f"{number}.sock"
+        began = time.perf_counter()
+        try:
+            child = await spawn(
+                self.engine.server, argv(spec, placement, socket), environment(os.environ)
+            )
+        except StartFailed as error:
+            return error
+        rundir.record(self.folder, number, child.pid)
+
+        async def live() -> RunnerError | None:
+            try:
+                await wait_ready(child, lambda: healthy(socket), self.stall)
+            except StartFailed as error:
+                return error
+            ready(Endpoint(socket, child.pid, time.perf_counter() - began))
+            await child.exited.wait()
+            return crashed(child)
+
+        ending: RunnerError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reap, child)
+            try:
+                async with anyio.create_task_group() as race:
+
+                    async def asked() -> None:
+                        await stop.wait()
+                        race.cancel_scope.cancel()
+
+                    race.start_soon(asked)
+                    ending = await live()
+                    race.cancel_scope.cancel()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await child.stop(self.grace)
+                    rundir.forget(self.folder, number)
+        return None if stop.is_set() else ending
+
+
+def crashed(child: Child) -> Crashed:
+    """What to tell whoever held a lease of a child that died."""
+    return Crashed(
+        "model runner has unexpectedly stopped, this may be due to resource limitations or an "
+        f"internal error: {explain(child.exit_code, child.tail())}"
+    )
