@@ -29,7 +29,9 @@ _MARKS: tuple[tuple[Cause, re.Pattern[str]], ...] = (
     (Cause.FLAG, re.compile(r"^error: (invalid argument|unknown|the argument)", re.MULTILINE)),
 )
 _PREFIX = re.compile(r"^(\d+\.\d+\.\d+\.\d+ )?([EWID] )?(srv|cmn|slot|que|cmd)?\s*")
-_ECHO = re.compile(r"common_fit_params: |exiting due to model loading error|failed to load model$")
+_ECHO = re.compile(
+    r"common_fit_params: |exiting due to model loading error|failed to load model$|^#\d+ "
+)
 _TELLING = re.compile(r"error|fail|unknown|invalid|unable|memory|assert|abort", re.IGNORECASE)
 
 

@@ -86,7 +86,7 @@ def _context(spec: Spec) -> list[str]:
     if spec.parallel > 1:
         flags += ["--kv-unified", "--kv-unified-per-slot", str(spec.context)]
     if spec.context_shift and not spec.embedding:
-        flags += ["--context-shift", "--keep", str(spec.keep)]
+        flags.append("--context-shift")
     return [*flags, "--cache-ram", str(spec.prompt_cache)]
 
 

@@ -15,12 +15,13 @@ class Machine:
 
     devices: tuple[Device, ...]
     capacity: Room
+    spread: bool = False
 
     @classmethod
     def of(cls, devices: Iterable[Device], limits: Limits) -> "Machine":
         devices = tuple(devices)
         capacity = {device.name: promised(device, limits) for device in devices}
-        return cls(devices, capacity)
+        return cls(devices, capacity, limits.spread)
 
     @property
     def host(self) -> str:
@@ -29,6 +30,11 @@ class Machine:
     @property
     def gpus(self) -> tuple[str, ...]:
         return tuple(device.name for device in self.devices if device.kind is Kind.GPU)
+
+    def only(self, gpu: str) -> "Machine":
+        """As if there were no other GPU."""
+        kept = (d for d in self.devices if d.kind is Kind.CPU or d.name == gpu)
+        return Machine(tuple(kept), self.capacity)
 
 
 def promised(device: Device, limits: Limits) -> int:
@@ -42,11 +48,16 @@ def place(spec: Spec, need: Estimate, machine: Machine, room: Room) -> Placement
 
     GPUs and host together only for what no set of GPUs could ever hold.
     """
+    room = {
+        name: max(0, size) for name, size in room.items()
+    }  # strangers may hold what we promised
     host = machine.host
     if not machine.gpus or spec.gpu_layers == 0:
         return _fits({host: need.total}, room)
-    if spec.main_gpu is not None and spec.main_gpu < len(machine.gpus):
-        return _on_one(machine.gpus[spec.main_gpu], need, machine, room)
+    if spec.main_gpu is not None and 0 <= spec.main_gpu < len(machine.gpus):
+        machine = machine.only(machine.gpus[spec.main_gpu])
+    if machine.spread and (everywhere := _on_all(need, machine, room)):
+        return everywhere
     emptiest = sorted(machine.gpus, key=lambda name: -room[name])
     for name in emptiest:
         if one := _on_one(name, need, machine, room):
@@ -61,7 +72,7 @@ def _on_one(name: str, need: Estimate, machine: Machine, room: Room) -> Placemen
 def _on_all(need: Estimate, machine: Machine, room: Room) -> Placement | None:
     """Spread in proportion to what is free, as the engine splits layers."""
     free = sum(room[name] for name in machine.gpus)
-    if len(machine.gpus) < 2 or free < need.gpu:
+    if len(machine.gpus) < 2 or free < max(1, need.gpu):
         return None
     shares = {name: need.gpu * room[name] // free for name in machine.gpus}
     return _fits({**shares, machine.host: need.host}, room, machine.gpus)

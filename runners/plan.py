@@ -36,6 +36,7 @@ class RunnerView:
     placement: Placement
     leases: int = 0
     last_used: float = 0.0
+    """When it last became idle. It stays while the runner is busy, and so does a fence on it."""
     expires: float | None = None
     """When an idle runner may go; None while it is busy or not yet ready."""
 
@@ -136,10 +137,9 @@ class _Desk:
     def __init__(self, view: View) -> None:
         self.view = view
         self.actions: list[Action] = []
-        self.machine = Machine.of(view.devices, view.limits)
         self.most = most_runners(view.limits, view.devices)
         self.live = [runner for runner in view.runners if runner.state in _LIVE]
-        self.strangers = {device.name: self._strange(device) for device in view.devices}
+        self.machine = self._machine()
         self.leases = {runner.id: runner.leases for runner in self.live}
         self.wanted = {waiter.spec for waiter in view.waiters}
         self.stopped: set[int] = set()
@@ -203,7 +203,7 @@ class _Desk:
 
     def _start_or_make_room(self, waiter: Waiter, need: Estimate) -> None:
         spec = waiter.spec
-        if place(spec, need, self.machine, self._empty()) is None:
+        if place(spec, need, self.machine, self.machine.capacity) is None:
             self._reject(waiter, self._too_large(spec, need))
         elif placement := self._fits_now(spec, need):
             self.started[spec] = placement
@@ -301,22 +301,26 @@ class _Desk:
             placements = [runner.placement for runner in held_by]
             placements += [*self.started.values(), *promised]
             taken = sum(placement.on(name) for placement in placements)
-            room[name] = self.machine.capacity[name] - self.strangers[name] - taken
+            room[name] = self.machine.capacity[name] - taken
         return room
 
-    def _empty(self) -> dict[str, int]:
-        """The most that could ever be given: only strangers stay."""
-        capacity = self.machine.capacity
-        return {name: capacity[name] - self.strangers[name] for name in capacity}
+    def _machine(self) -> Machine:
+        """The devices, less what strangers hold of them: the most that could ever be given."""
+        whole = Machine.of(self.view.devices, self.view.limits)
+        capacity = {
+            device.name: max(0, whole.capacity[device.name] - self._strange(device, whole))
+            for device in whole.devices
+        }
+        return Machine(whole.devices, capacity)
 
-    def _strange(self, device: Device) -> int:
+    def _strange(self, device: Device, whole: Machine) -> int:
         """Bytes that others hold beyond the headroom left for them.
 
         Mapped weights count as free to the operating system, so what is used may be less than
         what our runners hold.
         """
         ours = sum(runner.placement.on(device.name) for runner in self.live)
-        spare = device.total - self.machine.capacity[device.name]
+        spare = device.total - whole.capacity[device.name]
         return max(0, device.total - device.free - ours - spare)
 
     # Words
@@ -329,11 +333,11 @@ class _Desk:
         self.actions.append(Reject(waiter.id, error))
 
     def _too_large(self, spec: Spec, need: Estimate) -> TooLarge:
-        most = sum(self._empty().values())
+        most = sum(self.machine.capacity.values())
         return TooLarge(
             f"model requires more memory ({need.total / GIB:.1f} GiB with a context of "
             f"{spec.context} tokens in {spec.parallel} slots) than is available "
-            f"({max(0, most) / GIB:.1f} GiB)"
+            f"({most / GIB:.1f} GiB)"
         )
 
     def wake(self) -> None:

@@ -99,9 +99,9 @@ class Scheduler:
     # Life
 
     async def __aenter__(self) -> "Scheduler":
+        await self._probe.refresh()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        await self._probe.refresh()
         self._tasks.start_soon(self._keep_time)
         return self
 
@@ -220,9 +220,8 @@ class Scheduler:
         self._waiting.pop(waiting.id, None)
         if runner := waiting.runner:
             runner.leases.discard(waiting.id)
-            runner.last_used = self._clock()
             if not runner.leases:
-                runner.idle_since = runner.last_used
+                runner.idle_since = runner.last_used = self._clock()
         if not self._closing:
             self._replan()
 

@@ -42,7 +42,6 @@ class Spec:
     parallel: int = 1
     """Slots: requests that are batched together."""
     context_shift: bool = True
-    keep: int = 4
     batch: int | None = None
     gpu_layers: int = -1
     """-1: as many as fit; 0: none."""
@@ -119,5 +118,7 @@ class Limits:
     """Fraction of a device's memory that is never promised."""
     overhead: int = 0
     """Bytes of each GPU set aside for others."""
+    spread: bool = False
+    """Use all GPUs for a model even if one would do."""
     patience: float = 2.0
     """Seconds after which a waiter that needs memory stops newcomers from keeping it busy."""

@@ -1,0 +1,42 @@
+"""The whole HTTP surface: routes, middleware, error handlers."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from gateway.guard import Guard, Rules
+from gateway.logs import RequestLog
+from gateway.routes import errors, library, ollama, openai, status
+from gateway.services import Services
+
+ROUTES = [
+    Route("/", status.root, methods=["GET", "HEAD"]),
+    Route("/api/version", status.version, methods=["GET", "HEAD"]),
+    Route("/api/status", status.cloud, methods=["GET"]),
+    Route("/api/ps", status.ps, methods=["GET"]),
+    Route("/api/tags", library.tags, methods=["GET", "HEAD"]),
+    Route("/api/show", library.show, methods=["POST"]),
+    Route("/api/create", library.create, methods=["POST"]),
+    Route("/api/copy", library.copy, methods=["POST"]),
+    Route("/api/delete", library.delete, methods=["DELETE"]),
+    Route("/api/blobs/{digest}", library.blob_head, methods=["HEAD"]),
+    Route("/api/blobs/{digest}", library.blob_post, methods=["POST"]),
+    Route("/api/generate", ollama.generate, methods=["POST"]),
+    Route("/api/chat", ollama.chat, methods=["POST"]),
+    Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
+    Route("/v1/completions", openai.completions, methods=["POST"]),
+    Route("/v1/models", openai.models, methods=["GET"]),
+    Route("/v1/models/{model:path}", openai.model, methods=["GET"]),
+]
+
+
+def create_app(services: Services, rules: Rules) -> Starlette:
+    """The ASGI application around `services`."""
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(RequestLog), Middleware(Guard, rules=rules)],
+        exception_handlers=dict(errors.HANDLERS),
+    )
+    app.router.redirect_slashes = False
+    app.state.services = services
+    return app

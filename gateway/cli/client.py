@@ -1,0 +1,267 @@
+"""The HTTP API as the commands see it. The only module of the command line that does HTTP."""
+
+import contextlib
+import ipaddress
+import json
+import logging
+import platform
+import re
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+import gateway
+from gateway.errors import GatewayError
+from gateway.wire import dumps
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT = "11434"
+PORTS = {"http": "80", "https": "443"}
+QUICK = httpx.Timeout(60, connect=5)
+PATIENT = httpx.Timeout(None, connect=5)  # a model may take any time to load and to answer
+
+_HOST_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[^:]*)")
+_JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+_NDJSON = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
+
+Reply = dict[str, Any]
+
+
+class ApiError(GatewayError):
+    """The server refused, or could not be reached. `status` is 0 without a reply to blame."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Api:
+    """One server. Every method raises ApiError; an open one holds connections until `close`."""
+
+    def __init__(self, url: str) -> None:
+        agent = f"paddock/{gateway.__version__} ({platform.machine()} {sys.platform})"
+        self.url = url
+        try:
+            self._client = httpx.Client(
+                base_url=url,
+                timeout=QUICK,
+                headers={"User-Agent": f"{agent} Python/{platform.python_version()}"},
+                trust_env=not is_loopback(url),  # no proxy stands between us and this machine
+            )
+        except httpx.InvalidURL as exc:
+            raise ApiError(f"{url} is no address of a server: {exc}") from exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def check(self) -> None:
+        """Make sure that a server answers."""
+        self._call("HEAD", "/")
+
+    def version(self) -> str:
+        return str(self._json("GET", "/api/version").get("version", ""))
+
+    def models(self) -> list[Reply]:
+        """The library, newest first."""
+        return list(self._json("GET", "/api/tags").get("models") or [])
+
+    def running(self) -> list[Reply]:
+        """What is loaded, longest remaining time first."""
+        return list(self._json("GET", "/api/ps").get("models") or [])
+
+    def show(self, model: str, *, verbose: bool = False) -> Reply:
+        return self._json("POST", "/api/show", {"model": model, "verbose": verbose})
+
+    def copy(self, source: str, destination: str) -> None:
+        self._call("POST", "/api/copy", {"source": source, "destination": destination})
+
+    def delete(self, model: str) -> None:
+        self._call("DELETE", "/api/delete", {"model": model})
+
+    def unload(self, model: str) -> None:
+        body = {"model": model, "prompt": "", "keep_alive": 0}
+        self._call("POST", "/api/generate", body, timeout=PATIENT)
+
+    def embed(self, body: Mapping[str, Any]) -> list[Any]:
+        """One vector per input."""
+        reply = self._json("POST", "/api/embed", body, timeout=PATIENT)
+        return list(reply.get("embeddings") or [])
+
+    def has_blob(self, digest: str) -> bool:
+        try:
+            self._call("HEAD", f"/api/blobs/{digest}")
+        except ApiError as exc:
+            if exc.status == 404:
+                return False
+            raise
+        return True
+
+    def upload(self, digest: str, size: int, chunks: Iterable[bytes]) -> None:
+        """Send a blob of `size` bytes."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        with self._translated():
+            response = self._client.post(
+                f"/api/blobs/{digest}", content=chunks, headers=headers, timeout=PATIENT
+            )
+        _refuse(response.status_code, response.content)
+
+    def stream(self, path: str, body: Mapping[str, Any]) -> Generator[Reply, None, None]:
+        """The objects of a streamed reply, as they come. Close it to hang up early."""
+        with (
+            self._translated(),
+            self._client.stream(
+                "POST", path, content=dumps(body), headers=_NDJSON, timeout=PATIENT
+            ) as response,
+        ):
+            status = f"{response.status_code} {response.reason_phrase}: "
+            _refuse(response.status_code, response.read() if response.is_error else b"", status)
+            for line in lines(response.iter_bytes()):
+                item = self._object(line)
+                if item.get("error"):
+                    raise ApiError(_error_text(line), response.status_code)
+                yield item
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        timeout: httpx.Timeout = QUICK,
+    ) -> Reply:
+        return self._object(self._call(method, path, body, timeout=timeout))
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        timeout: httpx.Timeout = QUICK,
+    ) -> bytes:
+        """One request and its whole reply."""
+        content = None if body is None else dumps(body)
+        with self._translated():
+            response = self._client.request(
+                method, path, content=content, headers=_JSON, timeout=timeout
+            )
+        _refuse(response.status_code, response.content)
+        return response.content
+
+    def _object(self, data: bytes) -> Reply:
+        try:
+            value = json.loads(data)
+        except ValueError as exc:
+            raise ApiError(f"what answers at {self.url} does not speak JSON") from exc
+        if not isinstance(value, dict):
+            raise ApiError(f"what answers at {self.url} sent no JSON object")
+        return value
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """httpx's errors in words a user can act on."""
+        try:
+            yield
+        except httpx.ConnectError as exc:
+            if "refused" not in str(exc):
+                raise ApiError(f"could not reach {self.url}: {exc}") from exc
+            raise ApiError(
+                f"could not connect to the Paddock server at {self.url}; "
+                "run 'paddock serve' to start it"
+            ) from exc
+        except httpx.TimeoutException as exc:
+            raise ApiError(f"the server at {self.url} took too long to answer") from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ApiError(f"lost the server at {self.url}: {exc}") from exc
+
+
+def _refuse(status: int, body: bytes, prefix: str = "") -> None:
+    """Raise what a reply of status 400 or more says."""
+    if status >= 400:
+        raise ApiError(prefix + _error_text(body), status)
+
+
+def _error_text(body: bytes) -> str:
+    """The `error` of a JSON body, else the body itself, else a hint."""
+    text = body.decode("utf-8", "replace").strip()
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            error = value.get("error") or ""
+            text = str(error.get("message") or "") if isinstance(error, dict) else str(error)
+    return text or "something went wrong, please see the Paddock server's log for details"
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that are not blank, cut at `\\n` only: model text holds every other separator."""
+    pending: list[bytes] = []
+    for chunk in chunks:
+        first, *rest = chunk.split(b"\n")
+        pending.append(first)
+        for part in rest:
+            line = b"".join(pending)
+            pending = [part]
+            if line.strip():
+                yield line
+    if last := b"".join(pending).strip():
+        yield last
+
+
+def base_url(environ: Mapping[str, str]) -> str:
+    """Where the server is, from PADDOCK_HOST, else OLLAMA_HOST, else this machine.
+
+    An address that means "every interface" to a server means this machine to a client.
+    """
+    values = (_trim(environ.get(name, "")) for name in ("PADDOCK_HOST", "OLLAMA_HOST"))
+    text = next((value for value in values if value), "")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        if text == "ollama.com":
+            return "https://ollama.com:443"
+        scheme, rest = "http", text
+    hostport, slash, path = rest.partition("/")
+    default = PORTS.get(scheme, DEFAULT_PORT) if separator else DEFAULT_PORT
+    host, port = _host_port(hostport, default)
+    return f"{scheme}://{host}:{port}{(slash + path).rstrip('/')}"
+
+
+def _host_port(text: str, default: str) -> tuple[str, str]:
+    """Host, ready for a URL, and port; a port that is none is replaced by `default`."""
+    found = _HOST_PORT.fullmatch(text)
+    host, port = (found["host"], found["port"]) if found else (text, default)
+    if not (port.isdecimal() and port.isascii() and int(port) <= 65535):
+        log.warning("invalid port %r, using %s", port, default)
+        port = default
+    bare = host.strip("[]")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return bare or "127.0.0.1", port
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return (f"[{address}]" if address.version == 6 else str(address)), port
+
+
+def _trim(text: str) -> str:
+    return text.strip().strip("\"'").strip()
+
+
+def is_loopback(url: str) -> bool:
+    """The URL's host is this machine."""
+    host = httpx.URL(url).host
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,126 @@
+"""Messages and tools of a chat completion, as far as the engine must not see them wrong.
+
+The engine answers 500 to much of this, and fetches remote media itself, which a client must never
+be able to make it do.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.errors import Invalid
+
+_NO_URLS = "image URLs are not currently supported, please use base64 encoded data instead"
+_GO_TYPES = {bool: "bool", int: "float64", float: "float64", dict: "map[string]interface {}"}
+
+
+def check_messages(messages: Any) -> list[dict[str, Any]]:
+    """The messages, fit for the engine."""
+    if messages is not None and not isinstance(messages, list):
+        raise Invalid("'messages' must be an array")
+    if not messages:
+        raise Invalid("[] is too short - 'messages'")
+    return [_message(message) for message in messages]
+
+
+def check_tools(request: Mapping[str, Any]) -> None:
+    """Tools must be functions with a name; a choice must name one of them."""
+    tools = request.get("tools", [])
+    if not isinstance(tools, list):
+        raise Invalid("'tools' must be an array")
+    names = [_tool(tool) for tool in tools]
+    choice = request.get("tool_choice", "auto")
+    if isinstance(choice, dict):
+        name = (choice.get("function") or {}).get("name")
+        if name not in names:
+            raise Invalid(f"'tool_choice' names {name!r}, which is not among the tools")
+    elif choice not in ("auto", "none", "required"):
+        raise Invalid(f"invalid 'tool_choice': {choice!r}")
+
+
+def _tool(tool: Any) -> str:
+    if not isinstance(tool, dict):
+        raise Invalid("a tool must be an object")
+    if tool.setdefault("type", "function") != "function":
+        raise Invalid(f"tools of type {tool['type']!r} are not supported")
+    function = tool.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Invalid("a tool must have a function with a name")
+    if not isinstance(function.get("parameters") or {}, dict):
+        raise Invalid(f"the parameters of tool {function['name']!r} must be an object")
+    return str(function["name"])
+
+
+def _message(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise Invalid("a message must be an object")
+    message = _given(value or {})
+    content, calls = message.get("content"), message.get("tool_calls")
+    if isinstance(content, list):
+        message["content"] = [_part(part) for part in content]
+    elif not isinstance(content, str) and (content is not None or not calls):
+        raise Invalid(f"invalid message content type: {_GO_TYPES.get(type(content), '<nil>')}")
+    if not isinstance(message.get("role"), str):
+        raise Invalid("a message must have a role")
+    if calls is not None:
+        if not isinstance(calls, list):
+            raise Invalid("'tool_calls' must be an array")
+        message["tool_calls"] = [_call(call) for call in calls]
+    if "reasoning" in message:
+        message["reasoning_content"] = message.pop("reasoning")
+    return message
+
+
+def _given(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if value is not None}
+
+
+def _call(call: Any) -> dict[str, Any]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Invalid("a tool call must have a function with a name")
+    arguments = function.get("arguments") or "{}"
+    if not isinstance(arguments, str):
+        arguments = orjson.dumps(arguments).decode()
+    try:
+        valid = isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        valid = False
+    if not valid:
+        raise Invalid("invalid tool call arguments")
+    return {**call, "type": "function", "function": {**function, "arguments": arguments}}
+
+
+def _part(part: Any) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    match kind:
+        case "text" if isinstance(part.get("text"), str):
+            return dict(part)
+        case "image_url":
+            return {"type": "image_url", "image_url": {"url": _image(part.get("image_url"))}}
+        case "input_audio":
+            return {"type": "input_audio", "input_audio": _audio(part.get("input_audio"))}
+    raise Invalid("invalid message format")
+
+
+def _image(value: Any) -> str:
+    url = value.get("url") if isinstance(value, dict) else value
+    if not isinstance(url, str):
+        raise Invalid("invalid message format")
+    if url.startswith(("http://", "https://")):
+        raise Invalid(_NO_URLS)
+    if not url.startswith("data:image/") or ";base64," not in url:
+        raise Invalid("invalid image input")
+    return url
+
+
+def _audio(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid("invalid input_audio format")
+    data = value.get("data")
+    if not isinstance(data, str) or not data:
+        raise Invalid("invalid input_audio format: missing data")
+    if ":" in data:
+        raise Invalid("invalid input_audio base64 data: illegal character")
+    return value

@@ -1,0 +1,194 @@
+"""JSON text read as Go's `encoding/json` reads it: slowly, and with its words for what is wrong.
+
+This is the second look at bodies that the fast parser would not take. Only the first value counts,
+whatever follows it. Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time.
+Of equal keys the last one wins.
+"""
+
+import re
+from typing import Any, NoReturn
+
+from gateway.errors import Invalid
+
+MAX_DEPTH = 200  # orjson writes 254 levels, and requests are wrapped before they are forwarded
+
+_SPACES = re.compile(rb"[ \t\r\n]*")
+_DIGITS = re.compile(rb"[0-9]*")
+_UNESCAPED = re.compile(rb'[^"\\\x00-\x1f]*')
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))")
+_SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_LITERALS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
+_LETTERS = dict(zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True))
+
+
+class Number(str):
+    """A number as the client wrote it, for the errors that quote it."""
+
+    __slots__ = ()
+
+    def value(self) -> int | float:
+        """An int if it is written as one and fits 64 bits, as orjson has it; else a float."""
+        if len(self) <= 20 and not set(self) & set(".eE") and -(1 << 63) <= int(self) < 1 << 64:
+            return int(self)
+        return float(self)
+
+
+def first_value(data: bytes) -> Any:
+    """The first JSON value of `data`, numbers as `Number`; Invalid at the first syntax error."""
+    if not data.strip(b" \t\r\n"):
+        raise Invalid("missing request body")
+    return _Scanner(data).value(0)
+
+
+def quoted(text: str, mark: str = '"') -> str:
+    """`text` between two `mark`s, escaped as Go's `%q` does."""
+    return mark + "".join(_escaped(char, mark) for char in text) + mark
+
+
+class _Scanner:
+    """A position in some bytes. Every method leaves it behind what it read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def value(self, depth: int) -> Any:
+        """One value, `depth` levels down."""
+        char = self._peek()
+        if char in b"{[":
+            if depth == MAX_DEPTH:
+                self._fail("exceeded max depth")
+            self._at += 1
+            return self._object(depth) if char == b"{" else self._array(depth)
+        if char == b'"':
+            return self._string()
+        if char in _LITERALS:
+            return self._literal(*_LITERALS[char])
+        if char in b"-0123456789":
+            return self._number()
+        self._fail("looking for beginning of value")
+
+    def _object(self, depth: int) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        if self._peek() == b"}":
+            self._at += 1
+            return members
+        while True:
+            if self._peek() != b'"':
+                self._fail("looking for beginning of object key string")
+            key = self._string()
+            self._peek()
+            self._expect(b":", "after object key")
+            value = self.value(depth + 1)
+            members.pop(key, None)  # a repeated key moves to where it was last written
+            members[key] = value
+            self._peek()
+            if self._expect(b",}", "after object key:value pair") == b"}":
+                return members
+
+    def _array(self, depth: int) -> list[Any]:
+        items: list[Any] = []
+        if self._peek() == b"]":
+            self._at += 1
+            return items
+        while True:
+            items.append(self.value(depth + 1))
+            self._peek()
+            if self._expect(b",]", "after array element") == b"]":
+                return items
+
+    def _string(self) -> str:
+        self._at += 1
+        start = self._at
+        while True:
+            self._skip(_UNESCAPED)
+            if self._expect(b'"\\', "in string literal") == b'"':
+                return _text(self._data[start : self._at - 1])
+            if self._expect(b'bfnrtu\\/"', "in string escape code") == b"u":
+                for _ in range(4):
+                    self._expect(b"0123456789abcdefABCDEF", "in \\u hexadecimal character escape")
+
+    def _number(self) -> Number:
+        start = self._at
+        if self._next() == b"-":
+            self._at += 1
+        if self._expect(b"0123456789", "in numeric literal") != b"0":
+            self._skip(_DIGITS)
+        if self._next() == b".":
+            self._at += 1
+            self._digits("after decimal point in numeric literal")
+        if self._next() in (b"e", b"E"):
+            self._at += 1
+            if self._next() in (b"+", b"-"):
+                self._at += 1
+            self._digits("in exponent of numeric literal")
+        return Number(self._data[start : self._at].decode())
+
+    def _literal(self, word: bytes, value: bool | None) -> bool | None:
+        for letter in word.decode():
+            self._expect(letter.encode(), f"in literal {word.decode()} (expecting '{letter}')")
+        return value
+
+    def _digits(self, where: str) -> None:
+        self._expect(b"0123456789", where)
+        self._skip(_DIGITS)
+
+    def _next(self) -> bytes:
+        """The byte here, not read yet; nothing at the end."""
+        return self._data[self._at : self._at + 1]
+
+    def _peek(self) -> bytes:
+        """The next byte that is not a space, not read yet; Invalid at the end."""
+        self._skip(_SPACES)
+        if self._at >= len(self._data):
+            self._fail("")
+        return self._next()
+
+    def _expect(self, allowed: bytes, where: str) -> bytes:
+        """Read one of the `allowed` bytes."""
+        char = self._next()
+        if not char or char not in allowed:
+            self._fail(where)
+        self._at += 1
+        return char
+
+    def _skip(self, pattern: re.Pattern[bytes]) -> None:
+        match = pattern.match(self._data, self._at)
+        self._at = match.end() if match else self._at
+
+    def _fail(self, where: str) -> NoReturn:
+        """Blame the byte here, or the end."""
+        char = self._next()
+        if not char:
+            raise Invalid("unexpected EOF")
+        shown = quoted(chr(char[0]), mark="'")
+        raise Invalid(f"invalid character {shown} {where}")
+
+
+def _text(raw: bytes) -> str:
+    """The text between the quotes of a string whose escapes are known to be well formed."""
+    text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
+    if "\\" not in text:
+        return text
+    text = _ESCAPE.sub(_unescaped, text)
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    if escape["code"]:
+        return chr(int(escape["code"], 16))
+    return _SIMPLE.get(escape["char"], escape["char"])
+
+
+def _escaped(char: str, mark: str) -> str:
+    if char in (mark, "\\"):
+        return "\\" + char
+    if char.isprintable():
+        return char
+    if char in _LETTERS:
+        return "\\" + _LETTERS[char]
+    code = ord(char)
+    if code < 0x20 or code == 0x7F:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

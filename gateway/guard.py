@@ -1,0 +1,154 @@
+"""Who may call: the Origin and Host rules, as middleware around a pure decision.
+
+A page in a browser can reach loopback, so a request that names a foreign origin, or reaches us
+under a foreign name (DNS rebinding), is refused before anything looks at it.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_METHODS = b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
+_HEADERS = (
+    b"Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,X-Stainless-Arch,"
+    b"X-Stainless-Async,X-Stainless-Custom-Poll-Interval,X-Stainless-Helper-Method,"
+    b"X-Stainless-Lang,X-Stainless-Os,X-Stainless-Package-Version,X-Stainless-Poll-Helper,"
+    b"X-Stainless-Retry-Count,X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout"
+)
+_LOCAL = ("localhost", "127.0.0.1", "0.0.0.0")
+_APPS = ("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*")
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a request: `status` ends it there, `headers` go on its reply."""
+
+    status: int | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`origins`: a pattern of every origin that may call, None for all of them."""
+
+    origins: re.Pattern[str] | None
+    loopback: bool
+    """Bound to loopback only: then the Host header must name this machine."""
+    machine: str
+
+    @classmethod
+    def of(cls, origins: Iterable[str], *, loopback: bool) -> "Rules":
+        origins = tuple(origins)
+        pattern = None if "*" in origins else _pattern(origins)
+        return cls(pattern, loopback, socket.gethostname().lower())
+
+    def judge(self, method: str, host: str, origin: str | None) -> Verdict:
+        """Origin first, then Host."""
+        headers: tuple[tuple[bytes, bytes], ...] = ()
+        if origin and origin not in (f"http://{host}", f"https://{host}"):
+            if self.origins is not None and not self.origins.fullmatch(origin):
+                return Verdict(403)
+            headers = self._cors(origin)
+            if method == "OPTIONS":
+                return Verdict(204, (*headers, *self._preflight()))
+        if not self.loopback:
+            return Verdict(None, headers)
+        name = hostname(host)
+        if named(name, self.machine):
+            return Verdict(204 if method == "OPTIONS" else None, headers)
+        return Verdict(None if own_address(name) else 403, headers)
+
+    def _cors(self, origin: str) -> tuple[tuple[bytes, bytes], ...]:
+        if self.origins is None:
+            return ((b"access-control-allow-origin", b"*"),)
+        return (
+            (b"access-control-allow-origin", origin.encode("latin-1", "replace")),
+            (b"vary", b"Origin"),
+        )
+
+    def _preflight(self) -> tuple[tuple[bytes, bytes], ...]:
+        vary = (
+            (b"vary", b"Access-Control-Request-Method"),
+            (b"vary", b"Access-Control-Request-Headers"),
+        )
+        return (
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", _HEADERS),
+            (b"access-control-max-age", b"43200"),
+            *(vary if self.origins is not None else ()),
+        )
+
+
+def _pattern(extra: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for every allowed origin; `*` stands for anything, a port for digits."""
+    local = [
+        re.escape(f"{scheme}://{host}") + r"(:\d+)?"
+        for scheme in ("http", "https")
+        for host in _LOCAL
+    ]
+    named = [re.escape(origin).replace(r"\*", ".*") for origin in (*extra, *_APPS)]
+    return re.compile("|".join((*named, *local)))
+
+
+def hostname(host: str) -> str:
+    """A Host header without its port, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return (host.rpartition(":")[0] if host.count(":") == 1 else host).lower()
+
+
+def named(name: str, machine: str) -> bool:
+    """Whether a name, not an address, means this machine."""
+    return name in ("", "localhost", machine) or name.endswith(_LOCAL_SUFFIXES)
+
+
+def own_address(name: str) -> bool:
+    """Whether `name` is an address that no public name server can hand out for a stranger."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private or address.is_unspecified
+
+
+class Guard:
+    """Applies Rules to every HTTP request."""
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self.app = app
+        self.rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        found: Mapping[bytes, bytes] = dict(scope["headers"])
+        origin = found.get(b"origin")
+        verdict = self.rules.judge(
+            scope["method"],
+            found.get(b"host", b"").decode("latin-1"),
+            origin.decode("latin-1") if origin else None,
+        )
+        if verdict.status is not None:
+            headers = [*verdict.headers, (b"content-length", b"0")]
+            start = {"type": "http.response.start", "status": verdict.status, "headers": headers}
+            await send(start)
+            await send({"type": "http.response.body", "body": b""})
+        elif verdict.headers:
+            await self.app(scope, receive, _adding(send, verdict.headers))
+        else:
+            await self.app(scope, receive, send)
+
+
+def _adding(send: Send, headers: tuple[tuple[bytes, bytes], ...]) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *headers]}
+        await send(message)
+
+    return wrapped

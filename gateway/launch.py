@@ -1,0 +1,92 @@
+"""From a model and its options to a Spec. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.dialects.options import Options
+from gateway.store.gguf import Header
+from gateway.store.model import Model
+from runners import GIB, Device, Kind, Shape, Spec
+
+_LEAST_CONTEXT = 4
+_LEAST_VISION_CONTEXT = 2048
+_DEFAULT_CONTEXT = 4096
+# Ollama's tiers of GPU memory and the context they are given.
+_TIERS = ((47 * GIB, 262_144), (23 * GIB, 32_768))
+# Its cache cannot be shifted.
+_NO_SHIFT = ("deepseek2",)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the settings say about every child; `context` 0 goes by GPU memory."""
+
+    context: int = 0
+    parallel: int = 4
+    cache_type: str = ""
+    flash_attention: str = "auto"
+    prompt_cache: int = 0
+
+
+def default_context(devices: tuple[Device, ...]) -> int:
+    """Tokens of context when nobody says: by the memory of all GPUs together."""
+    memory = sum(device.total for device in devices if device.kind is Kind.GPU)
+    return next((context for least, context in _TIERS if memory >= least), _DEFAULT_CONTEXT)
+
+
+def spec_for(
+    model: Model, options: Options, defaults: Defaults, *, context: int, shift: bool | None = None
+) -> Spec:
+    """How to launch `model`. `context`: tokens if neither options nor defaults say."""
+    header = model.header
+    embedding = header is not None and header.pooling
+    if shift is None:
+        shift = model.config.family not in _NO_SHIFT
+    return Spec(
+        weights=model.weights,
+        digest=model.weights_digest,
+        size=header.size if header else model.size,
+        shape=shape(header) if header else Shape(),
+        projector=model.projectors[0] if model.projectors else None,
+        media=model.projector.size if model.projector else 0,
+        adapters=model.adapters,
+        context=_context(model, options.num_ctx or defaults.context or context),
+        parallel=1 if embedding else defaults.parallel,
+        context_shift=shift,
+        batch=options.num_batch if "num_batch" in options.given else None,
+        gpu_layers=options.num_gpu,
+        main_gpu=options.main_gpu,
+        threads=options.num_thread,
+        mmap=options.use_mmap,
+        embedding=embedding,
+        cache_type=defaults.cache_type,
+        flash_attention=defaults.flash_attention,
+        prompt_cache=0 if embedding else defaults.prompt_cache,
+    )
+
+
+def _context(model: Model, wanted: int) -> int:
+    """Within what the model was trained for, and not below what it cannot do without."""
+    least = _LEAST_VISION_CONTEXT if "vision" in model.capabilities else _LEAST_CONTEXT
+    trained = model.header.context_length if model.header else 0
+    return min(max(wanted, least), trained) if trained else max(wanted, least)
+
+
+def shape(header: Header) -> Shape:
+    """What a memory bound needs. Counts that differ from layer to layer are taken at their most."""
+    heads = _number(header.get("attention.head_count"), 1)
+    kv_heads = _number(header.get("attention.head_count_kv"), heads)
+    head = header.embedding_length // max(1, heads)
+    key = _number(header.get("attention.key_length"), head)
+    value = _number(header.get("attention.value_length"), head)
+    vocabulary = header.metadata.get("tokenizer.ggml.tokens")
+    return Shape(
+        layers=header.block_count,
+        embedding=header.embedding_length,
+        vocabulary=getattr(vocabulary, "length", 0),
+        kv_width=kv_heads * (key + value),
+    )
+
+
+def _number(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and value > 0 else default

@@ -1,0 +1,125 @@
+"""Log lines: text for people, JSON for machines; and one line for every request."""
+
+import json
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("paddock")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a request's line says; seconds. Filled in on the way, read at the end."""
+
+    id: str
+    began: float
+    """time.perf_counter() when the request arrived."""
+    model: str = ""
+    status: int = 0
+    queue: float | None = None
+    load: float | None = None
+    first: float | None = None
+    """From the request to its first token."""
+    tokens: int | None = None
+    rate: float | None = None
+    """Tokens per second."""
+    error: str = ""
+
+
+def setup(debug: int, as_json: bool) -> None:
+    """Send every logger's lines to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if as_json else Text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for noisy in ("asyncio", "hypercorn.error", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.DEBUG if debug > 1 else logging.WARNING)
+
+
+class Text(logging.Formatter):
+    """`12:00:00.123 info  runners.scheduler  start runner 2 …`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        name = record.name.removeprefix("gateway.")
+        line = (
+            f"{clock}.{int(record.msecs):03d} {record.levelname.lower():<7} {name}  "
+            f"{record.getMessage()}"
+        )
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: time (UNIX seconds), level, logger, message, and a request's facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": round(record.created, 6),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry.update(getattr(record, "facts", {}))
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+class RequestLog:
+    """Gives every request an id (also a response header) and, at its end, a line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        facts = Facts(secrets.token_hex(6), time.perf_counter())
+        scope.setdefault("state", {})["facts"] = facts
+        header = (b"x-request-id", facts.id.encode())
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                facts.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            seconds = time.perf_counter() - facts.began
+            if log.isEnabledFor(logging.INFO):
+                fields = summary(facts, scope["method"], scope["path"], seconds)
+                text = " ".join(f"{key}={value}" for key, value in fields.items())
+                log.info(text, extra={"facts": fields})
+
+
+def summary(facts: Facts, method: str, path: str, seconds: float) -> dict[str, Any]:
+    """The members of a request's line, those that mean nothing for it left out; milliseconds."""
+    line: dict[str, Any] = {
+        "request": facts.id,
+        "method": method,
+        "path": path,
+        # A client that left before the head of its reply got none; 499 is what servers log then.
+        "status": facts.status or 499,
+        "total_ms": round(seconds * 1e3, 1),
+    }
+    if facts.model:
+        line["model"] = facts.model
+    for key, value in (("queue", facts.queue), ("load", facts.load), ("first", facts.first)):
+        if value is not None:
+            line[f"{key}_ms"] = round(value * 1e3, 1)
+    if facts.tokens is not None:
+        line["tokens"] = facts.tokens
+    if facts.rate is not None:
+        line["tokens_per_s"] = round(facts.rate, 1)
+    if facts.error:
+        line["error"] = json.dumps(facts.error, ensure_ascii=False)
+    return line

@@ -1,0 +1,130 @@
+"""The only table from meaning to status; bodies in the dialect of the path."""
+
+import logging
+from collections.abc import Mapping
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from gateway import errors
+from gateway.dialects.call import EngineError, repaired
+from gateway.dialects.openai import error_body
+from gateway.routes.reply import json_reply
+from runners import (
+    Busy,
+    CoolingDown,
+    Crashed,
+    Refused,
+    RunnerError,
+    StartFailed,
+    Stopped,
+    TooLarge,
+)
+
+log = logging.getLogger(__name__)
+
+STATUS: Mapping[type[Exception], int] = {
+    errors.Invalid: 400,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Unavailable: 503,
+    errors.Broken: 500,
+    Busy: 503,
+    CoolingDown: 503,
+    Stopped: 503,
+    TooLarge: 500,
+    StartFailed: 500,
+    Crashed: 500,
+}
+_OVERFLOW = "exceed_context_size_error"
+
+
+def status_of(error: Exception) -> int:
+    """The status that `error` means; the engine's own, put right, where it refused."""
+    if isinstance(error, EngineError):
+        return error.status
+    if isinstance(error, Refused):
+        return repaired(error.status, error.message)
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return 500
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """An error that is meant for the client."""
+    assert isinstance(error, errors.GatewayError | RunnerError | EngineError)
+    headers = {}
+    if isinstance(error, CoolingDown):
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    elif isinstance(error, Busy):
+        headers["retry-after"] = "1"
+    code = "context_length_exceeded" if _overflows(error) else None
+    return reply(request, error.message, status_of(error), headers, code)
+
+
+def _overflows(error: Exception) -> bool:
+    return isinstance(error, Refused) and error.kind == _OVERFLOW
+
+
+def reply(
+    request: Request,
+    message: str,
+    status: int,
+    headers: Mapping[str, str] | None = None,
+    code: str | None = None,
+) -> Response:
+    if request.url.path.startswith("/v1/"):
+        return json_reply(
+            error_body(message, status, code),
+            status,
+            media_type="application/json",
+            headers=headers,
+        )
+    return json_reply({"error": message}, status, headers=headers)
+
+
+async def http(request: Request, error: Exception) -> Response:
+    """No such path, or not with this method: plain text, as Ollama's router answers."""
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 404 and len(path) > 1 and path.endswith("/"):
+        status = 301 if request.method in ("GET", "HEAD") else 307
+        return RedirectResponse(path.rstrip("/") or "/", status)
+    text = {404: "404 page not found", 405: "405 method not allowed"}.get(error.status_code)
+    return PlainTextResponse(
+        text or error.detail,
+        error.status_code,
+        headers=_allowing(error.headers),
+        media_type="text/plain",
+    )
+
+
+def _allowing(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Ollama lists HEAD before GET."""
+    if not headers or "Allow" not in headers:
+        return None
+    methods = {method.strip() for method in headers["Allow"].split(",")}
+    order = ("HEAD", "GET", "POST", "PUT", "DELETE")
+    return {"Allow": ", ".join(method for method in order if method in methods)}
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """The client left while its body was read; nobody sees this but the log."""
+    return reply(request, "request canceled", 499)
+
+
+async def broken(request: Request, error: Exception) -> Response:
+    """A defect of ours: said plainly, told in the log, and not in the answer."""
+    return reply(request, "internal error; the server's log says more", 500)
+
+
+HANDLERS = {
+    errors.GatewayError: answer,
+    RunnerError: answer,
+    EngineError: answer,
+    HTTPException: http,
+    ClientDisconnect: gone,
+    Exception: broken,
+}

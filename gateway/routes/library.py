@@ -1,0 +1,171 @@
+"""The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs.
+
+Disk work runs in worker threads; a handler only reads the body, calls one thing and answers.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import describe, digests, names
+from gateway.dialects.bodies import COPY, CREATE, DELETE, SHOW, model_name
+from gateway.dialects.decode import decode
+from gateway.errors import Broken, Invalid, NotFound
+from gateway.names import Name
+from gateway.numbers import exact
+from gateway.routes.reply import PLAIN_JSON, empty, json_reply, ndjson_reply
+from gateway.store.create import create as make
+from gateway.store.gguf import read_arrays
+from gateway.store.library import Library
+from gateway.store.model import Model
+from gateway.store.recipe import checked
+
+# Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
+PIECE = 1 << 20
+_COPILOT = "GitHubCopilotChat/"
+
+
+async def tags(request: Request) -> Response:
+    """Every model, newest first."""
+    return json_reply({"models": await run_sync(_listed, _library(request))})
+
+
+async def show(request: Request) -> Response:
+    """One model in detail."""
+    body = decode(await request.body(), SHOW)
+    asked = model_name(body)
+    name = names.resolve(asked, refusal=names.CLOUD_DETAILS)
+    library = _library(request)
+    model = library.peek(name)
+    if model is None:
+        model = await run_sync(library.get, name)
+    copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
+    shown = describe.shown(
+        model,
+        system=body.get("system", ""),
+        options=body.get("options"),
+        basename=asked if copilot else "",
+        **(await run_sync(_arrays, model) if body.get("verbose") else {}),
+    )
+    return json_reply(exact(shown))
+
+
+async def copy(request: Request) -> Response:
+    """A second name for a model."""
+    body = decode(await request.body(), COPY)
+    source, destination = body.get("source", ""), body.get("destination", "")
+    origin = _plain_name("source", source)
+    goal = _plain_name("destination", destination)
+    try:
+        await run_sync(_library(request).copy, origin, goal)
+    except NotFound as error:
+        raise NotFound(f'model "{source}" not found') from error
+    return empty()
+
+
+async def delete(request: Request) -> Response:
+    """Remove a name, and the blobs that only it used."""
+    asked = model_name(decode(await request.body(), DELETE))
+    name = _stored_name(asked)
+    try:
+        await run_sync(_library(request).delete, name)
+    except NotFound as error:
+        raise NotFound(f"model '{asked}' not found") from error
+    return empty()
+
+
+async def create(request: Request) -> Response:
+    """Make a model. All is checked before the answer starts, so a refusal keeps its status."""
+    body = decode(await request.body(), CREATE)
+    name = names.parse(model_name(body))
+    recipe = checked(body)
+    progress = await run_sync(make, _library(request), name, recipe)
+    lines = [{"status": line} for line in progress]
+    if body.get("stream", True):
+        return ndjson_reply(_each(lines))
+    return json_reply(lines[-1], media_type=PLAIN_JSON)
+
+
+async def blob_head(request: Request) -> Response:
+    """Whether a blob is here."""
+    digest = digests.parse(request.path_params["digest"])
+    if not _library(request).blobs.exists(digest):
+        raise NotFound(f'blob "{digest}" not found')
+    return empty()
+
+
+async def blob_post(request: Request) -> Response:
+    """Store the body under its digest: 201 when it is new, 200 when it was here."""
+    digest = digests.parse(request.path_params["digest"])
+    blobs = _library(request).blobs
+    if blobs.exists(digest):
+        # A client that is cut off while it sends may never read the answer: hear it out.
+        async for _ in request.stream():
+            pass
+        await run_sync(blobs.touch, digest)
+        return empty()
+    try:
+        with blobs.writer(digest) as out:
+            async for piece in _pieces(request.stream()):
+                await run_sync(out.write, piece)
+            await run_sync(out.commit)
+    except OSError as error:
+        raise Broken(f"the blob cannot be stored: {error.strerror}") from error
+    return empty(201)
+
+
+def _listed(library: Library) -> list[dict[str, Any]]:
+    return [describe.listed(entry) for entry in library.entries()]
+
+
+def _library(request: Request) -> Library:
+    library: Library = request.app.state.services.library
+    return library
+
+
+def _plain_name(role: str, text: str) -> Name:
+    try:
+        return names.parse(text)
+    except Invalid as error:
+        raise Invalid(f'{role} "{text}" is invalid') from error
+
+
+def _stored_name(text: str) -> Name:
+    if not text.strip():
+        raise Invalid("model is required")
+    try:
+        return names.stored(text)
+    except Invalid as error:
+        if error.message != "invalid model name":
+            raise
+        raise Invalid(f'name "{text}" is invalid') from error
+
+
+def _arrays(model: Model) -> dict[str, Mapping[str, list[Any]]]:
+    """The arrays of the model's files in full, as a verbose description wants them."""
+    found: dict[str, Mapping[str, list[Any]]] = {}
+    if model.header:
+        found["arrays"] = read_arrays(model.weights)
+    if model.projector:
+        found["projector_arrays"] = read_arrays(model.projectors[0])
+    return found
+
+
+async def _each(lines: list[dict[str, str]]) -> AsyncIterator[dict[str, str]]:
+    for line in lines:
+        yield line
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
+    """The same bytes in pieces of at least PIECE, but for the last."""
+    gathered = bytearray()
+    async for chunk in chunks:
+        gathered += chunk
+        if len(gathered) >= PIECE:
+            yield gathered
+            gathered = bytearray()
+    if gathered:
+        yield gathered

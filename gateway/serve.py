@@ -1,0 +1,178 @@
+"""The composition root: settings become collaborators, lifetimes nest, the shutdown has an order.
+
+The scheduler is opened first and closed last, outside the server: requests end before children.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+
+from gateway import __version__, logs
+from gateway.address import Address, parse
+from gateway.app import create_app
+from gateway.errors import GatewayError
+from gateway.guard import Rules
+from gateway.launch import Defaults
+from gateway.services import Services
+from gateway.settings import BadSetting, Settings, ignored, load
+from gateway.store.library import Library
+from runners import (
+    Devices,
+    Engine,
+    Limits,
+    Measurer,
+    RunnerError,
+    Scheduler,
+    Supervisor,
+    find,
+    open_rundir,
+)
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run the server until it is told to stop; 1 if it cannot start."""
+    try:
+        settings = load(os.environ)
+        address = parse(settings.host)
+        engine = find(settings.engine)
+    except (BadSetting, GatewayError, RunnerError) as exc:
+        return _fail(str(exc))
+    logs.setup(settings.debug, settings.log_json)
+    try:
+        anyio.run(_run, settings, address, engine)
+    except OSError as exc:
+        return _fail(f"listen tcp {address.bind}: {exc.strerror or exc}")
+    return 0
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"Error: {message}\n")
+    return 1
+
+
+async def _run(settings: Settings, address: Address, engine: Engine) -> None:
+    library = Library(settings.models.expanduser(), prune=not settings.noprune)
+    await run_sync(library.prune)
+    with _listening(address) as listener, open_rundir() as folder:
+        scheduler = Scheduler(
+            limits(settings),
+            supervise=Supervisor(engine, folder, stall=settings.load_timeout),
+            oracle=Measurer(engine, cache_folder(os.environ) / "measured.json"),
+            probe=Devices(engine),
+        )
+        async with scheduler:
+            services = Services(
+                library=library,
+                scheduler=scheduler,
+                engine=engine,
+                defaults=defaults(settings),
+                no_cloud=settings.no_cloud,
+            )
+            await _serve(services, settings, address, listener)
+
+
+async def _serve(
+    services: Services, settings: Settings, address: Address, listener: socket.socket
+) -> None:
+    bound = Address(address.host, listener.getsockname()[1])
+    app: Any = create_app(services, Rules.of(settings.origins, loopback=bound.loopback))
+    stop = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_signals, stop)
+        _announce(services, bound)
+        await hypercorn_serve(
+            app, server_config(listener.detach(), settings.drain), shutdown_trigger=stop.wait
+        )
+        tasks.cancel_scope.cancel()
+
+
+async def _signals(stop: anyio.Event) -> None:
+    """The first signal drains; a second one does not wait."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        async for number in received:
+            if stop.is_set():
+                os._exit(128 + number)
+            log.info("stopping: %s", signal.Signals(number).name)
+            stop.set()
+
+
+def _announce(services: Services, bound: Address) -> None:
+    for name in ignored(os.environ):
+        log.warning("%s means nothing to Paddock and is ignored", name)
+    for device in services.scheduler.devices():
+        log.info(
+            "device %s: %s, %.1f GiB, %.1f GiB free",
+            device.name,
+            device.description,
+            device.total / 2**30,
+            device.free / 2**30,
+        )
+    engine = services.engine
+    log.info("engine %s (%s) at %s", engine.version, engine.flavour, engine.server)
+    log.info("models in %s", services.library.root)
+    log.info("listening on %s (version %s)", bound.bind, __version__)
+
+
+@contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    """Bound before anything else, so that a taken port is known at once."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(512)
+        listener.setblocking(False)
+        yield listener
+
+
+def server_config(descriptor: int, drain: float) -> Config:
+    """Hypercorn's settings; it takes over the bound socket."""
+    config = Config()
+    config.bind = [f"fd://{descriptor}"]
+    config.graceful_timeout = drain
+    config.include_server_header = False
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    # A connection that idles is cheap; one that is closed under a client costs it a retry.
+    config.keep_alive_timeout = 75.0
+    return config
+
+
+def limits(settings: Settings) -> Limits:
+    return Limits(
+        runners=settings.max_loaded_models,
+        queue=settings.max_queue,
+        keep_alive=settings.keep_alive,
+        overhead=settings.gpu_overhead,
+        spread=settings.sched_spread,
+    )
+
+
+def defaults(settings: Settings) -> Defaults:
+    return Defaults(
+        context=settings.context_length,
+        parallel=settings.num_parallel,
+        cache_type=settings.kv_cache_type,
+        flash_attention=settings.flash_attention,
+        prompt_cache=settings.prompt_cache,
+    )
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where build.py keeps engines as well."""
+    if named := environ.get("PADDOCK_CACHE"):
+        return Path(named).expanduser()
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddock"

@@ -1,0 +1,54 @@
+"""What handlers work with: the library, the scheduler, and what is known of the models they run."""
+
+from dataclasses import dataclass, field
+
+from anyio.to_thread import run_sync
+
+from gateway import names
+from gateway.dialects.options import Options
+from gateway.errors import NotFound
+from gateway.launch import Defaults, default_context, spec_for
+from gateway.store.library import Library
+from gateway.store.model import Model
+from runners import Engine, Scheduler, Spec
+
+
+@dataclass(slots=True)
+class Services:
+    """The collaborators of every handler; built once, in `serve`."""
+
+    library: Library
+    scheduler: Scheduler
+    engine: Engine
+    defaults: Defaults
+    no_cloud: bool = False
+    loaded: dict[str, Model] = field(default_factory=dict)
+    """By digest of the weights: the model under whose name they were first asked for."""
+
+    async def model(self, text: str) -> Model:
+        """The model that a client names. Invalid, Forbidden or NotFound, in Ollama's words."""
+        name = names.resolve(text)
+        known = self.library.peek(name)
+        if known is not None:
+            return known
+        try:
+            return await run_sync(self.library.get, name)
+        except NotFound:
+            raise NotFound(f"model '{text}' not found") from None
+
+    def spec(self, model: Model, options: Options, shift: bool | None = None) -> Spec:
+        """How to launch it, and a note of whose weights those are."""
+        if not model.weights_digest:
+            raise NotFound(f"model '{model.name.short}' has no weights that can be run")
+        context = self.defaults.context or default_context(self.scheduler.devices())
+        spec = spec_for(model, options, self.defaults, context=context, shift=shift)
+        self.note(spec, model)
+        return spec
+
+    def note(self, spec: Spec, model: Model) -> None:
+        """Remember the first name, for as long as the weights are loaded."""
+        live = {runner.spec.digest for runner in self.scheduler.snapshot().runners}
+        if spec.digest not in live:
+            self.loaded[spec.digest] = model
+        for digest in self.loaded.keys() - live - {spec.digest}:
+            del self.loaded[digest]

@@ -1,0 +1,123 @@
+"""Content-addressed files: a blob is named by the SHA-256 of its bytes and never changes.
+
+A blob appears under its name in one step, complete and synced, or not at all.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from gateway import digests
+from gateway.errors import DigestMismatch
+
+# Readable by other users: a service and the person at the desk often share one store.
+MODE = 0o644
+
+
+class Blobs:
+    """The blobs of one folder. Digests are canonical (`gateway.digests.parse`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, digest: str) -> Path:
+        """Where the blob is, or would be."""
+        return self.folder / digests.blob_name(digest)
+
+    def exists(self, digest: str) -> bool:
+        """Whether the blob is here, whole."""
+        return self.path(digest).is_file()
+
+    def read(self, digest: str) -> bytes:
+        """All bytes of a small blob; OSError when it is missing."""
+        return self.path(digest).read_bytes()
+
+    def touch(self, digest: str) -> None:
+        """Make the blob young again, so that no sweep takes it before a manifest names it."""
+        os.utime(self.path(digest))
+
+    def store(self, data: bytes) -> tuple[str, bool]:
+        """Keep `data`; returns its digest and whether it was new."""
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        if self.exists(digest):
+            self.touch(digest)
+            return digest, False
+        with self.writer(digest) as out:
+            out.write(data)
+            out.commit()
+        return digest, True
+
+    def writer(self, expected: str | None = None) -> "Writer":
+        """A new blob, written piece by piece; `expected` is the digest it must turn out to have."""
+        return Writer(self, expected)
+
+    def remove(self, digest: str) -> None:
+        """Delete the blob; one that is already gone is fine."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def files(self) -> Iterator[os.DirEntry[str]]:
+        """Every plain file of the folder, temporary ones included."""
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    yield entry
+
+
+class Writer:
+    """One blob in the making. Leaving the block without `commit` leaves nothing behind."""
+
+    def __init__(self, blobs: Blobs, expected: str | None) -> None:
+        self._blobs = blobs
+        self._expected = expected
+        self._hash = hashlib.sha256()
+        blobs.folder.mkdir(parents=True, exist_ok=True)
+        # Any name that is no digest is swept after an hour, by us and by Ollama alike.
+        descriptor, name = tempfile.mkstemp(prefix="sha256-", suffix=".new", dir=blobs.folder)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._temporary: Path | None = Path(name)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append `data`; OSError when the disk refuses it."""
+        view = memoryview(data)
+        self._hash.update(view)
+        while view:
+            view = view[self._file.write(view) :]
+
+    def commit(self) -> str:
+        """Sync, verify and rename; returns the digest. Raises DigestMismatch, keeping nothing."""
+        assert self._temporary is not None, "a blob is committed once"
+        digest = f"sha256:{self._hash.hexdigest()}"
+        if self._expected not in (None, digest):
+            raise DigestMismatch(f'digest mismatch, expected "{self._expected}", got "{digest}"')
+        settle(self._file.fileno(), self._temporary, self._blobs.path(digest))
+        self._temporary = None
+        return digest
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+
+
+def settle(descriptor: int, temporary: Path, home: Path) -> None:
+    """Make a finished temporary file durable and give it its name, both in the same file system."""
+    os.fchmod(descriptor, MODE)
+    os.fsync(descriptor)
+    os.replace(temporary, home)
+    folder = os.open(home.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

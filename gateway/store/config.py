@@ -1,0 +1,94 @@
+"""The config blob of a manifest: what a model is, in the keys and the order Ollama writes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.wire import dumps
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Empty values mean "not said"; `families` None is Ollama's `null`."""
+
+    format: str = ""
+    family: str = ""
+    families: tuple[str, ...] | None = None
+    size: str = ""
+    file_type: str = ""
+    renderer: str = ""
+    parser: str = ""
+    requires: str = ""
+    remote_host: str = ""
+    remote_model: str = ""
+    capabilities: tuple[str, ...] = ()
+    context_length: int = 0
+    embedding_length: int = 0
+    base_name: str = ""
+    draft: Mapping[str, Any] = field(default_factory=dict)
+
+
+def encode(config: Config) -> bytes:
+    """The blob's bytes, equal to those of Ollama for an equal config."""
+    optional = {
+        "renderer": config.renderer,
+        "parser": config.parser,
+        "requires": config.requires,
+        "remote_host": config.remote_host,
+        "remote_model": config.remote_model,
+        "capabilities": config.capabilities,
+        "context_length": config.context_length,
+        "embedding_length": config.embedding_length,
+        "base_name": config.base_name,
+        "draft": config.draft,
+    }
+    document = {
+        "model_format": config.format,
+        "model_family": config.family,
+        "model_families": config.families,
+        "model_type": config.size,
+        "file_type": config.file_type,
+        **{key: value for key, value in optional.items() if value},
+        "architecture": "amd64",
+        "os": "linux",
+    }
+    return dumps(document) + b"\n"
+
+
+def decode(data: bytes) -> Config:
+    """Read a config blob; a value of the wrong kind counts as absent. ValueError if no JSON."""
+    document = json.loads(data)
+    if not isinstance(document, dict):
+        raise ValueError("a config must be a JSON object")
+    families = document.get("model_families")
+    draft = document.get("draft")
+    return Config(
+        format=_text(document.get("model_format")),
+        family=_text(document.get("model_family")),
+        families=_texts(families) if isinstance(families, list) else None,
+        size=_text(document.get("model_type")),
+        file_type=_text(document.get("file_type")),
+        renderer=_text(document.get("renderer")),
+        parser=_text(document.get("parser")),
+        requires=_text(document.get("requires")),
+        remote_host=_text(document.get("remote_host")),
+        remote_model=_text(document.get("remote_model")),
+        capabilities=_texts(document.get("capabilities")),
+        context_length=_count(document.get("context_length")),
+        embedding_length=_count(document.get("embedding_length")),
+        base_name=_text(document.get("base_name")),
+        draft=draft if isinstance(draft, dict) else {},
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
