@@ -43,5 +43,5 @@ clean: ## remove everything that is not committed, save the shared cache of engi
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is needed (Debian: apt install python3-venv)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "setup: installing dependencies" && $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "setup: installing dependencies" && $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@

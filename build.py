@@ -356,7 +356,6 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 for an engine, 1 for none, 130 when interrupted."""
     arguments = parse(argv)
-    signal.signal(signal.SIGTERM, _stop)
     try:
         if arguments.check:
             check_link()
@@ -372,4 +371,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main())

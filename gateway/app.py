@@ -2,7 +2,7 @@
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from gateway.guard import Guard, Rules
 from gateway.logs import RequestLog
@@ -19,8 +19,7 @@ ROUTES = [
     Route("/api/create", library.create, methods=["POST"]),
     Route("/api/copy", library.copy, methods=["POST"]),
     Route("/api/delete", library.delete, methods=["DELETE"]),
-    Route("/api/blobs/{digest}", library.blob_head, methods=["HEAD"]),
-    Route("/api/blobs/{digest}", library.blob_post, methods=["POST"]),
+    Route("/api/blobs/{digest}", library.blob, methods=["HEAD", "POST"]),
     Route("/api/generate", ollama.generate, methods=["POST"]),
     Route("/api/chat", ollama.chat, methods=["POST"]),
     Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
@@ -29,12 +28,30 @@ ROUTES = [
     Route("/v1/models/{model:path}", openai.model, methods=["GET"]),
 ]
 
+# Starlette lets every GET answer HEAD too; Ollama's clients see by the 405 that it is not there.
+_HEADLESS = ("/api/status", "/api/ps", "/v1/models", "/v1/models/{model:path}")
+for _route in ROUTES:
+    if _route.path in _HEADLESS and _route.methods:
+        _route.methods.discard("HEAD")
+
+
+def methods(path: str) -> str:
+    """What a path takes, as an Allow header lists it; empty for a path that is not there."""
+    scope = {"type": "http", "path": path, "method": "GET", "root_path": ""}
+    taken = {
+        method
+        for route in ROUTES
+        if route.matches(scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+    return errors.allow(taken)
+
 
 def create_app(services: Services, rules: Rules) -> Starlette:
     """The ASGI application around `services`."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestLog), Middleware(Guard, rules=rules)],
+        middleware=[Middleware(RequestLog), Middleware(Guard, rules=rules, methods=methods)],
         exception_handlers=dict(errors.HANDLERS),
     )
     app.router.redirect_slashes = False

@@ -7,7 +7,7 @@ under a foreign name (DNS rebinding), is refused before anything looks at it.
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -117,11 +117,12 @@ def own_address(name: str) -> bool:
 
 
 class Guard:
-    """Applies Rules to every HTTP request."""
+    """Applies Rules to every HTTP request. `methods`: what a path takes, for replies to OPTIONS."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: Rules, methods: Callable[[str], str]) -> None:
         self.app = app
         self.rules = rules
+        self.methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -136,6 +137,8 @@ class Guard:
         )
         if verdict.status is not None:
             headers = [*verdict.headers, (b"content-length", b"0")]
+            if verdict.status == 204 and (allow := self.methods(scope["path"])):
+                headers.append((b"allow", allow.encode()))
             start = {"type": "http.response.start", "status": verdict.status, "headers": headers}
             await send(start)
             await send({"type": "http.response.body", "body": b""})

@@ -19,9 +19,10 @@ _NO_SHIFT = ("deepseek2",)
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the settings say about every child; `context` 0 goes by GPU memory."""
+    """What the settings say about every child."""
 
-    context: int = 0
+    context: int = 4096
+    """Tokens, where neither request nor model says."""
     parallel: int = 4
     cache_type: str = ""
     flash_attention: str = "auto"
@@ -34,10 +35,8 @@ def default_context(devices: tuple[Device, ...]) -> int:
     return next((context for least, context in _TIERS if memory >= least), _DEFAULT_CONTEXT)
 
 
-def spec_for(
-    model: Model, options: Options, defaults: Defaults, *, context: int, shift: bool | None = None
-) -> Spec:
-    """How to launch `model`. `context`: tokens if neither options nor defaults say."""
+def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | None = None) -> Spec:
+    """How to launch `model`. `shift`: whether a reply may push the oldest tokens out."""
     header = model.header
     embedding = header is not None and header.pooling
     if shift is None:
@@ -50,7 +49,7 @@ def spec_for(
         projector=model.projectors[0] if model.projectors else None,
         media=model.projector.size if model.projector else 0,
         adapters=model.adapters,
-        context=_context(model, options.num_ctx or defaults.context or context),
+        context=_context(model, options.num_ctx or defaults.context),
         parallel=1 if embedding else defaults.parallel,
         context_shift=shift,
         batch=options.num_batch if "num_batch" in options.given else None,

@@ -23,7 +23,7 @@ from gateway.address import Address, parse
 from gateway.app import create_app
 from gateway.errors import GatewayError
 from gateway.guard import Rules
-from gateway.launch import Defaults
+from gateway.launch import Defaults, default_context
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings, ignored, load
 from gateway.store.library import Library
@@ -78,7 +78,7 @@ async def _run(settings: Settings, address: Address, engine: Engine) -> None:
                 library=library,
                 scheduler=scheduler,
                 engine=engine,
-                defaults=defaults(settings),
+                defaults=defaults(settings, default_context(scheduler.devices())),
                 no_cloud=settings.no_cloud,
             )
             await _serve(services, settings, address, listener)
@@ -161,9 +161,10 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def defaults(settings: Settings) -> Defaults:
+def defaults(settings: Settings, context: int) -> Defaults:
+    """`context`: tokens, if the settings do not say."""
     return Defaults(
-        context=settings.context_length,
+        context=settings.context_length or context,
         parallel=settings.num_parallel,
         cache_type=settings.kv_cache_type,
         flash_attention=settings.flash_attention,

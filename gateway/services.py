@@ -7,7 +7,7 @@ from anyio.to_thread import run_sync
 from gateway import names
 from gateway.dialects.options import Options
 from gateway.errors import NotFound
-from gateway.launch import Defaults, default_context, spec_for
+from gateway.launch import Defaults, spec_for
 from gateway.store.library import Library
 from gateway.store.model import Model
 from runners import Engine, Scheduler, Spec
@@ -22,8 +22,8 @@ class Services:
     engine: Engine
     defaults: Defaults
     no_cloud: bool = False
-    loaded: dict[str, Model] = field(default_factory=dict)
-    """By digest of the weights: the model under whose name they were first asked for."""
+    loaded: dict[Spec, Model] = field(default_factory=dict)
+    """The model under whose name each runner was first asked for."""
 
     async def model(self, text: str) -> Model:
         """The model that a client names. Invalid, Forbidden or NotFound, in Ollama's words."""
@@ -40,15 +40,16 @@ class Services:
         """How to launch it, and a note of whose weights those are."""
         if not model.weights_digest:
             raise NotFound(f"model '{model.name.short}' has no weights that can be run")
-        context = self.defaults.context or default_context(self.scheduler.devices())
-        spec = spec_for(model, options, self.defaults, context=context, shift=shift)
-        self.note(spec, model)
+        spec = spec_for(model, options, self.defaults, shift)
+        self._note(spec, model)
         return spec
 
-    def note(self, spec: Spec, model: Model) -> None:
-        """Remember the first name, for as long as the weights are loaded."""
-        live = {runner.spec.digest for runner in self.scheduler.snapshot().runners}
-        if spec.digest not in live:
-            self.loaded[spec.digest] = model
-        for digest in self.loaded.keys() - live - {spec.digest}:
-            del self.loaded[digest]
+    def _note(self, spec: Spec, model: Model) -> None:
+        """Remember the first name, for as long as the runner lives."""
+        if self.loaded.setdefault(spec, model) is model:
+            return
+        live = {runner.spec for runner in self.scheduler.snapshot().runners}
+        if spec not in live:
+            self.loaded[spec] = model
+        for gone in self.loaded.keys() - live - {spec}:
+            del self.loaded[gone]

@@ -73,9 +73,15 @@ def answer(server: Path, model: Path, extra: list[str], what: str) -> str:
         address, log = Path(folder, "s.sock"), Path(folder, "log")
         command = [str(server), "--model", str(model), "--host", str(address)]
         command += ["--threads", str(os.cpu_count() or 1), "--ctx-size", "512", *extra]
+        # Threads that spin while they wait take seconds a reply on a machine that is busy.
+        environ = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environ,
             )
         try:
             return _ask(process, address)

@@ -51,6 +51,7 @@ class Api:
                 timeout=QUICK,
                 headers={"User-Agent": f"{agent} Python/{platform.python_version()}"},
                 trust_env=not is_loopback(url),  # no proxy stands between us and this machine
+                verify=url.startswith("https:"),  # reading the certificates takes a while
             )
         except httpx.InvalidURL as exc:
             raise ApiError(f"{url} is no address of a server: {exc}") from exc

@@ -4,6 +4,7 @@ The engine answers 500 to much of this, and fetches remote media itself, which a
 be able to make it do.
 """
 
+import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,6 +113,10 @@ def _image(value: Any) -> str:
         raise Invalid(_NO_URLS)
     if not url.startswith("data:image/") or ";base64," not in url:
         raise Invalid("invalid image input")
+    try:
+        binascii.a2b_base64(url.partition(";base64,")[2].encode(), strict_mode=True)
+    except (ValueError, UnicodeEncodeError) as exc:
+        raise Invalid("invalid image input") from exc
     return url
 
 

@@ -1,11 +1,12 @@
 """The only table from meaning to status; bodies in the dialect of the path."""
 
-import logging
-from collections.abc import Mapping
+import html
+import posixpath
+from collections.abc import Iterable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from gateway import errors
 from gateway.dialects.call import EngineError, repaired
@@ -22,8 +23,6 @@ from runners import (
     TooLarge,
 )
 
-log = logging.getLogger(__name__)
-
 STATUS: Mapping[type[Exception], int] = {
     errors.Invalid: 400,
     errors.Forbidden: 403,
@@ -37,6 +36,7 @@ STATUS: Mapping[type[Exception], int] = {
     StartFailed: 500,
     Crashed: 500,
 }
+_METHODS = ("HEAD", "GET", "POST", "PUT", "DELETE")
 _OVERFLOW = "exceed_context_size_error"
 
 
@@ -89,25 +89,33 @@ async def http(request: Request, error: Exception) -> Response:
     """No such path, or not with this method: plain text, as Ollama's router answers."""
     assert isinstance(error, HTTPException)
     path = request.url.path
-    if error.status_code == 404 and len(path) > 1 and path.endswith("/"):
-        status = 301 if request.method in ("GET", "HEAD") else 307
-        return RedirectResponse(path.rstrip("/") or "/", status)
+    if error.status_code == 404 and (clean := _clean(path)) != path:
+        return _moved(request, clean)
     text = {404: "404 page not found", 405: "405 method not allowed"}.get(error.status_code)
+    headers = {}
+    if error.headers and "Allow" in error.headers:
+        headers["allow"] = allow(error.headers["Allow"].split(", "))
     return PlainTextResponse(
-        text or error.detail,
-        error.status_code,
-        headers=_allowing(error.headers),
-        media_type="text/plain",
+        text or error.detail, error.status_code, headers=headers, media_type="text/plain"
     )
 
 
-def _allowing(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Ollama lists HEAD before GET."""
-    if not headers or "Allow" not in headers:
-        return None
-    methods = {method.strip() for method in headers["Allow"].split(",")}
-    order = ("HEAD", "GET", "POST", "PUT", "DELETE")
-    return {"Allow": ", ".join(method for method in order if method in methods)}
+def allow(methods: Iterable[str]) -> str:
+    """Methods as an Allow header lists them; HEAD first, as Ollama's router does."""
+    return ", ".join(method for method in _METHODS if method in set(methods))
+
+
+def _clean(path: str) -> str:
+    """Without doubled slashes, dot segments and a slash at the end."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def _moved(request: Request, path: str) -> Response:
+    """To the clean path: a POST stays a POST."""
+    if request.method not in ("GET", "HEAD"):
+        return Response(status_code=307, headers={"location": path})
+    text = f'<a href="{html.escape(path)}">Moved Permanently</a>.\n\n'
+    return Response(text, 301, headers={"location": path}, media_type="text/html")
 
 
 async def gone(request: Request, error: Exception) -> Response:

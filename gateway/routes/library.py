@@ -89,6 +89,11 @@ async def create(request: Request) -> Response:
     return json_reply(lines[-1], media_type=PLAIN_JSON)
 
 
+async def blob(request: Request) -> Response:
+    """A blob, looked for or stored."""
+    return await (blob_head if request.method == "HEAD" else blob_post)(request)
+
+
 async def blob_head(request: Request) -> Response:
     """Whether a blob is here."""
     digest = digests.parse(request.path_params["digest"])

@@ -51,7 +51,7 @@ async def ps(request: Request) -> Response:
 
 
 def _row(services: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str, Any]] | None:
-    model = services.loaded.get(runner.spec.digest)
+    model = services.loaded.get(runner.spec)
     if model is None:
         return None
     left = runner.keep_alive if runner.expires is None else runner.expires - now

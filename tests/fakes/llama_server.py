@@ -36,7 +36,7 @@ def die(plan: Plan, how: str) -> None:
     """Say the last words and die by a signal, leaving no core file behind."""
     os.write(2, (plan.say and plan.say + "\n").encode())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.kill(os.getpid(), getattr(signal, how))
+    os.kill(os.getpid(), getattr(signal, "SIG" + how.removeprefix("SIG")))
 
 
 class Loop:
@@ -264,6 +264,7 @@ class Server:
         self.loop.selector.register(door, READ, lambda _: Connection(self, door.accept()[0]))
         if self.plan.ignore_term:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self.plan.ignore_term or self.plan.never_ready:
             signal.alarm(120)  # should its test die, it ends by itself
         os.write(2, b"load_tensors: another line\n" * self.plan.chatty)
         self.began = time.monotonic()
@@ -379,9 +380,9 @@ class Server:
 
 
 def main(arguments: list[str]) -> None:
-    cut = arguments.index("--")
+    cut = arguments.index("--") if "--" in arguments else -1
     argv = arguments[cut + 1 :]
-    plan = engine.plan_for(arguments[:cut], option(argv, "-m", "--model"))
+    plan = engine.plan_for(arguments[: max(cut, 0)], option(argv, "-m", "--model"))
     if "--version" in argv:
         os.write(2, b"version: 0.5.0-dev (build 1, commit 0c1e570)\n")
     elif "--list-devices" in argv:

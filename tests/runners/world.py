@@ -71,6 +71,8 @@ class World:
     idle_since: dict[int, float] = field(default_factory=dict)
     strangers: dict[str, int] = field(default_factory=dict)
     """Bytes of each device that are none of ours."""
+    probed: dict[str, int] = field(default_factory=dict)
+    """Free bytes of GPUs when they were last looked at; the host is looked at always."""
     measuring: set[Spec] = field(default_factory=set)
     failures: dict[Spec, int] = field(default_factory=dict)
     cooling: dict[Spec, Cooling] = field(default_factory=dict)
@@ -118,11 +120,13 @@ class World:
                 self.rejected[waiter.id] = RunnerError("it failed")
                 del self.waiters[waiter.id]
         self.leases = {r: on for r, on in self.leases.items() if on != runner}
+        self.probe()
         return self.ask()
 
     def gone(self, runner: int) -> list[str]:
         """A runner that was asked to stop has ended."""
         assert self.runners.pop(runner).state is State.STOPPING
+        self.probe()
         return self.ask()
 
     def measures(self, spec: Spec) -> list[str]:
@@ -137,6 +141,7 @@ class World:
     def takes(self, device: str, size: int) -> list[str]:
         """A stranger now holds so much of a device."""
         self.strangers[device] = size
+        self.probe()
         return self.ask()
 
     def expires(self, digest: str) -> list[str]:
@@ -147,11 +152,18 @@ class World:
 
     # The plan
 
+    def probe(self) -> None:
+        gpus = [device.name for device in self.devices if device.kind is Kind.GPU]
+        self.probed = {name: self._free(name) for name in gpus}
+
     def view(self) -> View:
         return View(
             runners=tuple(self._seen(runner) for runner in self.runners.values()),
             waiters=tuple(self.waiters.values()),
-            devices=tuple(replace(d, free=d.total - self._used(d.name)) for d in self.devices),
+            devices=tuple(
+                replace(device, free=self.probed.get(device.name, self._free(device.name)))
+                for device in self.devices
+            ),
             limits=self.limits,
             now=self.now,
             estimates={spec: self.needs[spec] for spec in self.measured},
@@ -226,11 +238,11 @@ class World:
         lasts = self.keep_alive.get(runner.id, 100.0)
         return replace(runner, expires=self.idle_since[runner.id] + lasts)
 
-    def _used(self, device: str) -> int:
-        """Bytes in use; a runner that starts has taken half of its own so far."""
+    def _free(self, device: str) -> int:
+        """Bytes that are not in use; a runner that starts has taken half of its own so far."""
         total = next(d.total for d in self.devices if d.name == device)
         used = self.strangers.get(device, 0)
         for runner in self.runners.values():
             share = runner.placement.on(device)
             used += share // 2 if runner.state is State.STARTING else share
-        return min(total, used)
+        return max(0, total - used)

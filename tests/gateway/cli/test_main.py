@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import gateway
+from gateway.cli.commands import find
 from gateway.cli.help import command_page, root_page
 from tests.gateway.cli.conftest import Child, Cli, Exchange, Server, finish
 
@@ -23,8 +25,6 @@ def test_the_root_page_is_shown_without_a_server(cli: Cli, argv: tuple[str, ...]
     "argv", [("run", "--help"), ("help", "run"), ("run", "x", "-h"), ("-h", "run")]
 )
 def test_a_command_page_is_shown_without_a_server(cli: Cli, argv: tuple[str, ...]) -> None:
-    from gateway.cli.commands import find
-
     outcome = cli(*argv, PADDOCK_HOST="127.0.0.1:1")
     assert (outcome.code, outcome.out, outcome.err) == (0, command_page(find("run")), "")
 
@@ -76,8 +76,6 @@ def test_a_client_command_checks_the_server_first(cli: Cli, server: Server) -> N
 def test_version_compares_server_and_client(
     cli: Cli, server: Server, argv: tuple[str, ...], theirs: str, warning: str
 ) -> None:
-    import gateway
-
     own = gateway.__version__
     theirs = own if theirs == "same" else theirs
     server.reply("GET", "/api/version", {"version": theirs})
@@ -87,8 +85,6 @@ def test_version_compares_server_and_client(
 
 
 def test_version_without_a_server_is_a_warning(cli: Cli) -> None:
-    import gateway
-
     outcome = cli("version", PADDOCK_HOST="127.0.0.1:1")
     assert outcome.code == 0
     assert outcome.out == (

@@ -1,5 +1,6 @@
 """list, ps, stop, cp, rm against a scripted server."""
 
+import json
 from typing import Any
 
 import pytest
@@ -107,10 +108,10 @@ def test_rm_unloads_and_deletes_in_order_until_one_fails(cli: Cli, server: Serve
     missing = {"error": "model 'b' not found"}
 
     def answer(exchange: Exchange) -> None:
-        known = exchange.request.json["model"] == "a"
-        finish(
-            exchange, 200 if known else 404, b"" if known else b'{"error":"model \'b\' not found"}'
-        )
+        if exchange.request.json["model"] == "a":
+            finish(exchange, 200, b"")
+        else:
+            finish(exchange, 404, json.dumps(missing).encode())
 
     server.on("DELETE", "/api/delete", answer)
     server.reply("POST", "/api/generate", missing, status=404)

@@ -58,27 +58,18 @@ def test_the_overview() -> None:
 
 
 def test_the_verbose_overview_adds_metadata_and_tensors() -> None:
-    extra = """\
-  Metadata
-    general.architecture       llama                   \n\
-    general.parameter_count    944256                  \n\
-    llama.context_length       2048                    \n\
-    llama.embedding_length     384                     \n\
-    llama.rope.freq_base       10000                   \n\
-    tokenizer.ggml.tokens      [<unk> ...+2 more]      \n\
-
-  Tensors
-    blk.0.attn_k.weight    F16    [384 64]    \n\
-
-"""
-    extra = extra.replace("      \n", "    \n").replace(
-        "                  \n", "                \n"
-    )
-    full = overview(ANSWER, verbose=True)
-    start, end = full.index("  Metadata"), full.index("  System")
-    assert full[:start] + full[end:] == PLAIN
-    shown = [line.split(maxsplit=1) for line in full[start:end].splitlines()]
-    assert shown == [line.split(maxsplit=1) for line in extra.splitlines()]
+    rows = [
+        ("general.architecture", "llama"),
+        ("general.parameter_count", "944256"),
+        ("llama.context_length", "2048"),
+        ("llama.embedding_length", "384"),
+        ("llama.rope.freq_base", "10000"),
+        ("tokenizer.ggml.tokens", "[<unk> ...+2 more]"),
+    ]
+    extra = "  Metadata\n" + "".join(f"    {key:<23}    {value:<18}    \n" for key, value in rows)
+    extra += "\n  Tensors\n    blk.0.attn_k.weight    F16    [384 64]    \n\n"
+    before, after = PLAIN.split("  System")
+    assert overview(ANSWER, verbose=True) == f"{before}{extra}  System{after}"
 
 
 def test_little_is_known_of_a_bare_model() -> None:

@@ -4,9 +4,7 @@ import pytest
 
 from gateway.store.config import Config, decode, encode
 
-LLAMA = Config(
-    format="gguf", family="llama", families=("llama",), size="944K", file_type="F16"
-)
+LLAMA = Config(format="gguf", family="llama", families=("llama",), size="944K", file_type="F16")
 
 
 def test_a_plain_config_has_ollamas_bytes() -> None:

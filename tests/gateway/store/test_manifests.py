@@ -39,11 +39,9 @@ def shorts(manifests: Manifests) -> list[str]:
 
 
 def test_a_manifest_has_ollamas_bytes() -> None:
-    # Recorded from Ollama for a GGUF of 1,900,032 bytes.
-    weights = "sha256:" + "73b6e1b5b8ba1d2c8a1c0c1d3a7a0c4b5c9d3e5a4f6b7c8d9e0f1a2b3c4d5e6f"
     manifest = Manifest(
         (
-            Layer(f"{LAYER_TYPE}model", weights, 1900032, origin="a<b", name="t"),
+            Layer(f"{LAYER_TYPE}model", A, 1900032, origin="a<b", name="t"),
             Layer(f"{LAYER_TYPE}system", B, 5),
         ),
         Layer(CONFIG_TYPE, C, 148),
@@ -53,13 +51,23 @@ def test_a_manifest_has_ollamas_bytes() -> None:
         b'"config":{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"'
         + C.encode()
         + b'","size":148},"layers":[{"mediaType":"application/vnd.ollama.image.model","digest":"'
-        + weights.encode()
+        + A.encode()
         + b'","size":1900032,"from":"a\\u003cb","name":"t"},'
         b'{"mediaType":"application/vnd.ollama.image.system","digest":"'
         + B.encode()
         + b'","size":5}]}\n'
     )
     assert decode(encode(manifest)) == manifest
+
+
+def test_the_digest_of_a_manifest_is_the_one_ollama_lists() -> None:
+    weights = "sha256:a5724a6bf28b0c66a1f0cba2db92fb8bcb1c5448db181e9f5fac8cb0421b699c"
+    config = "sha256:d3623de7670eddbcf0a51503180f1a3266f504585196da39283ee95931db4b54"
+    manifest = Manifest(
+        (Layer(f"{LAYER_TYPE}model", weights, 1900032),), Layer(CONFIG_TYPE, config, 148)
+    )
+    listed = "2f58747119018317d26885b2d1fb233a70f4805e3e27d51f44002abd0ae7b638"
+    assert hashlib.sha256(encode(manifest)).hexdigest() == listed
 
 
 def test_size_and_digests_take_the_config_in() -> None:
