@@ -3,6 +3,7 @@
 The scheduler is opened first and closed last, outside the server: requests end before children.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -93,6 +94,9 @@ async def _serve(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_signals, stop)
         _announce(services, bound)
+        # What is loaded by now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         await hypercorn_serve(
             app, server_config(listener.detach(), settings.drain), shutdown_trigger=stop.wait
         )

@@ -78,9 +78,7 @@ def test_resolve_takes_blanks_and_the_local_suffix_off(text: str, short: str) ->
 
 @pytest.mark.parametrize("text", ["m:cloud", "m: CLOUD", "m:8b:cloud", "m:8b-cloud", "m:-cloud"])
 def test_resolve_refuses_the_cloud(text: str) -> None:
-    with pytest.raises(
-        Forbidden, match=r"^ollama cloud is disabled: remote model is unavailable$"
-    ):
+    with pytest.raises(Forbidden, match=r"^ollama cloud is disabled: remote model is unavailable$"):
         resolve(text)
 
 

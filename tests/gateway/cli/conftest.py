@@ -114,6 +114,7 @@ def finish(exchange: Exchange, status: int, data: bytes) -> None:
 def handler_for(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or every reply waits 40 ms for an acknowledgement
 
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
