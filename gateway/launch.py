@@ -6,11 +6,12 @@ from typing import Any
 from gateway.dialects.options import Options
 from gateway.store.gguf import Header
 from gateway.store.model import Model
-from runners import GIB, Device, Kind, Shape, Spec
+from runners import GIB, Device, Kind, Shape, Spec, cache_size
 
 _LEAST_CONTEXT = 4
 _LEAST_VISION_CONTEXT = 2048
 _DEFAULT_CONTEXT = 4096
+_AUTOMATIC_SLOTS = 4
 # Ollama's tiers of GPU memory and the context they are given.
 _TIERS = ((47 * GIB, 262_144), (23 * GIB, 32_768))
 # Its cache cannot be shifted.
@@ -23,7 +24,9 @@ class Defaults:
 
     context: int = 4096
     """Tokens, where neither request nor model says."""
-    parallel: int = 4
+    parallel: int = 0
+    """Slots; 0: four, or fewer where the caches of four would take more than `cache_room`."""
+    cache_room: int = 4 * GIB
     cache_type: str = ""
     flash_attention: str = "auto"
     prompt_cache: int = 0
@@ -41,16 +44,18 @@ def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | N
     embedding = header is not None and header.pooling
     if shift is None:
         shift = model.config.family not in _NO_SHIFT
+    facts = shape(header) if header else Shape()
+    tokens = _context(model, options.num_ctx or defaults.context)
     return Spec(
         weights=model.weights,
         digest=model.weights_digest,
         size=header.size if header else model.size,
-        shape=shape(header) if header else Shape(),
+        shape=facts,
         projector=model.projectors[0] if model.projectors else None,
         media=model.projector.size if model.projector else 0,
         adapters=model.adapters,
-        context=_context(model, options.num_ctx or defaults.context),
-        parallel=1 if embedding else defaults.parallel,
+        context=tokens,
+        parallel=1 if embedding else _slots(facts, tokens, defaults),
         context_shift=shift,
         batch=options.num_batch if "num_batch" in options.given else None,
         gpu_layers=options.num_gpu,
@@ -69,6 +74,22 @@ def _context(model: Model, wanted: int) -> int:
     least = _LEAST_VISION_CONTEXT if "vision" in model.capabilities else _LEAST_CONTEXT
     trained = model.header.context_length if model.header else 0
     return min(max(wanted, least), trained) if trained else max(wanted, least)
+
+
+def cache_room(devices: tuple[Device, ...]) -> int:
+    """Bytes that one model's automatic slots may fill: a quarter of the largest kind of memory."""
+    gpus = sum(device.total for device in devices if device.kind is Kind.GPU)
+    return (gpus or sum(device.total for device in devices)) // 4
+
+
+def _slots(facts: Shape, context: int, defaults: Defaults) -> int:
+    """Every slot may use its whole context, so long contexts are given fewer of them."""
+    slots = defaults.parallel or _AUTOMATIC_SLOTS
+    while not defaults.parallel and slots > 1:
+        if cache_size(facts, context * slots, defaults.cache_type) <= defaults.cache_room:
+            break
+        slots //= 2
+    return slots
 
 
 def shape(header: Header) -> Shape:

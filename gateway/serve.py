@@ -24,11 +24,12 @@ from gateway.address import Address, parse
 from gateway.app import create_app
 from gateway.errors import GatewayError
 from gateway.guard import Rules
-from gateway.launch import Defaults, default_context
+from gateway.launch import Defaults, cache_room, default_context
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings, ignored, load
 from gateway.store.library import Library
 from runners import (
+    Device,
     Devices,
     Engine,
     Limits,
@@ -79,7 +80,7 @@ async def _run(settings: Settings, address: Address, engine: Engine) -> None:
                 library=library,
                 scheduler=scheduler,
                 engine=engine,
-                defaults=defaults(settings, default_context(scheduler.devices())),
+                defaults=defaults(settings, scheduler.devices()),
                 no_cloud=settings.no_cloud,
             )
             await _serve(services, settings, address, listener)
@@ -97,10 +98,15 @@ async def _serve(
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        await hypercorn_serve(
-            app, server_config(listener.detach(), settings.drain), shutdown_trigger=stop.wait
-        )
-        tasks.cancel_scope.cancel()
+        config = server_config(listener.detach(), settings.drain)
+
+        async def listen() -> None:
+            await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
+            tasks.cancel_scope.cancel()
+
+        # In a task of its own: before Python 3.13 Hypercorn's asyncio.TaskGroup leaves the task
+        # that ran it marked as cancelled, and this one would end with an error.
+        tasks.start_soon(listen)
 
 
 async def _signals(stop: anyio.Event) -> None:
@@ -165,10 +171,11 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def defaults(settings: Settings, context: int) -> Defaults:
-    """`context`: tokens, if the settings do not say."""
+def defaults(settings: Settings, devices: tuple[Device, ...]) -> Defaults:
+    """What the settings leave open goes by the memory there is."""
     return Defaults(
-        context=settings.context_length or context,
+        context=settings.context_length or default_context(devices),
+        cache_room=cache_room(devices),
         parallel=settings.num_parallel,
         cache_type=settings.kv_cache_type,
         flash_attention=settings.flash_attention,

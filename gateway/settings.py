@@ -130,7 +130,11 @@ class Settings(BaseSettings):
         "LOAD_TIMEOUT", 300.0, "how long a load may go without progress; 0 or less: for ever"
     )
     num_parallel: int = _setting(
-        "NUM_PARALLEL", 4, "slots of a model: requests that are batched together", ge=1, le=256
+        "NUM_PARALLEL",
+        0,
+        "slots of a model: requests that are batched together; 0: four, fewer for long contexts",
+        ge=0,
+        le=256,
     )
     max_loaded_models: int = _setting(
         "MAX_LOADED_MODELS", 0, "most models loaded at once; 0: three for each GPU, or three", ge=0

@@ -15,6 +15,7 @@ from runners.errors import (
 )
 from runners.flags import ALIAS
 from runners.measure import Measurer
+from runners.memory import cache_size
 from runners.records import Lease, RunnerInfo, Snapshot
 from runners.rundir import open_rundir
 from runners.scheduler import Scheduler
@@ -51,6 +52,7 @@ __all__ = [
     "Supervisor",
     "TooLarge",
     "Upstream",
+    "cache_size",
     "find",
     "open_rundir",
     "resident",

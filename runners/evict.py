@@ -26,7 +26,8 @@ def victims(
     """The fewest of the least wanted that make `enough` true; None if all of them do not.
 
     A runner of the same weights under another Spec goes first: its options were changed. After
-    it the least recently used. Whoever turns out not to be needed for `enough` is spared.
+    it the least recently used. Whoever turns out not to be needed for `enough` is spared, the
+    most wanted first.
     """
     ranked = sorted(candidates, key=lambda c: (c.spec.digest != spec.digest, c.last_used))
     chosen: list[C] = []
@@ -36,7 +37,7 @@ def victims(
         chosen.append(candidate)
     if not enough(chosen):
         return None
-    for candidate in list(chosen):
+    for candidate in chosen[::-1]:
         others = [c for c in chosen if c is not candidate]
         if enough(others):
             chosen = others

@@ -4,7 +4,7 @@ The engine knows exactly (`measure.py` asks it); this bound only has to be quick
 small, so that a model that plainly fits starts without asking.
 """
 
-from runners.spec import MIB, Device, Estimate, Kind, Spec
+from runners.spec import MIB, Device, Estimate, Kind, Shape, Spec
 
 # Bytes per element of a cache type (block sizes of ggml: 32 elements to a block).
 CACHE_BYTES = {
@@ -29,15 +29,20 @@ def cells(spec: Spec) -> int:
     return spec.context * spec.parallel
 
 
+def cache_size(shape: Shape, tokens: int, cache_type: str) -> int:
+    """Bytes of keys and values of so many tokens, in all layers."""
+    return int(shape.layers * shape.kv_width * tokens * CACHE_BYTES.get(cache_type, 2.0))
+
+
 def bound(spec: Spec) -> Estimate:
     """Never less than what the engine allocates for plain transformers."""
     shape = spec.shape
-    cache = shape.layers * shape.kv_width * cells(spec) * CACHE_BYTES.get(spec.cache_type, 2.0)
+    cache = cache_size(shape, cells(spec), spec.cache_type)
     ubatch = spec.batch or _UBATCH
     logits = 4 * ubatch * (shape.vocabulary + 16 * shape.embedding)
     mask = 4 * ubatch * cells(spec)
     weights = int(spec.size * 1.05)
-    return Estimate(gpu=weights + media(spec) + int(cache + logits + mask), host=host(spec))
+    return Estimate(gpu=weights + media(spec) + cache + logits + mask, host=host(spec))
 
 
 def media(spec: Spec) -> int:

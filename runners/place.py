@@ -1,7 +1,7 @@
 """Which devices a Spec gets. Pure: an estimate and what is free, in; a Placement or None, out."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
 
@@ -34,7 +34,7 @@ class Machine:
     def only(self, gpu: str) -> "Machine":
         """As if there were no other GPU."""
         kept = (d for d in self.devices if d.kind is Kind.CPU or d.name == gpu)
-        return Machine(tuple(kept), self.capacity)
+        return replace(self, devices=tuple(kept))
 
 
 def promised(device: Device, limits: Limits) -> int:
@@ -48,9 +48,8 @@ def place(spec: Spec, need: Estimate, machine: Machine, room: Room) -> Placement
 
     GPUs and host together only for what no set of GPUs could ever hold.
     """
-    room = {
-        name: max(0, size) for name, size in room.items()
-    }  # strangers may hold what we promised
+    # Strangers may have taken what was promised.
+    room = {name: max(0, size) for name, size in room.items()}
     host = machine.host
     if not machine.gpus or spec.gpu_layers == 0:
         return _fits({host: need.total}, room)

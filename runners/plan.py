@@ -18,7 +18,7 @@ The rules, in order:
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runners.errors import CoolingDown, RunnerError, TooLarge
 from runners.evict import victims
@@ -143,7 +143,6 @@ class _Desk:
         self.leases = {runner.id: runner.leases for runner in self.live}
         self.wanted = {waiter.spec for waiter in view.waiters}
         self.stopped: set[int] = set()
-        self.started: dict[Spec, Placement] = {}
         self.promised: list[Placement] = []
         """Room that older waiters wait for."""
         self.owing: set[int] = set()
@@ -179,7 +178,7 @@ class _Desk:
                 return
         coming = any(runner.state is State.STARTING for runner in mine)
         draining = any(runner.id in self.fenced for runner in mine)
-        if spec in self.started or coming or draining:
+        if coming or draining:
             return
         cooling = self.view.cooling.get(spec)
         if cooling and cooling.until > self.view.now:
@@ -206,8 +205,7 @@ class _Desk:
         if place(spec, need, self.machine, self.machine.capacity) is None:
             self._reject(waiter, self._too_large(spec, need))
         elif placement := self._fits_now(spec, need):
-            self.started[spec] = placement
-            self.actions.append(Start(spec, placement, f"wanted by request {waiter.id}"))
+            self._start(waiter, placement)
         else:
             self._make_room(waiter, need)
 
@@ -225,17 +223,20 @@ class _Desk:
         def enough(gone: Sequence[RunnerView]) -> bool:
             return self._fits_after(spec, need, gone) is not None
 
-        chosen = victims(idle, spec, enough)
-        if chosen is None:
-            chosen = victims(settled, spec, enough) or []
-        for runner in chosen:
-            if runner in idle:
-                self._stop(runner, f"room for {spec}, wanted by request {waiter.id}")
-            else:
-                self._fence(runner, waiter)
-        if placement := self._fits_after(spec, need, chosen):
+        going = victims(idle, spec, enough)
+        awaited: list[RunnerView] = []
+        if going is None:
+            # What is idle goes at once; of the others as few as possible have to be waited for.
+            others = [runner for runner in settled if runner not in idle]
+            awaited = victims(others, spec, lambda gone: enough([*idle, *gone])) or []
+            going = victims(idle, spec, lambda gone: enough([*awaited, *gone])) or []
+        for runner in going:
+            self._stop(runner, f"room for {spec}, wanted by request {waiter.id}")
+        for runner in awaited:
+            self._fence(runner, waiter)
+        if placement := self._fits_after(spec, need, awaited):
             self.promised.append(placement)
-            self.owing |= {runner.id for runner in chosen}
+            self.owing |= {runner.id for runner in awaited}
 
     def _claimed(self, runner: RunnerView, waiter: Waiter) -> bool:
         """Whether somebody older waits for this very runner."""
@@ -265,14 +266,13 @@ class _Desk:
     def _fits_now(self, spec: Spec, need: Estimate) -> Placement | None:
         """Where `need` fits as things are, without touching what is promised to others."""
         future = self._after(())
-        if len(self.live) + len(self.started) >= self.most or future is None:
+        if len(self.live) >= self.most or future is None:
             return None
         held = self._room(self.live, ())
         room = {}
         for device in self.view.devices:
             name = device.name
             pending = sum(r.placement.on(name) for r in self.live if r.state is State.STARTING)
-            pending += sum(placement.on(name) for placement in self.started.values())
             room[name] = min(held[name], future[name], device.free - pending)
         return place(spec, need, self.machine, room)
 
@@ -287,7 +287,7 @@ class _Desk:
         """Bytes left once `gone` and all that is leaving has left; None if the cap is reached."""
         leaving = self._leaving() | {runner.id for runner in gone}
         staying = [runner for runner in self.live if runner.id not in leaving]
-        if len(staying) + len(self.started) + len(self.promised) >= self.most:
+        if len(staying) + len(self.promised) >= self.most:
             return None
         return self._room(staying, self.promised)
 
@@ -298,8 +298,7 @@ class _Desk:
         room = {}
         for device in self.view.devices:
             name = device.name
-            placements = [runner.placement for runner in held_by]
-            placements += [*self.started.values(), *promised]
+            placements = [*(runner.placement for runner in held_by), *promised]
             taken = sum(placement.on(name) for placement in placements)
             room[name] = self.machine.capacity[name] - taken
         return room
@@ -311,7 +310,7 @@ class _Desk:
             device.name: max(0, whole.capacity[device.name] - self._strange(device, whole))
             for device in whole.devices
         }
-        return Machine(whole.devices, capacity)
+        return replace(whole, capacity=capacity)
 
     def _strange(self, device: Device, whole: Machine) -> int:
         """Bytes that others hold beyond the headroom left for them.
@@ -324,6 +323,14 @@ class _Desk:
         return max(0, device.total - device.free - ours - spare)
 
     # Words
+
+    def _start(self, waiter: Waiter, placement: Placement) -> None:
+        """From here on it counts as a runner, under a number that no real one has."""
+        spec, number = waiter.spec, -1 - len(self.actions)
+        starting = RunnerView(number, spec, State.STARTING, placement, last_used=self.view.now)
+        self.live.append(starting)
+        self.leases[number] = 0
+        self.actions.append(Start(spec, placement, f"wanted by request {waiter.id}"))
 
     def _stop(self, runner: RunnerView, why: str) -> None:
         self.stopped.add(runner.id)

@@ -314,7 +314,7 @@ class Scheduler:
         self._settle(waiting, runner=runner)
 
     def _start(self, spec: Spec, placement: Placement, why: str) -> None:
-        runner = Runner(next(self._ids), spec, placement)
+        runner = Runner(next(self._ids), spec, placement, last_used=self._clock())
         self._runners[runner.id] = runner
         where = ", ".join(f"{size >> 20} MiB of {name}" for name, size in placement.shares if size)
         self._tell(f"start {runner} on {where}: {why}")
@@ -349,7 +349,7 @@ class Scheduler:
             if was is not State.STOPPING:
                 runner.state = step(runner.state, State.STOPPING)
                 self._ended_early(runner, was)
-            if runner.placement.devices:
+            if runner.placement.devices and not self._closing:
                 # A driver gives memory back some moments after the process is gone.
                 await self._probe.refresh()
         finally:

@@ -72,7 +72,9 @@ class Api:
         self._call("HEAD", "/")
 
     def version(self) -> str:
-        return str(self._json("GET", "/api/version").get("version", ""))
+        """Paddock's own version; of another server, the only one it tells."""
+        reply = self._json("GET", "/api/version")
+        return str(reply.get("paddock") or reply.get("version", ""))
 
     def models(self) -> list[Reply]:
         """The library, newest first."""

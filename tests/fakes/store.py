@@ -21,7 +21,7 @@ CONFIG: Mapping[str, Any] = {
 
 
 class Store:
-    """One folder; `put` adds a model, `blob` a file, and `weights` is a small GGUF that is in it."""
+    """One folder; `put` adds a model, `blob` a file; `weights` is a small GGUF that is in it."""
 
     def __init__(self, root: Path, metadata: Mapping[str, Any] = gguf.LLAMA) -> None:
         self.root = root

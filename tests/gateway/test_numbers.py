@@ -58,6 +58,7 @@ def test_single_finds_the_short_decimal() -> None:
     assert single(struct.unpack("<f", struct.pack("<f", 1e-05))[0]) == 1e-05
     assert single(struct.unpack("<f", struct.pack("<f", 0.7))[0]) == 0.7
     assert single(struct.unpack("<f", struct.pack("<f", 16777216.0))[0]) == 16777216.0
+    assert single(11.834640502929688) == 11.8346405
     assert single(float("inf")) == float("inf")
 
 

@@ -205,7 +205,7 @@ class World:
             case Start(spec, placement):
                 self.started += 1
                 self.runners[self.started] = RunnerView(
-                    self.started, spec, State.STARTING, placement
+                    self.started, spec, State.STARTING, placement, last_used=self.now
                 )
                 where = " ".join(f"{name}:{size}" for name, size in placement.shares if size)
                 return f"start r{self.started} of {label(spec)} on {where}"

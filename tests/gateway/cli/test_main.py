@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import gateway
 from gateway.cli.commands import find
 from gateway.cli.help import command_page, root_page
 from tests.gateway.cli.conftest import Child, Cli, Exchange, Server, finish
@@ -67,30 +66,6 @@ def test_a_client_command_checks_the_server_first(cli: Cli, server: Server) -> N
     server.reply("GET", "/api/tags", {"models": []})
     assert cli("list").code == 0
     assert [request.method for request in server.requests] == ["HEAD", "GET"]
-
-
-@pytest.mark.parametrize("argv", [("version",), ("--version",), ("-v",)])
-@pytest.mark.parametrize(
-    ("theirs", "warning"), [("same", ""), ("8.8", "Warning: client version is same\n")]
-)
-def test_version_compares_server_and_client(
-    cli: Cli, server: Server, argv: tuple[str, ...], theirs: str, warning: str
-) -> None:
-    own = gateway.__version__
-    theirs = own if theirs == "same" else theirs
-    server.reply("GET", "/api/version", {"version": theirs})
-    outcome = cli(*argv)
-    assert outcome.code == 0
-    assert outcome.out == f"paddock version is {theirs}\n{warning.replace('same', own)}"
-
-
-def test_version_without_a_server_is_a_warning(cli: Cli) -> None:
-    outcome = cli("version", PADDOCK_HOST="127.0.0.1:1")
-    assert outcome.code == 0
-    assert outcome.out == (
-        "Warning: could not connect to a running Paddock server\n"
-        f"Warning: client version is {gateway.__version__}\n"
-    )
 
 
 def test_a_file_that_cannot_be_read_is_an_error(cli: Cli, tmp_path: Path) -> None:

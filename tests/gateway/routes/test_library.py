@@ -48,8 +48,7 @@ def app(store: Store) -> Starlette:
             Route("/api/copy", routes.copy, methods=["POST"]),
             Route("/api/delete", routes.delete, methods=["DELETE"]),
             Route("/api/create", routes.create, methods=["POST"]),
-            Route("/api/blobs/{digest}", routes.blob_head, methods=["HEAD"]),
-            Route("/api/blobs/{digest}", routes.blob_post, methods=["POST"]),
+            Route("/api/blobs/{digest}", routes.blob, methods=["HEAD", "POST"]),
         ],
         exception_handlers={GatewayError: refuse},
     )

@@ -173,6 +173,9 @@ def test_some_architectures_bring_a_renderer_along(
     model = made(library, files={"m.gguf": digest}, parser="qwen3", parameters={"stop": ["x"]})
     assert (model.config.renderer, model.config.parser) == (name, "qwen3")
     assert model.parameters == {"stop": ["x"]}
+    model = made(library, files={"m.gguf": digest}, parser="qwen3", renderer="olmo3")
+    assert (model.config.renderer, model.config.parser) == ("olmo3", "qwen3")
+    assert model.parameters == {}
 
 
 def test_a_draft_is_kept_in_its_own_layer(store: Store, library: Library) -> None:
@@ -238,7 +241,8 @@ def test_a_blob_that_was_never_uploaded_is_not_found(
     store: Store, library: Library, member: str
 ) -> None:
     missing = f"sha256:{'1' * 64}"
-    body = {"files": {"m.gguf": store.weights}} | {member: {"x.gguf": missing}}
+    body: dict[str, Any] = {"files": {"m.gguf": store.weights}}
+    body |= {member: {"x.gguf": missing}}
     with pytest.raises(NotFound) as caught:
         make(library, **body)
     assert caught.value.message == f'blob "{missing}" not found'

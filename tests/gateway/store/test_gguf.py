@@ -154,6 +154,7 @@ def test_unsound_files_are_refused(path: Path, metadata: Any, tensors: Any, text
         (struct.pack("<I", 13), "a GGUF value cannot have type 13"),
         (struct.pack("<IIQ", 9, 9, 1), "a GGUF array cannot hold type 9"),
         (struct.pack("<IIQ", 9, 8, 1 << 60), f"an array of {1 << 60} elements is too long"),
+        (struct.pack("<IIQ", 9, 6, 1000), "the file ends inside its header"),
         (struct.pack("<IQ", 8, 1 << 60), f"a string of {1 << 60} bytes is too long"),
     ],
 )

@@ -149,7 +149,7 @@ def test_info_of_a_wrong_kind_is_refused(key: str, value: Any, text: str) -> Non
 
 
 def test_messages_have_ollamas_bytes() -> None:
-    messages = (
+    messages: tuple[Mapping[str, Any], ...] = (
         {"role": "user", "content": "<a>", "thinking": ""},
         {"tool_calls": [{"function": {"name": "f", "arguments": {}}}], "role": "assistant"},
         {},
