@@ -22,6 +22,11 @@ class Address:
         return f"{host}:{self.port}"
 
     @property
+    def reachable(self) -> "Address":
+        """Where a client finds it: "every interface" means this machine to a client."""
+        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
         if self.host == "localhost":

@@ -33,8 +33,10 @@ def open_rundir(base: Path | None = None) -> Iterator[Path]:
     sweep(home)
     folder = home / f"{os.getpid()}-{secrets.token_hex(3)}"
     folder.mkdir(mode=0o700)
-    with (folder / "lock").open("w") as lock:
+    with (folder / "new").open("w") as lock:
+        # Locked before it has its name: a sweep of another gateway never sees it free.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (folder / "new").rename(folder / "lock")
         try:
             yield folder
         finally:

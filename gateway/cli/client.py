@@ -1,11 +1,8 @@
 """The HTTP API as the commands see it. The only module of the command line that does HTTP."""
 
 import contextlib
-import ipaddress
 import json
-import logging
 import platform
-import re
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
@@ -14,17 +11,14 @@ from typing import Any, Self
 import httpx
 
 import gateway
+from gateway import address
 from gateway.errors import GatewayError
 from gateway.wire import dumps
 
-log = logging.getLogger(__name__)
 
-DEFAULT_PORT = "11434"
-PORTS = {"http": "80", "https": "443"}
 QUICK = httpx.Timeout(60, connect=5)
 PATIENT = httpx.Timeout(None, connect=5)  # a model may take any time to load and to answer
 
-_HOST_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[^:]*)")
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _NDJSON = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
 
@@ -223,36 +217,16 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 def base_url(environ: Mapping[str, str]) -> str:
     """Where the server is, from PADDOCK_HOST, else OLLAMA_HOST, else this machine.
 
-    An address that means "every interface" to a server means this machine to a client.
+    Raises Invalid if the port is none.
     """
     values = (_trim(environ.get(name, "")) for name in ("PADDOCK_HOST", "OLLAMA_HOST"))
     text = next((value for value in values if value), "")
+    if text == "ollama.com":
+        return "https://ollama.com:443"
     scheme, separator, rest = text.partition("://")
-    if not separator:
-        if text == "ollama.com":
-            return "https://ollama.com:443"
-        scheme, rest = "http", text
-    hostport, slash, path = rest.partition("/")
-    default = PORTS.get(scheme, DEFAULT_PORT) if separator else DEFAULT_PORT
-    host, port = _host_port(hostport, default)
-    return f"{scheme}://{host}:{port}{(slash + path).rstrip('/')}"
-
-
-def _host_port(text: str, default: str) -> tuple[str, str]:
-    """Host, ready for a URL, and port; a port that is none is replaced by `default`."""
-    found = _HOST_PORT.fullmatch(text)
-    host, port = (found["host"], found["port"]) if found else (text, default)
-    if not (port.isdecimal() and port.isascii() and int(port) <= 65535):
-        log.warning("invalid port %r, using %s", port, default)
-        port = default
-    bare = host.strip("[]")
-    try:
-        address = ipaddress.ip_address(bare)
-    except ValueError:
-        return bare or "127.0.0.1", port
-    if address.is_unspecified:
-        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
-    return (f"[{address}]" if address.version == 6 else str(address)), port
+    _, slash, path = (rest if separator else text).partition("/")
+    place = address.parse(text).reachable
+    return f"{scheme if separator else 'http'}://{place.bind}{(slash + path).rstrip('/')}"
 
 
 def _trim(text: str) -> str:
@@ -261,10 +235,4 @@ def _trim(text: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """The URL's host is this machine."""
-    host = httpx.URL(url).host
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return address.Address(httpx.URL(url).host, 0).loopback

@@ -275,6 +275,8 @@ class Manifests:
         try:
             identity = identify(os.stat(path))
         except OSError:
+            if not os.path.islink(path):
+                return  # deleted since it was seen, which is no damage
             identity = None
         if self._bad.get(path, ()) != identity:
             self._bad[path] = identity

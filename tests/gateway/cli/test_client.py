@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from gateway.cli.client import Api, ApiError, base_url, is_loopback, lines
+from gateway.errors import Invalid
 from tests.gateway.cli.conftest import Child, Exchange, Server, finish
 
 
@@ -36,13 +37,16 @@ from tests.gateway.cli.conftest import Child, Exchange, Server, finish
         ("ollama.com", "https://ollama.com:443"),
         ("box/a/b/", "http://box:11434/a/b"),
         ("https://box/api", "https://box:443/api"),
-        ("box:port", "http://box:11434"),
-        ("box:65536", "http://box:11434"),
-        ("http://box:-1", "http://box:80"),
     ],
 )
 def test_the_address_of_the_server(value: str, url: str) -> None:
     assert base_url({"OLLAMA_HOST": value}) == url
+
+
+@pytest.mark.parametrize("value", ["box:port", "box:65536", "http://box:-1"])
+def test_an_address_without_a_valid_port_is_refused(value: str) -> None:
+    with pytest.raises(Invalid, match="has no valid port"):
+        base_url({"OLLAMA_HOST": value})
 
 
 def test_our_variable_comes_first_unless_it_is_blank() -> None:

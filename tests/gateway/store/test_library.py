@@ -75,6 +75,7 @@ def test_a_model_is_read_with_all_its_layers(store: Store, library: Library) -> 
     assert not model.native
     assert model.size == model.manifest.size
     assert model.modified_ns == path.stat().st_mtime_ns
+    assert model.modified == pytest.approx(path.stat().st_mtime)
 
 
 def test_a_bare_model_has_nothing_but_weights(store: Store, library: Library) -> None:

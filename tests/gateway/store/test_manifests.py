@@ -158,6 +158,17 @@ def test_what_is_damaged_is_skipped_and_told_once(
         assert len(caplog.records) == 4
 
 
+def test_a_manifest_deleted_during_a_scan_is_no_damage(
+    store: Store, manifests: Manifests, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = {name: store.put(f"{LIBRARY}/m/{name}") for name in ("a", "b")}
+    scan = manifests.scan()
+    first = next(scan).name.tag
+    paths[{"a": "b", "b": "a"}[first]].unlink()
+    assert list(scan) == []
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("spoiler", ["m/.DS_Store", "bad/latest"])
 def test_a_strict_scan_fails_on_the_first_damage(
     store: Store, manifests: Manifests, spoiler: str
