@@ -93,6 +93,10 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, noting)
+        except Exception:
+            # Whoever stands around this answers it.
+            facts.status = facts.status or 500
+            raise
         finally:
             seconds = time.perf_counter() - facts.began
             if log.isEnabledFor(logging.INFO):

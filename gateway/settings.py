@@ -184,7 +184,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as exc:
-        raise BadSetting(_line(exc, given)) from exc
+        raise BadSetting(_line(exc)) from exc
 
 
 def ignored(environ: Mapping[str, str]) -> list[str]:
@@ -192,9 +192,8 @@ def ignored(environ: Mapping[str, str]) -> list[str]:
     return [name for name in IGNORED if environ.get(name)]
 
 
-def _line(error: ValidationError, given: Mapping[str, Any]) -> str:
+def _line(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = str(first["loc"][0]) if first["loc"] else ""
-    name = next((n for n in given if n == where), where)
     reason = first["msg"].removeprefix("Value error, ").lower()
-    return f"{name}={first.get('input')}: {reason}"
+    # A value may hold line breaks.
+    return " ".join(f"{first['loc'][0]}={first['input']}: {reason}".split())

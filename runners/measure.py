@@ -91,23 +91,23 @@ class Measurer:
 def parse(printed: str, spec: Spec) -> Estimate | None:
     """Rows `<device> <model> <context> <compute>` in MiB, the host's last; None if there are none.
 
-    Whole MiB are cut, not rounded, so each figure gets one back. The projector is not in them.
+    Whole MiB are cut, not rounded, so each figure gets one back. Left out of the rows are weights
+    that a CPU kernel repacks into memory of its own, and the projector: the former is what the
+    model rows lack of the file.
     """
-    gpu = host_bytes = 0
-    seen = False
-    for line in printed.splitlines():
-        name, *figures = line.split()[:4] or [""]
-        if len(figures) != 3 or not all(figure.isdigit() for figure in figures):
-            continue
-        size = sum(int(figure) + 1 for figure in figures) * MIB
-        if name == "Host":
-            host_bytes, seen = size, True
-        else:
-            gpu += size
-    if not seen:
+    rows = [row for line in printed.splitlines() if (row := _row(line))]
+    if not rows or rows[-1][0] != "Host":
         return None
-    if gpu:
-        gpu += media(spec)
-    else:
-        host_bytes += media(spec)
-    return Estimate(gpu=gpu, host=host_bytes + host(spec), exact=True)
+    *devices, alone = [sum(figures) for _, figures in rows]
+    repacked = max(0, spec.size - sum(figures[0] for _, figures in rows))
+    gpu = sum(devices) + (media(spec) if devices else 0)
+    extra = repacked + host(spec) + (0 if devices else media(spec))
+    return Estimate(gpu=gpu, host=alone + extra, exact=True)
+
+
+def _row(line: str) -> tuple[str, list[int]] | None:
+    """A device and its three figures in bytes."""
+    name, *figures = line.split() or [""]
+    if len(figures) != 3 or not all(figure.isdigit() for figure in figures):
+        return None
+    return name, [(int(figure) + 1) * MIB for figure in figures]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
 
@@ -73,7 +74,11 @@ def _on_all(need: Estimate, machine: Machine, room: Room) -> Placement | None:
     free = sum(room[name] for name in machine.gpus)
     if len(machine.gpus) < 2 or free < max(1, need.gpu):
         return None
-    shares = {name: need.gpu * room[name] // free for name in machine.gpus}
+    ends = [need.gpu * upto // free for upto in accumulate(room[name] for name in machine.gpus)]
+    shares = {
+        name: end - start
+        for name, start, end in zip(machine.gpus, [0, *ends[:-1]], ends, strict=True)
+    }
     return _fits({**shares, machine.host: need.host}, room, machine.gpus)
 
 

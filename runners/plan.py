@@ -113,6 +113,7 @@ class Wake:
 
 Action = Grant | Measure | Start | Stop | Reject | Wake
 _LIVE = (State.STARTING, State.READY, State.STOPPING)
+_LONGEST_COOLING = 60.0
 
 
 def plan(view: View) -> list[Action]:
@@ -234,7 +235,9 @@ class _Desk:
             self._stop(runner, f"room for {spec}, wanted by request {waiter.id}")
         for runner in awaited:
             self._fence(runner, waiter)
-        if placement := self._fits_after(spec, need, awaited):
+        if placement := self._fits_now(spec, need):
+            self._start(waiter, placement)  # what goes was in the way of a reservation only
+        elif placement := self._fits_after(spec, need, awaited):
             self.promised.append(placement)
             self.owing |= {runner.id for runner in awaited}
 
@@ -269,10 +272,11 @@ class _Desk:
         if len(self.live) >= self.most or future is None:
             return None
         held = self._room(self.live, ())
+        starting = [r for r in self.live if r.state is State.STARTING and r.id not in self.stopped]
         room = {}
         for device in self.view.devices:
             name = device.name
-            pending = sum(r.placement.on(name) for r in self.live if r.state is State.STARTING)
+            pending = sum(r.placement.on(name) for r in starting)
             room[name] = min(held[name], future[name], device.free - pending)
         return place(spec, need, self.machine, room)
 
@@ -350,6 +354,11 @@ class _Desk:
     def wake(self) -> None:
         if self.wakes:
             self.actions.append(Wake(min(self.wakes)))
+
+
+def cooling_for(failures: int) -> float:
+    """Seconds without a new attempt after so many failures in a row: 0, 1, 2, 4 … 60."""
+    return 0.0 if failures < 2 else min(2.0 ** (failures - 2), _LONGEST_COOLING)
 
 
 def _cooling(cooling: Cooling, now: float) -> CoolingDown:

@@ -1,6 +1,7 @@
 """What the scheduler keeps about runners and requests, and what it shows of it."""
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -40,6 +41,14 @@ class Runner:
 
     def __str__(self) -> str:
         return f"runner {self.id} ({self.spec})"
+
+
+def held(runners: Iterable[Runner]) -> Counter[str]:
+    """Bytes of each device that are set aside for `runners`."""
+    sizes: Counter[str] = Counter()
+    for runner in runners:
+        sizes.update(dict(runner.placement.shares))
+    return sizes
 
 
 @dataclass(slots=True, eq=False)

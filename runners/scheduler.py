@@ -8,9 +8,10 @@ import itertools
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol
 
@@ -30,18 +31,18 @@ from runners.plan import (
     View,
     Waiter,
     Wake,
+    cooling_for,
     plan,
 )
-from runners.records import Lease, Runner, RunnerInfo, Snapshot, Waiting
-from runners.spec import Device, Estimate, Limits, Placement, Spec
+from runners.records import Lease, Runner, RunnerInfo, Snapshot, Waiting, held
+from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
 from runners.states import State, step
 from runners.supervise import Endpoint
 
 log = logging.getLogger(__name__)
 
 _STABLE = 10.0
-"""Seconds a runner must have been ready for a crash not to count as one in a row."""
-_LONGEST_COOLING = 60.0
+"""Seconds a runner must have been ready for earlier failures to be forgotten."""
 
 Supervise = Callable[
     [int, Spec, Placement, Callable[[Endpoint], None], anyio.Event],
@@ -87,6 +88,8 @@ class Scheduler:
         self._waiting: dict[int, Waiting] = {}
         self._estimates: dict[Spec, Estimate] = {}
         self._measuring: set[Spec] = set()
+        self._held: Counter[str] = Counter()
+        """Bytes of each device that our own runners had when the GPUs were last looked at."""
         self._failures: dict[Spec, int] = {}
         self._cooling: dict[Spec, Cooling] = {}
         self._story: deque[tuple[float, str]] = deque(maxlen=500)
@@ -99,7 +102,7 @@ class Scheduler:
     # Life
 
     async def __aenter__(self) -> "Scheduler":
-        await self._probe.refresh()
+        await self._look()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._keep_time)
@@ -247,7 +250,7 @@ class Scheduler:
         return View(
             runners=tuple(self._runner_view(runner) for runner in self._runners.values()),
             waiters=waiters,
-            devices=self._probe() if self._wants_room(waiters) else (),
+            devices=self._devices() if self._wants_room(waiters) else (),
             limits=self._limits,
             now=self._clock(),
             estimates=self._estimates,
@@ -263,6 +266,16 @@ class Scheduler:
             if runner.state in (State.STARTING, State.READY)
         }
         return any(waiter.spec not in served for waiter in waiters)
+
+    def _devices(self) -> tuple[Device, ...]:
+        """The probe's, with its old picture of the GPUs corrected by what we did since."""
+        now = held(r for r in self._runners.values() if r.state is not State.STARTING)
+        return tuple(
+            device
+            if device.kind is Kind.CPU
+            else replace(device, free=device.free + self._held[device.name] - now[device.name])
+            for device in self._probe()
+        )
 
     def _runner_view(self, runner: Runner) -> RunnerView:
         return RunnerView(
@@ -345,13 +358,15 @@ class Scheduler:
                 runner.id, runner.spec, runner.placement, ready, runner.stop
             )
             runner.ended.set()
+            if runner.ready_at is not None and self._clock() - runner.ready_at >= _STABLE:
+                self._failures.pop(runner.spec, None)
             was = runner.state
             if was is not State.STOPPING:
                 runner.state = step(runner.state, State.STOPPING)
                 self._ended_early(runner, was)
             if runner.placement.devices and not self._closing:
                 # A driver gives memory back some moments after the process is gone.
-                await self._probe.refresh()
+                await self._look()
         finally:
             runner.state = step(runner.state, State.GONE)
             del self._runners[runner.id]
@@ -362,8 +377,6 @@ class Scheduler:
     def _ended_early(self, runner: Runner, was: State) -> None:
         error = runner.ending or Crashed("the runner ended")
         self._tell(f"lost {runner} while {was.value}: {error.message}")
-        if runner.ready_at is not None and self._clock() - runner.ready_at >= _STABLE:
-            self._failures.pop(runner.spec, None)
         count = self._failures[runner.spec] = self._failures.get(runner.spec, 0) + 1
         if pause := cooling_for(count):
             self._cooling[runner.spec] = Cooling(self._clock() + pause, error.message)
@@ -371,6 +384,10 @@ class Scheduler:
             for waiting in list(self._waiting.values()):
                 if waiting.spec == runner.spec:
                     self._settle(waiting, error=error)
+
+    async def _look(self) -> None:
+        await self._probe.refresh()
+        self._held = held(r for r in self._runners.values() if not r.ended.is_set())
 
     async def _measure(self, spec: Spec) -> None:
         try:
@@ -388,8 +405,3 @@ class Scheduler:
                 continue
             self._due = math.inf
             self._replan()
-
-
-def cooling_for(failures: int) -> float:
-    """Seconds without a new attempt after so many failures in a row: 0, 1, 2, 4 … 60."""
-    return 0.0 if failures < 2 else min(2.0 ** (failures - 2), _LONGEST_COOLING)

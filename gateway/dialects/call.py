@@ -69,6 +69,7 @@ _CLIENTS_FAULT = (
     "input (",
     "Failed to download image",
     "Invalid base64 value",
+    "Unknown reasoning format:",
 )
 _NOT_SUPPORTED = 501
 

@@ -71,7 +71,7 @@ def check(request: Mapping[str, Any]) -> None:
                 raise Invalid(f"'{name}' must be {what}")
     for name in _INTEGERS:
         value = request.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
             raise Invalid(f"'{name}' must be an integer")
     for name in _NUMBERS:
         value = request.get(name, 0)
@@ -104,7 +104,10 @@ def chat(
         payload["chat_template_kwargs"] = {**kwargs, **request.get("chat_template_kwargs", {})}
     if not request.get("stream"):
         payload["stream_options"] = {"include_usage": True}
-    return Call(CHAT, orjson.dumps(payload))
+    try:
+        return Call(CHAT, orjson.dumps(payload))
+    except orjson.JSONEncodeError as exc:
+        raise Invalid(f"the request cannot be passed on: {exc}".lower()) from exc
 
 
 def sampling(request: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

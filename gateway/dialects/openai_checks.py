@@ -33,7 +33,8 @@ def check_tools(request: Mapping[str, Any]) -> None:
     names = [_tool(tool) for tool in tools]
     choice = request.get("tool_choice", "auto")
     if isinstance(choice, dict):
-        name = (choice.get("function") or {}).get("name")
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
         if name not in names:
             raise Invalid(f"'tool_choice' names {name!r}, which is not among the tools")
     elif choice not in ("auto", "none", "required"):

@@ -3,6 +3,7 @@
 import html
 import posixpath
 from collections.abc import Iterable, Mapping
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -112,6 +113,7 @@ def _clean(path: str) -> str:
 
 def _moved(request: Request, path: str) -> Response:
     """To the clean path: a POST stays a POST."""
+    path = quote(path, safe="/:@!$&'()*+,;=~")
     if request.method not in ("GET", "HEAD"):
         return Response(status_code=307, headers={"location": path})
     text = f'<a href="{html.escape(path)}">Moved Permanently</a>.\n\n'

@@ -75,7 +75,8 @@ async def completions(request: Request) -> Response:
     async def prepare(lease: Lease) -> Call | bytes:
         if not body.get("prompt"):
             return reply.whole("load")
-        prompt = await prompt_text(lease, body, model, _thinking(None, name, model))
+        asked = {"prompt": body["prompt"]}
+        prompt = await prompt_text(lease, asked, model, _thinking(None, name, model))
         return ollama.completion({}, prompt, wanted)
 
     return _answer(request, body, spec, prepare, reply)
