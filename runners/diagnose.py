@@ -48,7 +48,8 @@ def cause_of(exit_code: int | None, tail: str) -> Cause:
 def last_words(tail: str, limit: int = 400) -> str:
     """The one line of `tail` that says most, without the engine's log prefixes."""
     lines = [_PREFIX.sub("", line).strip() for line in tail.splitlines()]
-    lines = [line for line in lines if line]
+    # A warning is no reason to end; a build without GPUs begins with three of them.
+    lines = [line for line in lines if line and not line.startswith("warning: ")]
     for _, mark in _MARKS:
         for line in lines:
             if mark.search(line):

@@ -22,8 +22,8 @@ import psutil
 
 log = logging.getLogger(__name__)
 
-_LONGEST = 90
-"""Socket paths are limited to about 100 bytes (sockaddr_un)."""
+_LONGEST = 75
+"""Bytes of the folder above ours: a socket's whole path is limited to 103 (sockaddr_un)."""
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def _home(base: Path | None) -> Path:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             info = home.lstat()
             private = stat.S_ISDIR(info.st_mode) and not info.st_mode & 0o077
-            if private and info.st_uid == os.getuid() and len(os.fsencode(home)) < _LONGEST - 30:
+            if private and info.st_uid == os.getuid() and len(os.fsencode(home)) <= _LONGEST:
                 return home
     raise OSError("no private folder for sockets: set XDG_RUNTIME_DIR to a short, private path")
 

@@ -7,7 +7,6 @@ from runners.evict import victims
 from runners.spec import Placement, Spec
 from tests.runners.world import spec
 
-
 OTHER = spec("other")
 NOWHERE = Placement(())
 

@@ -132,6 +132,5 @@ def test_a_placement_holds_the_need_and_fits_the_room(
         return
     shares = dict(placement.shares)
     assert all(0 <= size <= max(0, room[name]) for name, size in shares.items())
-    # A spread cuts each share to a whole number.
-    assert 0 <= need_gpu + need_host - sum(shares.values()) <= 1
+    assert sum(shares.values()) == need_gpu + need_host
     assert set(placement.devices) == {name for name in shares if name != "CPU"}

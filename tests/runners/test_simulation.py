@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runners.errors import TooLarge
 from runners.place import Machine, place
-from runners.spec import Device, Estimate, Limits
+from runners.spec import Device, Estimate, Kind, Limits
 from runners.states import State
 from tests.runners.world import World, gpu, host, spec
 
@@ -86,7 +86,6 @@ class Simulation:
         needs = {SPECS[name]: need for name, need in case.needs.items()}
         known = set(needs) if case.measured else set()
         self.world = World(case.devices, needs, case.limits, known)
-        self.world.probe()
         for request, visit in enumerate(case.visits, 1):
             self.at(visit.at, lambda r=request, v=visit: self.arrives(r, v))
             if visit.gives_up is not None:
@@ -124,6 +123,8 @@ class Simulation:
         """A GPU is not looked at because of that; see `World.probed`."""
         device = self.case.devices[index % len(self.case.devices)]
         self.world.strangers[device.name] = size
+        if device.kind is Kind.CPU:
+            self.world.known[device.name] = size
         self.world.ask()
 
     def loaded(self, runner: int, fate: Fate) -> None:

@@ -28,9 +28,9 @@ from runners.plan import (
     View,
     Waiter,
     Wake,
+    cooling_for,
     plan,
 )
-from runners.scheduler import cooling_for
 from runners.spec import Device, Estimate, Kind, Limits, Spec
 from runners.states import State, step
 
@@ -72,7 +72,10 @@ class World:
     strangers: dict[str, int] = field(default_factory=dict)
     """Bytes of each device that are none of ours."""
     probed: dict[str, int] = field(default_factory=dict)
-    """Free bytes of GPUs when they were last looked at; the host is looked at always."""
+    """Free bytes of GPUs when they were last looked at, and what runners held of them added; the
+    host is looked at always."""
+    known: dict[str, int] = field(default_factory=dict)
+    """Bytes of strangers that such looks have shown; a runner that starts hides them."""
     measuring: set[Spec] = field(default_factory=set)
     failures: dict[Spec, int] = field(default_factory=dict)
     cooling: dict[Spec, Cooling] = field(default_factory=dict)
@@ -87,6 +90,9 @@ class World:
         """All needs measured, and all of them for GPUs if there are any."""
         estimates = {spec: Estimate(size, 0, exact=True) for spec, size in needs.items()}
         return cls(tuple(devices), estimates, limits, set(estimates))
+
+    def __post_init__(self) -> None:
+        self.probe()
 
     # What happens
 
@@ -153,17 +159,16 @@ class World:
     # The plan
 
     def probe(self) -> None:
+        loading = any(runner.state is State.STARTING for runner in self.runners.values())
+        self.known = {} if loading else dict(self.strangers)
         gpus = [device.name for device in self.devices if device.kind is Kind.GPU]
-        self.probed = {name: self._free(name) for name in gpus}
+        self.probed = {name: self._free(name) + self._held(name) for name in gpus}
 
     def view(self) -> View:
         return View(
             runners=tuple(self._seen(runner) for runner in self.runners.values()),
             waiters=tuple(self.waiters.values()),
-            devices=tuple(
-                replace(device, free=self.probed.get(device.name, self._free(device.name)))
-                for device in self.devices
-            ),
+            devices=tuple(replace(device, free=self._seen_free(device)) for device in self.devices),
             limits=self.limits,
             now=self.now,
             estimates={spec: self.needs[spec] for spec in self.measured},
@@ -175,8 +180,9 @@ class World:
         """Ask the plan, carry out what it says, and return that."""
         self.wake = None
         said = [self._do(action) for action in plan(self.view())]
-        again = plan(self.view())
-        assert all(isinstance(action, Wake) for action in again), again
+        if not self.strangers:  # how much a starting runner has taken is not known exactly
+            again = plan(self.view())
+            assert all(isinstance(action, Wake) for action in again), again
         self.check()
         return [line for line in said if line]
 
@@ -186,7 +192,7 @@ class World:
         assert len(lives) == len(set(lives)), "two runners of one Spec"
         assert len(self.runners) <= (self.limits.runners or 99), "more runners than allowed"
         for device in self.devices:
-            held = sum(runner.placement.on(device.name) for runner in self.runners.values())
+            held = self._held(device.name)
             assert held <= promised(device, self.limits), f"over-committed: {device.name}"
         for runner in self.runners.values():
             assert runner.leases == sum(on == runner.id for on in self.leases.values())
@@ -207,6 +213,9 @@ class World:
                 self.runners[self.started] = RunnerView(
                     self.started, spec, State.STARTING, placement, last_used=self.now
                 )
+                for device in self.devices:
+                    used = self._held(device.name) + self.known.get(device.name, 0)
+                    assert used <= device.total or not placement.on(device.name), "strangers' room"
                 where = " ".join(f"{name}:{size}" for name, size in placement.shares if size)
                 return f"start r{self.started} of {label(spec)} on {where}"
             case Stop(number, why):
@@ -237,6 +246,16 @@ class World:
             return runner
         lasts = self.keep_alive.get(runner.id, 100.0)
         return replace(runner, expires=self.idle_since[runner.id] + lasts)
+
+    def _seen_free(self, device: Device) -> int:
+        """As the scheduler has it: GPUs as they were, corrected by what started and ended since."""
+        if device.kind is Kind.CPU:
+            return self._free(device.name)
+        return self.probed[device.name] - self._held(device.name, but=State.STARTING)
+
+    def _held(self, device: str, but: State | None = None) -> int:
+        runners = (runner for runner in self.runners.values() if runner.state is not but)
+        return sum(runner.placement.on(device) for runner in runners)
 
     def _free(self, device: str) -> int:
         """Bytes that are not in use; a runner that starts has taken half of its own so far."""
