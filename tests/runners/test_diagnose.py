@@ -125,6 +125,16 @@ def test_echoes_of_an_error_are_passed_over() -> None:
     assert last_words(tail) == "load: error loading hyperparameters"
 
 
+def test_warnings_are_no_reason_to_end() -> None:
+    without_gpu = (
+        "warning: no usable GPU found, --gpu-layers option will be ignored\n"
+        "warning: one possible reason is that llama.cpp was compiled without GPU support\n"
+        "warning: consult docs/build.md for compilation instructions"
+    )
+    assert last_words(without_gpu) == ""
+    assert last_words(f"{without_gpu}\n{UNKNOWN_ARCHITECTURE}").endswith("'llamx'")
+
+
 def test_a_long_line_is_cut() -> None:
     assert last_words("error " + "x" * 1000, limit=20) == "error xxxxxxxxxxxxxx"
 

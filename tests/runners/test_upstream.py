@@ -1,0 +1,189 @@
+"""HTTP to a runner, from servers that keep the rules and servers that do not."""
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import SocketStream, TaskGroup
+
+from runners.errors import Refused
+from runners.upstream import healthy, open_call, refusal
+
+pytestmark = pytest.mark.anyio
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture
+def socket() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "s.sock"
+
+
+class Server:
+    """Answers every connection with the same pieces, one write each, and notes what it heard."""
+
+    def __init__(self, tasks: TaskGroup, pieces: Sequence[bytes], *, close: bool) -> None:
+        self.tasks = tasks
+        self.pieces = pieces
+        self.close = close
+        self.heard = b""
+        self.left = anyio.Event()
+
+    async def answer(self, stream: SocketStream) -> None:
+        async with stream:
+            self.heard += await stream.receive()
+            try:
+                for piece in self.pieces:
+                    await stream.send(piece)
+                if not self.close:
+                    await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                self.left.set()
+
+
+@asynccontextmanager
+async def serving(socket: Path, *pieces: bytes, close: bool = False) -> AsyncIterator[Server]:
+    async with await anyio.create_unix_listener(socket) as listener:
+        async with anyio.create_task_group() as tasks:
+            server = Server(tasks, pieces, close=close)
+            tasks.start_soon(listener.serve, server.answer)
+            with anyio.fail_after(20):
+                yield server
+            tasks.cancel_scope.cancel()
+
+
+def chunks(*bodies: bytes) -> list[bytes]:
+    return [b"%x\r\n%b\r\n" % (len(body), body) for body in bodies]
+
+
+async def test_a_post_says_what_it_must_and_nothing_else(socket: Path) -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    async with serving(socket, reply) as server:
+        async with open_call(socket, "/completion", b'{"a":1}') as upstream:
+            assert await upstream.read_all() == b"hi"
+    head, _, body = server.heard.partition(b"\r\n\r\n")
+    assert body == b'{"a":1}'
+    assert head.split(b"\r\n") == [
+        b"POST /completion HTTP/1.1",
+        b"Host: runner",
+        b"Content-Type: application/json",
+        b"Content-Length: 7",
+        b"Connection: close",
+    ]
+
+
+async def test_events_come_as_they_are_sent(socket: Path) -> None:
+    async with serving(socket, CHUNKED, *chunks(b"data: 1\n\n", b"data: 2\n\n"), b"0\r\n\r\n"):
+        async with open_call(socket, "/x", b"") as upstream:
+            whole = b""
+            while piece := await upstream.read():
+                whole += piece
+            assert whole == b"data: 1\n\ndata: 2\n\n"
+            assert await upstream.read() == b""
+
+
+async def test_a_reply_cut_at_every_byte_reads_the_same(socket: Path) -> None:
+    reply = b"".join([CHUNKED, *chunks("héllo ".encode(), "🦙".encode()), b"0\r\n\r\n"])
+    async with serving(socket, *(reply[i : i + 1] for i in range(len(reply)))):
+        async with open_call(socket, "/x", b"") as upstream:
+            assert (await upstream.read_all()).decode() == "héllo 🦙"
+
+
+async def test_a_reply_without_length_ends_with_the_connection(socket: Path) -> None:
+    async with serving(socket, b"HTTP/1.1 200 OK\r\n\r\nabc", close=True):
+        async with open_call(socket, "/x", b"") as upstream:
+            assert await upstream.read() == b"abc"
+            with pytest.raises(ConnectionError):
+                await upstream.read()
+
+
+async def test_a_refusal_carries_the_engines_words(socket: Path) -> None:
+    error = {"error": {"code": 400, "message": "too long", "type": "exceed_context_size_error"}}
+    body = json.dumps(error).encode()
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with serving(socket, head + body):
+        with pytest.raises(Refused) as caught:
+            async with open_call(socket, "/x", b""):
+                pass
+    assert (caught.value.message, caught.value.status) == ("too long", 400)
+    assert caught.value.kind == "exceed_context_size_error"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [(b"", "status 500"), (b"oops", "oops"), (b"[]", "[]"), (b"\xff", "\ufffd")],
+)
+def test_a_refusal_in_another_form_is_taken_as_text(body: bytes, message: str) -> None:
+    assert refusal(500, body).message == message
+
+
+async def test_nobody_there_is_a_connection_error(socket: Path) -> None:
+    with pytest.raises(ConnectionError):
+        async with open_call(socket, "/x", b""):
+            pass
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (),
+        (b"HTTP/1.1 200 OK\r\nContent-Le",),
+        (b"garbage\r\n\r\n",),
+    ],
+)
+async def test_no_head_is_a_connection_error(socket: Path, pieces: tuple[bytes, ...]) -> None:
+    async with serving(socket, *pieces, close=True):
+        with pytest.raises(ConnectionError):
+            async with open_call(socket, "/x", b""):
+                pass
+
+
+@pytest.mark.parametrize(
+    "pieces", [(CHUNKED, b"5\r\nhel"), (CHUNKED, *chunks(b"hello"), b"zz\r\n")]
+)
+async def test_a_body_cut_short_is_a_connection_error(
+    socket: Path, pieces: tuple[bytes, ...]
+) -> None:
+    async with serving(socket, *pieces, close=True), open_call(socket, "/x", b"") as upstream:
+        with pytest.raises(ConnectionError):
+            await upstream.read_all()
+
+
+async def test_leaving_the_block_closes_the_connection_at_once(socket: Path) -> None:
+    async with serving(socket, CHUNKED, *chunks(b"data: 1\n\n")) as server:
+        async with open_call(socket, "/x", b"") as upstream:
+            await upstream.read()
+        await server.left.wait()
+
+
+async def test_a_cancelled_reader_closes_the_connection(socket: Path) -> None:
+    async with serving(socket, CHUNKED) as server:
+        with anyio.move_on_after(0.05):
+            async with open_call(socket, "/x", b"") as upstream:
+                await upstream.read()
+        await server.left.wait()
+
+
+async def test_what_nobody_reads_is_not_kept_without_end(socket: Path) -> None:
+    block = b"x" * (8 << 20)
+    async with serving(socket, CHUNKED, *chunks(*[block] * 12)) as server:
+        async with open_call(socket, "/x", b"") as upstream:
+            await server.left.wait()
+            with pytest.raises(ConnectionError):
+                while await upstream.read():
+                    pass
+
+
+async def test_health_is_a_200(socket: Path) -> None:
+    assert not await healthy(socket)
+    async with serving(socket, b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"):
+        assert not await healthy(socket)
+    socket.unlink(missing_ok=True)
+    async with serving(socket, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as server:
+        assert await healthy(socket)
+    assert server.heard.startswith(b"GET /health HTTP/1.1\r\n")
