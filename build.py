@@ -24,7 +24,7 @@ from typing import Any
 
 from vendor import recipe, source, trial
 from vendor.cache import cache_folder, link, locked, scratch
-from vendor.source import BuildError
+from vendor.source import BuildError, Missing
 
 LINK = source.TREE.parent / "engine"
 
@@ -307,7 +307,7 @@ def orders(arguments: argparse.Namespace, environ: Mapping[str, str]) -> list[Or
 def settle(
     wanted: Sequence[Order], rebuild: bool, ensure: Callable[[Order, bool], None] = ensure
 ) -> Path:
-    """The folder of the first engine that can be made; the failures of the others are kept."""
+    """The folder of the first engine that can be made; what failed is not tried every time."""
     *better, last = wanted
     for order in better:
         home = order.home
@@ -318,6 +318,8 @@ def settle(
         try:
             ensure(order, rebuild)
             return home
+        except Missing:
+            raise
         except BuildError as error:
             failed.parent.mkdir(parents=True, exist_ok=True)
             failed.write_text(f"{error}\n")

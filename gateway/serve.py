@@ -3,6 +3,7 @@
 The scheduler is opened first and closed last, outside the server: requests end before children.
 """
 
+import asyncio
 import gc
 import logging
 import os
@@ -92,6 +93,7 @@ async def _serve(
     bound = Address(address.host, listener.getsockname()[1])
     app: Any = create_app(services, Rules.of(settings.origins, loopback=bound.loopback))
     stop = anyio.Event()
+    asyncio.get_running_loop().set_exception_handler(_unhandled)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_signals, stop)
         _announce(services, bound)
@@ -107,6 +109,12 @@ async def _serve(
         # In a task of its own: before Python 3.13 Hypercorn's asyncio.TaskGroup leaves the task
         # that ran it marked as cancelled, and this one would end with an error.
         tasks.start_soon(listen)
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What no task answers for; Python 3.11 counts a connection that is cut at the end as that."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 async def _signals(stop: anyio.Event) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import re
 import subprocess
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import psutil
@@ -37,6 +38,13 @@ def parse(listing: str) -> tuple[Device, ...]:
         for name, description, total, free in _LINE.findall(listing)
         if int(total) > 0
     )
+
+
+class Probe(Protocol):
+    """The machine's devices: the host's memory at once, GPUs as of the last `refresh`."""
+
+    def __call__(self) -> tuple[Device, ...]: ...
+    async def refresh(self) -> None: ...
 
 
 class Devices:

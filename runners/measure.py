@@ -10,6 +10,7 @@ import logging
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 
@@ -21,6 +22,13 @@ from runners.spec import MIB, Estimate, Spec
 log = logging.getLogger(__name__)
 
 _LIMIT = 60.0
+
+
+class Oracle(Protocol):
+    """What a Spec needs: remembered, or asked of the engine."""
+
+    def known(self, spec: Spec) -> Estimate | None: ...
+    async def __call__(self, spec: Spec) -> Estimate: ...
 
 
 @dataclass(slots=True)

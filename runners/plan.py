@@ -117,7 +117,11 @@ _LONGEST_COOLING = 60.0
 
 
 def plan(view: View) -> list[Action]:
-    """What to do now. Applying the actions and asking again at once yields at most a Wake."""
+    """What to do now. Applying the actions and asking again at once yields at most a Wake.
+
+    But for a Start now and then: with several GPUs, when room that is reserved on all of them
+    shifts, and when it becomes clear what a runner that was stopped while it started had taken.
+    """
     desk = _Desk(view)
     desk.retire()
     for waiter in view.waiters:
@@ -272,11 +276,10 @@ class _Desk:
         if len(self.live) >= self.most or future is None:
             return None
         held = self._room(self.live, ())
-        starting = [r for r in self.live if r.state is State.STARTING and r.id not in self.stopped]
         room = {}
         for device in self.view.devices:
             name = device.name
-            pending = sum(r.placement.on(name) for r in starting)
+            pending = sum(r.placement.on(name) for r in self.live if r.state is State.STARTING)
             room[name] = min(held[name], future[name], device.free - pending)
         return place(spec, need, self.machine, room)
 

@@ -9,16 +9,17 @@ import logging
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
+from runners.devices import Probe
 from runners.errors import Busy, Crashed, RunnerError, Stopped
+from runners.measure import Oracle
 from runners.plan import (
     Action,
     Cooling,
@@ -37,31 +38,12 @@ from runners.plan import (
 from runners.records import Lease, Runner, RunnerInfo, Snapshot, Waiting, held
 from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
 from runners.states import State, step
-from runners.supervise import Endpoint
+from runners.supervise import Endpoint, Supervise
 
 log = logging.getLogger(__name__)
 
 _STABLE = 10.0
 """Seconds a runner must have been ready for earlier failures to be forgotten."""
-
-Supervise = Callable[
-    [int, Spec, Placement, Callable[[Endpoint], None], anyio.Event],
-    Awaitable[RunnerError | None],
-]
-
-
-class Oracle(Protocol):
-    """What a Spec needs: remembered, or asked of the engine."""
-
-    def known(self, spec: Spec) -> Estimate | None: ...
-    async def __call__(self, spec: Spec) -> Estimate: ...
-
-
-class Probe(Protocol):
-    """The machine's devices: the host's memory at once, GPUs as of the last `refresh`."""
-
-    def __call__(self) -> tuple[Device, ...]: ...
-    async def refresh(self) -> None: ...
 
 
 class Scheduler:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,12 @@ class Endpoint:
     pid: int
     seconds: float
     """From spawn to ready."""
+
+
+Supervise = Callable[
+    [int, Spec, Placement, Callable[[Endpoint], None], anyio.Event],
+    Awaitable[RunnerError | None],
+]
 
 
 @dataclass(frozen=True, slots=True)

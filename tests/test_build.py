@@ -15,7 +15,7 @@ import pytest
 
 import build
 from vendor import recipe, source, trial
-from vendor.source import BuildError
+from vendor.source import BuildError, Missing
 
 MACROS = "#define __AVX512F__ 1\\n#define __AMX_TILE__ 1\\n"
 
@@ -299,6 +299,17 @@ def test_auto_falls_back_to_the_processor_and_remembers(
     assert tried == ["cuda", "cpu", "cpu"]
     assert build.settle([cuda, cpu], True, ensure) == cpu.home
     assert tried[3:] == ["cuda", "cpu"]
+
+
+def test_a_network_that_fails_is_not_held_against_a_flavour(tmp_path: Path) -> None:
+    cuda, cpu = two_orders(tmp_path)
+
+    def ensure(order: build.Order, rebuild: bool) -> None:
+        raise Missing("pip download failed")
+
+    with pytest.raises(Missing):
+        build.settle([cuda, cpu], False, ensure)
+    assert not cuda.home.parent.exists()
 
 
 def test_a_flavour_asked_for_by_name_does_not_fall_back(tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ class BuildError(Exception):
     """Why there is no engine, with the remedy, in a line or two."""
 
 
+class Missing(BuildError):
+    """The source, or a tool that pip should bring, is not to be had: no flavour can be built."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """The source distribution that holds the source, and the tools that build it."""
@@ -63,22 +67,22 @@ def pin(path: Path = TREE / "pin.json") -> Pin:
 
 
 def verify(archive: Path, expected: Pin) -> None:
-    """Raises BuildError unless the archive is byte for byte the pinned one."""
+    """Raises Missing unless the archive is byte for byte the pinned one."""
     size, digest = archive.stat().st_size, _digest(archive)
     if (size, digest) != (expected.size, expected.sha256):
-        raise BuildError(
+        raise Missing(
             f"{archive} is not the pinned source: {size} bytes, sha256 {digest}; "
             f"expected {expected.size} bytes, sha256 {expected.sha256}"
         )
 
 
 def pip(*arguments: str) -> None:
-    """Run this interpreter's pip; its last line of complaint becomes a BuildError."""
+    """Run this interpreter's pip; its last line of complaint becomes a Missing."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
-        raise BuildError(
+        raise Missing(
             f"pip {arguments[0]} failed: {reason}\n"
             "Check the network and pip; `build.py --source PATH` takes a source you already have."
         )
@@ -91,7 +95,7 @@ def fetch(expected: Pin, downloads: Path, pip: Callable[..., None] = pip) -> Pat
         try:
             verify(archive, expected)
             return archive
-        except BuildError:
+        except Missing:
             archive.unlink()
     downloads.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=downloads) as folder:
@@ -116,7 +120,7 @@ def tree_prefix(names: Iterable[str]) -> str:
     """The path that llama.cpp has inside an archive, with its slash; "" at the top."""
     found = [n.removesuffix(_MARK) for n in names if n == _MARK or n.endswith("/" + _MARK)]
     if not found:
-        raise BuildError(f"there is no llama.cpp in the source: no {_MARK}")
+        raise Missing(f"there is no llama.cpp in the source: no {_MARK}")
     return min(found, key=len)
 
 
@@ -146,7 +150,7 @@ def origin(expected: Pin, path: Path | None) -> Origin:
     if path == TREE or TREE in path.parents:
         raise BuildError(f"{path} is filled by build.py: name a source that lies elsewhere")
     if not path.exists():
-        raise BuildError(f"there is no {path}")
+        raise Missing(f"there is no {path}")
     digest = _digest(path) if path.is_file() else _tree_digest(path)
     return Origin(digest, f"local source {digest[:12]}", path)
 

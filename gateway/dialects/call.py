@@ -45,10 +45,10 @@ class Encoder(Protocol):
         """A runner was found for the request."""
 
     def feed(self, data: bytes) -> bytes:
-        """What can be said now; EngineError if the engine says it failed."""
+        """What can be said now; EngineError if that is nothing but that the engine failed."""
 
     def flush(self) -> bytes:
-        """The rest, after the end; EngineError if the reply was cut short."""
+        """The rest, after the end; EngineError if the engine failed or the reply was cut short."""
 
     def failure(self, message: str, status: int) -> bytes:
         """How a stream that has begun ends when it must end early."""

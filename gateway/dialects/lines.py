@@ -1,5 +1,6 @@
 """Splitting a server-sent event stream into lines, whatever pieces it comes in."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -38,6 +39,26 @@ def event(line: bytes) -> dict[str, Any] | None:
     if "error" in value:
         raise engine_error(value["error"])
     return value
+
+
+def until_error(
+    take: Callable[[bytes], bytes], lines: Iterable[bytes]
+) -> tuple[bytes, EngineError | None]:
+    """What `take` makes of the lines before one at which it fails, and the EngineError it raised.
+
+    Raised here if there is nothing to say before it. So what a client gets does not depend on the
+    pieces in which it all came.
+    """
+    said: list[bytes] = []
+    try:
+        for line in lines:
+            if out := take(line):
+                said.append(out)
+    except EngineError as exc:
+        if not said:
+            raise
+        return b"".join(said), exc
+    return b"".join(said), None
 
 
 def engine_error(error: Any) -> EngineError:

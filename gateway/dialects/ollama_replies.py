@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.lines import Lines, event
+from gateway.dialects.lines import Lines, event, until_error
 from gateway.wire import dumps, escape
 
 NDJSON = "application/x-ndjson"
@@ -42,6 +42,7 @@ class Reply(ABC):
         self._model = model
         self._clock = clock
         self._lines = Lines()
+        self._error: EngineError | None = None
         self._prefix = b'{"model":' + dumps(model) + b',"created_at":"'
         self._loaded = 0
         self._reason = ""
@@ -55,9 +56,14 @@ class Reply(ABC):
 
     def feed(self, data: bytes) -> bytes:
         events = (event(line) for line in self._lines.feed(data))
-        return b"".join([self._take(value) for value in events if value is not None])
+        said = (self._take(value) for value in events if value is not None)
+        out, error = until_error(said)
+        self._error = self._error or error
+        return out
 
     def flush(self) -> bytes:
+        if self._error is not None:
+            raise self._error
         if not self._finished:
             raise EngineError(_CUT_SHORT, 500)
         end = b"\n" if self._stream else b""

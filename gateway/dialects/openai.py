@@ -16,8 +16,8 @@ from gateway.dialects.openai_checks import check_tools
 from gateway.dialects.syntax import first_value
 from gateway.errors import Invalid
 
-# Slots, caches, adapters and the shape of the stream belong to the gateway, and `n_predict` would
-# outvote the client's own limit.
+# Slots, caches, adapters and the shape of the stream belong to the gateway; `n_predict` would
+# outvote the client's own limit, and `reasoning_effort` what the template is told of it.
 _OURS = frozenset(
     {
         "id_slot",
@@ -36,6 +36,8 @@ _OURS = frozenset(
         "max_completion_tokens",
         "model",
         "keep_alive",
+        "reasoning",
+        "reasoning_effort",
         "functions",
         "function_call",
         "stop",
@@ -167,7 +169,7 @@ def effort(request: Mapping[str, Any]) -> bool | str | None:
     asked = request.get("reasoning", {}).get("effort") or request.get("reasoning_effort")
     if asked in (None, ""):
         return None
-    if asked not in _EFFORTS:
+    if not isinstance(asked, str) or asked not in _EFFORTS:
         raise Invalid(
             f'invalid reasoning value: "{asked}" (must be "minimal", "low", "medium", "high", '
             '"xhigh", "ultra", "max", or "none")'

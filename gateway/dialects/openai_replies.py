@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.lines import DATA, DONE, Lines, event
+from gateway.dialects.lines import DATA, DONE, Lines, event, until_error
 from gateway.dialects.ollama_replies import count
 from gateway.dialects.openai import error_body
 from gateway.wire import dumps
@@ -35,6 +35,7 @@ class Passthrough:
         self._lines = Lines()
         self._model = (b'"model":"' + alias.encode() + b'"', b'"model":' + dumps(model))
         self._fingerprint = b""
+        self._error: EngineError | None = None
         self._begun = False
         self._done = False
 
@@ -42,10 +43,14 @@ class Passthrough:
         """Nothing of a chat completion tells when that was."""
 
     def feed(self, data: bytes) -> bytes:
-        said = [self._line(line) for line in self._lines.feed(data) if line]
-        return b"".join([line + b"\n\n" for line in said if line])
+        said = (self._line(line) for line in self._lines.feed(data) if line)
+        out, error = until_error(line + b"\n\n" for line in said if line)
+        self._error = self._error or error
+        return out
 
     def flush(self) -> bytes:
+        if self._error is not None:
+            raise self._error
         if not self._done:
             raise EngineError(_CUT_SHORT, 500)
         return b""
@@ -199,6 +204,7 @@ class Completion:
             "system_fingerprint": "fp_ollama",
         }
         self._text: list[str] = []
+        self._error: EngineError | None = None
         self._reason: str | None = None
 
     def assigned(self) -> None:
@@ -206,9 +212,14 @@ class Completion:
 
     def feed(self, data: bytes) -> bytes:
         events = (event(line) for line in self._lines.feed(data))
-        return b"".join([self._take(value) for value in events if value is not None])
+        said = (self._take(value) for value in events if value is not None)
+        out, error = until_error(said)
+        self._error = self._error or error
+        return out
 
     def flush(self) -> bytes:
+        if self._error is not None:
+            raise self._error
         if self._reason is None:
             raise EngineError(_CUT_SHORT, 500)
         if not self._stream:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from gateway import errors
 from gateway.dialects.call import EngineError, repaired
@@ -76,7 +76,7 @@ def reply(
     headers: Mapping[str, str] | None = None,
     code: str | None = None,
 ) -> Response:
-    if request.url.path.startswith("/v1/"):
+    if request.scope["path"].startswith("/v1/"):
         return json_reply(
             error_body(message, status, code),
             status,
@@ -89,21 +89,20 @@ def reply(
 async def http(request: Request, error: Exception) -> Response:
     """No such path, or not with this method: plain text, as Ollama's router answers."""
     assert isinstance(error, HTTPException)
-    path = request.url.path
+    path = request.scope["path"]
     if error.status_code == 404 and (clean := _clean(path)) != path:
         return _moved(request, clean)
     text = {404: "404 page not found", 405: "405 method not allowed"}.get(error.status_code)
-    headers = {}
+    headers = {"content-type": "text/plain"}
     if error.headers and "Allow" in error.headers:
         headers["allow"] = allow(error.headers["Allow"].split(", "))
-    return PlainTextResponse(
-        text or error.detail, error.status_code, headers=headers, media_type="text/plain"
-    )
+    return Response(text or error.detail, error.status_code, headers=headers)
 
 
 def allow(methods: Iterable[str]) -> str:
     """Methods as an Allow header lists them; HEAD first, as Ollama's router does."""
-    return ", ".join(method for method in _METHODS if method in set(methods))
+    taken = set(methods)
+    return ", ".join(method for method in _METHODS if method in taken)
 
 
 def _clean(path: str) -> str:

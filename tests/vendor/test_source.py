@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vendor import source
-from vendor.source import BuildError, Origin, Pin
+from vendor.source import BuildError, Missing, Origin, Pin
 
 FILES = {
     "CMakeLists.txt": "set(LLAMA_VERSION_MAJOR 0)\nset(LLAMA_VERSION_MINOR 5)\n"
@@ -182,7 +182,7 @@ def test_the_folder_we_fill_is_no_source(inside: Path) -> None:
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match=f"there is no {tmp_path}/gone"):
+    with pytest.raises(Missing, match=f"there is no {tmp_path}/gone"):
         source.origin(source.pin(), tmp_path / "gone")
 
 
@@ -223,13 +223,13 @@ def test_fetch_keeps_nothing_that_is_not_pinned(tmp_path: Path) -> None:
     def pip(*arguments: str) -> None:
         Path(arguments[8], "some_source-1.0.tar.gz").write_bytes(b"wrong")
 
-    with pytest.raises(BuildError, match="is not the pinned source"):
+    with pytest.raises(Missing, match="is not the pinned source"):
         source.fetch(pin, tmp_path, pip)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_pip_is_quoted_with_the_remedy() -> None:
-    with pytest.raises(BuildError, match=r"pip no-such-verb failed: .*\n.*--source PATH"):
+    with pytest.raises(Missing, match=r"pip no-such-verb failed: .*\n.*--source PATH"):
         source.pip("no-such-verb")
 
 
