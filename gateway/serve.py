@@ -3,7 +3,6 @@
 The scheduler is opened first and closed last, outside the server: requests end before children.
 """
 
-import asyncio
 import gc
 import logging
 import os
@@ -17,7 +16,6 @@ from typing import Any
 
 import anyio
 from anyio.to_thread import run_sync
-from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from gateway import __version__, logs
@@ -26,6 +24,7 @@ from gateway.app import create_app
 from gateway.errors import GatewayError
 from gateway.guard import Rules
 from gateway.launch import Defaults, cache_room, default_context
+from gateway.listen import listen
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings, ignored, load
 from gateway.store.library import Library
@@ -43,6 +42,9 @@ from runners import (
 )
 
 log = logging.getLogger(__name__)
+
+_FAREWELL = 1.0
+"""Seconds for clients to hear that their replies end when the time to finish is over."""
 
 
 def main() -> int:
@@ -93,28 +95,22 @@ async def _serve(
     bound = Address(address.host, listener.getsockname()[1])
     app: Any = create_app(services, Rules.of(settings.origins, loopback=bound.loopback))
     stop = anyio.Event()
-    asyncio.get_running_loop().set_exception_handler(_unhandled)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_signals, stop)
         _announce(services, bound)
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        config = server_config(listener.detach(), settings.drain)
-
-        async def listen() -> None:
-            await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
-            tasks.cancel_scope.cancel()
-
-        # In a task of its own: before Python 3.13 Hypercorn's asyncio.TaskGroup leaves the task
-        # that ran it marked as cancelled, and this one would end with an error.
-        tasks.start_soon(listen)
+        tasks.start_soon(_drain, stop, settings.drain, services.scheduler)
+        await listen(app, server_config(listener.detach(), settings.drain + _FAREWELL), stop)
+        tasks.cancel_scope.cancel()
 
 
-def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What no task answers for; Python 3.11 counts a connection that is cut at the end as that."""
-    if not isinstance(context.get("exception"), asyncio.CancelledError):
-        loop.default_exception_handler(context)
+async def _drain(stop: anyio.Event, seconds: float, scheduler: Scheduler) -> None:
+    """Once stopping, let replies finish for so long; then end them in their own dialects."""
+    await stop.wait()
+    await anyio.sleep(seconds)
+    scheduler.close()
 
 
 async def _signals(stop: anyio.Event) -> None:
@@ -160,6 +156,7 @@ def server_config(descriptor: int, drain: float) -> Config:
     """Hypercorn's settings; it takes over the bound socket."""
     config = Config()
     config.bind = [f"fd://{descriptor}"]
+    config.backlog = 512
     config.graceful_timeout = drain
     config.include_server_header = False
     config.accesslog = None

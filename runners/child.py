@@ -54,16 +54,21 @@ class Child:
                 os.killpg(self.pid, number)
 
     async def stop(self, grace: float) -> None:
-        """Ask, then terminate, then kill, each after `grace` seconds; returns when it is reaped."""
-        if not self.exited.is_set():
+        """Ask, then terminate, then kill, each after `grace` seconds; returns when it is reaped.
+
+        Who still loads does not listen, and is terminated at once.
+        """
+        if self.ready.is_set() and not self.exited.is_set():
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
                 assert self.process.stdin is not None
                 await self.process.stdin.send(_EXIT)
+            with anyio.move_on_after(grace):
+                await self.exited.wait()
         for number in (signal.SIGTERM, signal.SIGKILL):
+            self.signal(number)
             with anyio.move_on_after(grace):
                 await self.exited.wait()
                 return
-            self.signal(number)
         await self.exited.wait()
 
 

@@ -147,11 +147,11 @@ class _Desk:
         self.machine = self._machine()
         self.leases = {runner.id: runner.leases for runner in self.live}
         self.wanted = {waiter.spec for waiter in view.waiters}
-        self.stopped: set[int] = set()
-        self.promised: list[Placement] = []
-        """Room that older waiters wait for."""
-        self.owing: set[int] = set()
-        """Runners whose memory is part of such a promise."""
+        self.stopped: frozenset[int] = frozenset()
+        self.promised: list[tuple[Placement, frozenset[int]]] = []
+        """Room that older waiters wait for, and the runners that had to be `owing` for it."""
+        self.owing: frozenset[int] = frozenset()
+        """Runners whose memory is part of such a promise, although they do not stop yet."""
         self.measuring = set(view.measuring)
         self.fenced: set[int] = set()
         self.wakes: list[float] = []
@@ -216,7 +216,7 @@ class _Desk:
 
     def _make_room(self, waiter: Waiter, need: Estimate) -> None:
         spec = waiter.spec
-        settled = [r for r in self.live if r.id not in self._leaving()]
+        settled = [r for r in self.live if r.id not in self._stopping() | self.owing]
         idle = [
             runner
             for runner in settled
@@ -242,8 +242,8 @@ class _Desk:
         if placement := self._fits_now(spec, need):
             self._start(waiter, placement)  # what goes was in the way of a reservation only
         elif placement := self._fits_after(spec, need, awaited):
-            self.promised.append(placement)
             self.owing |= {runner.id for runner in awaited}
+            self.promised.append((placement, self.owing))
 
     def _claimed(self, runner: RunnerView, waiter: Waiter) -> bool:
         """Whether somebody older waits for this very runner."""
@@ -265,38 +265,48 @@ class _Desk:
 
     # Room
 
-    def _leaving(self) -> frozenset[int]:
-        """Runners whose memory comes back: stopping, or promised to a waiter already."""
-        stopping = {r.id for r in self.live if r.state is State.STOPPING}
-        return frozenset(stopping | self.stopped | self.owing)
+    def _stopping(self) -> frozenset[int]:
+        return frozenset(r.id for r in self.live if r.state is State.STOPPING) | self.stopped
 
     def _fits_now(self, spec: Spec, need: Estimate) -> Placement | None:
-        """Where `need` fits as things are, without touching what is promised to others."""
-        future = self._after(())
-        if len(self.live) >= self.most or future is None:
+        """Where `need` fits as things are and leaves room for each promise when its time comes."""
+        if len(self.live) >= self.most:
             return None
-        held = self._room(self.live, ())
-        room = {}
-        for device in self.view.devices:
-            name = device.name
-            pending = sum(r.placement.on(name) for r in self.live if r.state is State.STARTING)
-            room[name] = min(held[name], future[name], device.free - pending)
+        rooms = [self._room(self.live, ()), self._unused()]
+        for filled, (_, owing) in enumerate(self.promised, 1):
+            later = self._after(owing, filled)
+            if later is None:
+                return None
+            rooms.append(later)
+        room = {name: min(each[name] for each in rooms) for name in self.machine.capacity}
         return place(spec, need, self.machine, room)
 
     def _fits_after(
         self, spec: Spec, need: Estimate, gone: Sequence[RunnerView]
     ) -> Placement | None:
-        """Where `need` fits once `gone` and all that is leaving has left."""
-        room = self._after(gone)
+        """Where `need` fits once all promises are kept and `gone` has left as well."""
+        owing = self.owing | {runner.id for runner in gone}
+        room = self._after(owing, len(self.promised))
         return place(spec, need, self.machine, room) if room is not None else None
 
-    def _after(self, gone: Sequence[RunnerView]) -> Room | None:
-        """Bytes left once `gone` and all that is leaving has left; None if the cap is reached."""
-        leaving = self._leaving() | {runner.id for runner in gone}
-        staying = [runner for runner in self.live if runner.id not in leaving]
-        if len(staying) + len(self.promised) >= self.most:
+    def _after(self, owing: frozenset[int], filled: int) -> Room | None:
+        """Bytes left once what stops and `owing` have left and so many promises are kept.
+
+        None if the cap on runners is reached then.
+        """
+        gone = self._stopping() | owing
+        staying = [runner for runner in self.live if runner.id not in gone]
+        if len(staying) + filled >= self.most:
             return None
-        return self._room(staying, self.promised)
+        return self._room(staying, [placement for placement, _ in self.promised[:filled]])
+
+    def _unused(self) -> Room:
+        """Bytes that are free, less what starting runners have yet to take."""
+        starting = [runner for runner in self.live if runner.state is State.STARTING]
+        return {
+            device.name: device.free - sum(r.placement.on(device.name) for r in starting)
+            for device in self.view.devices
+        }
 
     def _room(
         self, held_by: Sequence[RunnerView], promised: Collection[Placement]
@@ -340,7 +350,7 @@ class _Desk:
         self.actions.append(Start(spec, placement, f"wanted by request {waiter.id}"))
 
     def _stop(self, runner: RunnerView, why: str) -> None:
-        self.stopped.add(runner.id)
+        self.stopped |= {runner.id}
         self.actions.append(Stop(runner.id, why))
 
     def _reject(self, waiter: Waiter, error: RunnerError) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from runners.errors import Crashed, RunnerError
+from runners.errors import Crashed, RunnerError, Stopped
 from runners.spec import Placement, Spec
 from runners.states import State
 from runners.supervise import Endpoint
@@ -26,6 +26,8 @@ class Runner:
     placement: Placement
     state: State = State.STARTING
     leases: set[int] = field(default_factory=set)
+    calls: set[Upstream] = field(default_factory=set)
+    """Those of the leases that are open now."""
     keep_alive: float | None = None
     """As the last request wished; None: the scheduler's default."""
     last_used: float = 0.0
@@ -74,16 +76,22 @@ class Lease:
 
     @asynccontextmanager
     async def open(self, path: str, body: bytes | None = None) -> AsyncIterator[Upstream]:
-        """Call the runner; see `open_call`. Raises Crashed, with its last words, if it died."""
+        """Call the runner; see `open_call`.
+
+        Raises Crashed, with its last words, if it died; Stopped if the scheduler closes.
+        """
         assert self.runner.endpoint is not None
+        socket, calls = self.runner.endpoint.socket, self.runner.calls
         try:
-            async with open_call(self.runner.endpoint.socket, path, body) as upstream:
+            async with open_call(socket, path, body, calls) as upstream:
                 yield upstream
         except ConnectionError as exc:
             raise await self.crashed() from exc
 
-    async def crashed(self) -> Crashed:
+    async def crashed(self) -> RunnerError:
         """Why the connection broke, as far as the child can still say."""
+        if self.runner.stop.is_set():
+            return Stopped("the server is stopping")
         with anyio.move_on_after(LAST_WORDS):
             await self.runner.ended.wait()
         if isinstance(self.runner.ending, Crashed):

@@ -96,19 +96,25 @@ class Scheduler:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        """Reject who waits, stop every child at once, and reap them all."""
+        """Close, and reap every child."""
         assert self._tasks is not None
+        self.close()
+        with anyio.CancelScope(shield=True):
+            for runner in list(self._runners.values()):
+                await runner.gone.wait()
+        self._tasks.cancel_scope.cancel()
+        return await self._tasks.__aexit__(kind, exc, trace)
+
+    def close(self) -> None:
+        """Reject who waits, end the calls of who is served, and ask every child to stop."""
         self._closing = True
         for waiting in list(self._waiting.values()):
             self._settle(waiting, error=Stopped("the server is stopping"))
         for runner in list(self._runners.values()):
             if runner.state in (State.STARTING, State.READY):
                 self._apply(Stop(runner.id, "the server is stopping"))
-        with anyio.CancelScope(shield=True):
-            for runner in list(self._runners.values()):
-                await runner.gone.wait()
-        self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, exc, trace)
+            for call in list(runner.calls):
+                call.close()
 
     # Leases
 

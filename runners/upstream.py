@@ -118,8 +118,12 @@ class Upstream(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def open_call(socket: Path, path: str, body: bytes | None = None) -> AsyncIterator[Upstream]:
+async def open_call(
+    socket: Path, path: str, body: bytes | None = None, calls: set[Upstream] | None = None
+) -> AsyncIterator[Upstream]:
     """POST `body` to `path` (GET without one); the reply's head has arrived when this yields.
+
+    While it is open it is one of `calls`: closing it there ends it with a ConnectionError.
 
     Raises Refused with the engine's own message for a status of 400 and above, ConnectionError if
     the runner is not there or goes away.
@@ -128,12 +132,15 @@ async def open_call(socket: Path, path: str, body: bytes | None = None) -> Async
         _, upstream = await asyncio.get_running_loop().create_unix_connection(Upstream, str(socket))
     except OSError as exc:
         raise ConnectionError(str(exc)) from exc
+    calls = set() if calls is None else calls
+    calls.add(upstream)
     try:
         upstream.write(_request(path, body))
         if await upstream.head() >= 400:
             raise refusal(upstream.status, await upstream.read_all(_LONGEST_ERROR))
         yield upstream
     finally:
+        calls.discard(upstream)
         upstream.close()
 
 

@@ -51,9 +51,7 @@ def until_error(
     """
     said: list[bytes] = []
     try:
-        for line in lines:
-            if out := take(line):
-                said.append(out)
+        said.extend(filter(None, map(take, lines)))
     except EngineError as exc:
         if not said:
             raise

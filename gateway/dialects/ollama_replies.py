@@ -55,9 +55,7 @@ class Reply(ABC):
         self._loaded = self._clock.elapsed()
 
     def feed(self, data: bytes) -> bytes:
-        events = (event(line) for line in self._lines.feed(data))
-        said = (self._take(value) for value in events if value is not None)
-        out, error = until_error(said)
+        out, error = until_error(self._event, self._lines.feed(data))
         self._error = self._error or error
         return out
 
@@ -86,6 +84,10 @@ class Reply(ABC):
     @abstractmethod
     def _nothing(self) -> dict[str, Any]:
         """The member that would hold the reply's text, without any."""
+
+    def _event(self, line: bytes) -> bytes:
+        value = event(line)
+        return b"" if value is None else self._take(value)
 
     @abstractmethod
     def _take(self, value: dict[str, Any]) -> bytes:

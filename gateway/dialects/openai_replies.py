@@ -43,8 +43,7 @@ class Passthrough:
         """Nothing of a chat completion tells when that was."""
 
     def feed(self, data: bytes) -> bytes:
-        said = (self._line(line) for line in self._lines.feed(data) if line)
-        out, error = until_error(line + b"\n\n" for line in said if line)
+        out, error = until_error(self._event, self._lines.feed(data))
         self._error = self._error or error
         return out
 
@@ -57,6 +56,10 @@ class Passthrough:
 
     def failure(self, message: str, status: int) -> bytes:
         return DATA + dumps(error_body(message, status)) + b"\n\n"
+
+    def _event(self, line: bytes) -> bytes:
+        said = self._line(line) if line else b""
+        return said + b"\n\n" if said else b""
 
     def _line(self, line: bytes) -> bytes:
         if not self._begun:
@@ -211,9 +214,7 @@ class Completion:
         """Nothing of a completion tells when that was."""
 
     def feed(self, data: bytes) -> bytes:
-        events = (event(line) for line in self._lines.feed(data))
-        said = (self._take(value) for value in events if value is not None)
-        out, error = until_error(said)
+        out, error = until_error(self._line, self._lines.feed(data))
         self._error = self._error or error
         return out
 
@@ -236,6 +237,10 @@ class Completion:
 
     def failure(self, message: str, status: int) -> bytes:
         return DATA + dumps(error_body(message, status)) + b"\n\n"
+
+    def _line(self, line: bytes) -> bytes:
+        value = event(line)
+        return b"" if value is None else self._take(value)
 
     def _take(self, value: dict[str, Any]) -> bytes:
         if "prompt_progress" in value:

@@ -92,7 +92,7 @@ async def models(request: Request) -> Response:
 async def model(request: Request) -> Response:
     """One of them; names with slashes are names too."""
     text = request.path_params["model"]
-    name = names.resolve(text)
+    name = names.resolve(text, refusal=names.CLOUD_DETAILS)
     try:
         found = await run_sync(_services(request).library.get, name)
     except NotFound:

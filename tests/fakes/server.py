@@ -8,7 +8,7 @@ import hashlib
 import json
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,25 +39,43 @@ from tests.fakes.engine import fake_engine
 
 PATIENCE = 20.0
 DEFAULTS = Defaults(context=1024, parallel=2)
+ONE_SLOT = Defaults(context=1024, parallel=1)
 # A template that offers all there is to offer.
 ABLE = "{%- if tools -%}<think></think>{%- endif -%}" + CHATML
 
+_SAY = [{"role": "user", "content": "hi there"}]
+STREAMS: Mapping[str, dict[str, Any]] = {
+    "/api/chat": {"model": "m", "messages": _SAY},
+    "/api/generate": {"model": "m", "prompt": "hi there"},
+    "/v1/chat/completions": {"model": "m", "messages": _SAY, "stream": True},
+    "/v1/completions": {"model": "m", "prompt": "hi there", "stream": True},
+}
+"""For every path that infers, a request for a streamed reply."""
+
+
+def whole(path: str) -> dict[str, Any]:
+    """The same request for a reply in one piece."""
+    return {**STREAMS[path], "stream": False}
+
 
 class Estimates:
-    """Every model needs one MiB, and this is known beforehand."""
+    """Every model needs two MiB, one of them wherever it runs; this is known beforehand."""
 
     def known(self, spec: Spec) -> Estimate:
-        return Estimate(gpu=0, host=MIB, exact=True)
+        return Estimate(gpu=MIB, host=MIB, exact=True)
 
     async def __call__(self, spec: Spec) -> Estimate:
         return self.known(spec)
 
 
-class Host:
-    """A machine without GPUs."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Eight GiB of memory, and these GPUs."""
+
+    gpus: tuple[Device, ...] = ()
 
     def __call__(self) -> tuple[Device, ...]:
-        return (Device("CPU", Kind.CPU, 8 * GIB, 8 * GIB, "host memory"),)
+        return (Device("CPU", Kind.CPU, 8 * GIB, 8 * GIB, "host memory"), *self.gpus)
 
     async def refresh(self) -> None:
         """Nothing changes."""
@@ -106,16 +124,17 @@ class Gateway:
             Path(f"{model.weights}.behaviour").write_text(json.dumps(list(behaviour)))
         return model
 
-    async def engine(self, number: int = 1) -> dict[str, Any]:
-        """What the engine of runner `number` has seen so far."""
+    async def engine(self) -> dict[str, Any]:
+        """What the engine that was started last has seen so far."""
+        number = self.scheduler.snapshot().runners[-1].id
         async with open_call(self.folder / f"{number}.sock", "/fake") as upstream:
             return cast(dict[str, Any], json.loads(await upstream.read_all()))
 
-    async def engine_when(self, number: int = 1, **counts: int) -> dict[str, Any]:
+    async def engine_when(self, **counts: int) -> dict[str, Any]:
         """The same, as soon as it has these counts."""
         with anyio.fail_after(PATIENCE):
             while True:
-                seen = await self.engine(number)
+                seen = await self.engine()
                 if counts.items() <= seen.items():
                     return seen
 
@@ -167,6 +186,7 @@ async def open_gateway(
     limits: Limits | None = None,
     defaults: Defaults = DEFAULTS,
     rules: Rules | None = None,
+    gpus: tuple[Device, ...] = (),
     no_cloud: bool = False,
 ) -> AsyncIterator[Gateway]:
     """An app whose engines behave so; see `Plan` in tests/fakes/engine.py for the flags."""
@@ -176,16 +196,17 @@ async def open_gateway(
         engine = find(str(fake_engine(folder / "engine", *behaviour)))
         scheduler = Scheduler(
             limits or Limits(),
-            supervise=Supervisor(engine, folder, grace=2.0),
+            supervise=Supervisor(engine, folder, grace=0.3),
             oracle=Estimates(),
-            probe=Host(),
+            probe=Machine(gpus),
         )
         async with scheduler:
             library = Library(folder / "models")
             services = Services(library, scheduler, engine, defaults, no_cloud)
             app = create_app(services, rules or Rules.of((), loopback=True))
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            base = "http://localhost"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
                 yield Gateway(services, app, client, folder)
             scheduler.validate()
 

@@ -16,6 +16,7 @@ from runners.errors import Cause, StartFailed
 
 pytestmark = pytest.mark.anyio
 
+READY = 'print(\'cmd_child_to_router:state:{"state":"ready"}\', flush=True)\n'
 LISTEN = "import sys\nsys.exit(0 if 'exit' in sys.stdin.readline() else 3)"
 STAY = "\nprint('up', flush=True)\ntime.sleep(60)"
 DEAF = f"import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN){STAY}"
@@ -98,13 +99,21 @@ async def test_states_are_heard_and_not_kept_as_output() -> None:
 
 
 async def test_stopping_asks_first() -> None:
-    async with running(LISTEN) as child:
+    async with running(READY + LISTEN) as child:
+        await child.ready.wait()
         await child.stop(grace=10)
         assert child.exit_code == 0
 
 
-async def test_stopping_terminates_who_does_not_listen() -> None:
+async def test_stopping_does_not_wait_for_one_that_still_loads() -> None:
     async with running(POLITE) as child:
+        await said(child)
+        await child.stop(grace=60)
+        assert child.exit_code == 4
+
+
+async def test_stopping_terminates_who_does_not_listen() -> None:
+    async with running(READY + POLITE) as child:
         await said(child)
         await child.stop(grace=0.05)
         assert child.exit_code == 4

@@ -1,0 +1,341 @@
+"""Chat completions, completions and models in the OpenAI dialect."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.server import ABLE, Gateway, open_gateway
+
+pytestmark = pytest.mark.anyio
+
+HI = {"role": "user", "content": "hi"}
+SAID = "Hello from the fake engine."
+PROMPT = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+EMBEDDER = {"llama.pooling_type": 1}
+TOOLS = [{"type": "function", "function": {"name": "add"}}]
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    async with open_gateway() as gateway:
+        yield gateway
+
+
+async def chat(gateway: Gateway, **body: Any) -> httpx.Response:
+    body = {"model": "m", "messages": [HI], **body}
+    return await gateway.client.post("/v1/chat/completions", json=body)
+
+
+async def complete(gateway: Gateway, **body: Any) -> httpx.Response:
+    return await gateway.client.post("/v1/completions", json={"model": "m", "prompt": "hi", **body})
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    """Status and message; the rest of the envelope is checked."""
+    kinds = {400: "invalid_request_error", 404: "not_found_error"}
+    error = response.json()["error"]
+    kind = kinds.get(response.status_code, "api_error")
+    assert error == {"message": error["message"], "type": kind, "param": None, "code": None}
+    assert response.headers["content-type"] == "application/json"
+    return response.status_code, error["message"]
+
+
+def events(response: httpx.Response) -> list[Any]:
+    *said, done, nothing = response.text.split("\n\n")
+    assert (done, nothing) == ("data: [DONE]", "")
+    return [json.loads(line.removeprefix("data: ")) for line in said]
+
+
+async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
+    """The last body that the engine was sent at `path`."""
+    seen = await gateway.engine()
+    return [body for at, body in zip(seen["paths"], seen["requests"], strict=True) if at == path][
+        -1
+    ]
+
+
+# ---- refused
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"model": None}, 400, "model is required"),
+        ({"model": " "}, 400, "model is required"),
+        ({"model": 5}, 400, "'model' must be a string"),
+        ({"model": "nope"}, 404, "model 'nope' not found"),
+        ({"model": "../x"}, 400, "invalid model name"),
+        ({"model": "m:cloud"}, 403, "ollama cloud is disabled: remote model is unavailable"),
+        ({"stream": "yes"}, 400, "'stream' must be a boolean"),
+        ({"temperature": "hot", "model": "nope"}, 400, "'temperature' must be a number"),
+        ({"keep_alive": "1d"}, 400, 'time: unknown unit "d" in duration "1d"'),
+    ],
+)
+async def test_both_refuse_what_cannot_be_had(
+    gateway: Gateway, body: dict[str, Any], status: int, message: str
+) -> None:
+    gateway.add()
+    for ask in (chat, complete):
+        assert refusal(await ask(gateway, **body)) == (status, message)
+    assert gateway.scheduler.snapshot().runners == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "missing request body"),
+        (b"[]", "the request body must be a JSON object"),
+        (b'{"seed":1e999}', "'seed' must be an integer"),
+        (b"null", "model is required"),
+    ],
+)
+async def test_a_body_that_is_none_is_refused(gateway: Gateway, data: bytes, message: str) -> None:
+    for path in ("/v1/chat/completions", "/v1/completions"):
+        assert refusal(await gateway.client.post(path, content=data)) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"messages": []}, "[] is too short - 'messages'"),
+        ({"messages": [], "model": "nope"}, "[] is too short - 'messages'"),
+        ({"messages": [{"role": "user"}]}, "invalid message content type: <nil>"),
+        ({"tools": TOOLS}, "registry.ollama.ai/library/m:latest does not support tools"),
+        ({"reasoning_effort": "high"}, '"m" does not support thinking'),
+        ({"reasoning": {"effort": "low"}}, '"m" does not support thinking'),
+        (
+            {"tool_choice": {"function": "x"}},
+            "'tool_choice' names None, which is not among the tools",
+        ),
+    ],
+)
+async def test_a_chat_refuses_what_its_model_cannot_do(
+    gateway: Gateway, body: dict[str, Any], message: str
+) -> None:
+    gateway.add()
+    assert refusal(await chat(gateway, **body)) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"prompt": ["a"]}, "'prompt' must be a string"),
+        ({"suffix": "x"}, "registry.ollama.ai/library/m:latest does not support insert"),
+        ({"stop": [1]}, "invalid type for 'stop' field"),
+        ({"logprobs": True}, "'logprobs' must be an integer"),
+    ],
+)
+async def test_a_completion_refuses_what_its_model_cannot_do(
+    gateway: Gateway, body: dict[str, Any], message: str
+) -> None:
+    gateway.add()
+    assert refusal(await complete(gateway, **body)) == (400, message)
+
+
+async def test_a_model_that_only_embeds_neither_chats_nor_completes(gateway: Gateway) -> None:
+    gateway.add("e", metadata=EMBEDDER)
+    assert refusal(await chat(gateway, model="E")) == (400, '"E" does not support chat')
+    assert refusal(await complete(gateway, model="E")) == (400, '"E" does not support generate')
+
+
+# ---- chat
+
+
+async def test_a_whole_chat(gateway: Gateway) -> None:
+    gateway.add()
+    response = await chat(gateway, model="M:latest")
+    reply = response.json()
+    assert response.headers["content-type"] == "application/json"
+    assert response.content.endswith(b"}\n")
+    assert reply["id"].startswith("chatcmpl-")
+    assert {key: reply[key] for key in ("object", "model", "system_fingerprint", "choices")} == {
+        "object": "chat.completion",
+        "model": "M:latest",
+        "system_fingerprint": "fp_ollama",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": SAID},
+                "finish_reason": "stop",
+            }
+        ],
+    }
+    assert (reply["usage"]["prompt_tokens"], reply["usage"]["completion_tokens"]) == (1, 6)
+
+
+async def test_a_streamed_chat(gateway: Gateway) -> None:
+    gateway.add()
+    response = await chat(gateway, stream=True)
+    assert response.headers["content-type"] == "text/event-stream"
+    assert response.headers["cache-control"] == "no-cache"
+    told = events(response)
+    deltas = [event["choices"][0]["delta"] for event in told]
+    assert deltas[0] == {"role": "assistant", "content": "Hello "}
+    assert "".join(delta.get("content", "") for delta in deltas) == SAID
+    assert [event["choices"][0]["finish_reason"] for event in told] == [None] * 5 + ["stop"]
+    assert len({event["id"] for event in told}) == 1
+    assert not any("usage" in event or "prompt_progress" in event for event in told)
+
+
+async def test_usage_of_a_stream_comes_when_it_is_asked_for(gateway: Gateway) -> None:
+    gateway.add()
+    told = events(await chat(gateway, stream=True, stream_options={"include_usage": True}))
+    assert (told[-1]["choices"], told[-1]["usage"]["total_tokens"]) == ([], 7)
+
+
+async def test_sampling_that_nobody_mentions_is_openais(gateway: Gateway) -> None:
+    gateway.add()
+    await chat(gateway)
+    sent = await asked(gateway)
+    assert (sent["temperature"], sent["top_p"], sent["top_k"]) == (1.0, 1.0, 40)
+    assert (sent["n_predict"], sent["stop"]) == (10240, [])
+
+
+async def test_the_models_parameters_lie_under_the_request(gateway: Gateway) -> None:
+    parameters = {"temperature": 0.1, "stop": ["A"], "num_ctx": 512, "num_predict": 5}
+    gateway.add(parameters=parameters)
+    for ask, path in ((chat, "/v1/chat/completions"), (complete, "/completion")):
+        await ask(gateway)
+        sent = await asked(gateway, path)
+        assert (sent["temperature"], sent["top_p"], sent["stop"]) == (0.1, 1.0, ["A"])
+        assert sent["n_predict"] == 5
+        await ask(gateway, temperature=0.7, stop="B", max_tokens=3)
+        sent = await asked(gateway, path)
+        assert (sent["temperature"], sent["stop"], sent["n_predict"]) == (0.7, ["B"], 3)
+    [runner] = gateway.scheduler.snapshot().runners
+    assert runner.spec.context == 512
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+async def test_the_models_words_come_before_the_requests(gateway: Gateway, role: str) -> None:
+    stored = {"role": "assistant", "content": "stored"}
+    system, own = {"role": "system", "content": "Be."}, {"role": role, "content": "Mine."}
+    gateway.add(system="Be.", messages=[stored])
+    await chat(gateway)
+    assert (await asked(gateway))["messages"] == [system, stored, HI]
+    await chat(gateway, messages=[own, HI])
+    assert (await asked(gateway))["messages"] == [stored, own, HI]
+
+
+async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> None:
+    gateway.add(template=ABLE)
+    await chat(gateway, tools=TOOLS)
+    sent = await asked(gateway)
+    assert (sent["tools"], sent["chat_template_kwargs"]) == (TOOLS, {"enable_thinking": True})
+    for effort, kwargs in (
+        ("none", {"enable_thinking": False}),
+        ("minimal", {"enable_thinking": True, "reasoning_effort": "low"}),
+        ("xhigh", {"enable_thinking": True, "reasoning_effort": "max"}),
+    ):
+        await chat(gateway, reasoning_effort=effort)
+        sent = await asked(gateway)
+        assert sent["chat_template_kwargs"] == kwargs
+        assert "reasoning_effort" not in sent
+
+
+async def test_a_model_that_cannot_think_hears_nothing_of_it(gateway: Gateway) -> None:
+    gateway.add()
+    assert (await chat(gateway, reasoning_effort="none")).status_code == 200
+    assert "chat_template_kwargs" not in await asked(gateway)
+
+
+async def test_a_client_cannot_reach_into_the_engine(gateway: Gateway) -> None:
+    gateway.add()
+    ours = {"id_slot": 7, "model": "m", "cache_prompt": False, "return_progress": False}
+    await chat(gateway, **ours, n_predict=1, lora=[1], grammar="root ::= x")
+    sent = await asked(gateway)
+    assert sent.keys().isdisjoint({"id_slot", "model", "lora"})
+    assert (sent["cache_prompt"], sent["return_progress"], sent["n_predict"]) == (True, True, 10240)
+    assert sent["grammar"] == "root ::= x"
+
+
+# ---- completions
+
+
+async def test_a_whole_completion_goes_through_the_template(gateway: Gateway) -> None:
+    gateway.add(system="Be.")
+    response = await complete(gateway)
+    reply = response.json()
+    assert (reply["object"], reply["model"]) == ("text_completion", "m")
+    assert reply["id"].startswith("cmpl-")
+    assert reply["choices"] == [{"text": SAID, "index": 0, "finish_reason": "stop"}]
+    prompt = f"<|im_start|>system\nBe.<|im_end|>\n{PROMPT}"
+    assert (await asked(gateway, "/completion"))["prompt"] == prompt
+    assert (await gateway.engine())["paths"] == ["/apply-template", "/completion"]
+
+
+async def test_a_streamed_completion(gateway: Gateway) -> None:
+    gateway.add()
+    *told, used = events(
+        await complete(gateway, stream=True, stream_options={"include_usage": True})
+    )
+    assert "".join(event["choices"][0]["text"] for event in told) == SAID
+    assert [event["choices"][0]["finish_reason"] for event in told] == [None] * 5 + ["stop"]
+    assert used["usage"]["completion_tokens"] == 6
+
+
+@pytest.mark.parametrize("more", [{"prompt": ""}, {"prompt": None}])
+async def test_a_completion_without_a_prompt_loads_the_model(
+    gateway: Gateway, more: dict[str, Any]
+) -> None:
+    gateway.add()
+    reply = (await complete(gateway, **more)).json()
+    assert reply["choices"] == [{"text": "", "index": 0, "finish_reason": "load"}]
+    assert len(gateway.scheduler.snapshot().runners) == 1
+    [event] = events(await complete(gateway, stream=True, **more))
+    assert event["choices"][0]["finish_reason"] == "load"
+
+
+async def test_members_of_ollamas_own_requests_mean_nothing_in_a_completion(
+    gateway: Gateway,
+) -> None:
+    gateway.add()
+    more = {"system": 5, "images": 5, "context": "x", "raw": True, "format": "xml"}
+    assert (await complete(gateway, **more)).status_code == 200
+    assert (await asked(gateway, "/completion"))["prompt"] == PROMPT
+
+
+# ---- models
+
+
+async def test_models_are_listed_newest_first(gateway: Gateway) -> None:
+    response = await gateway.client.get("/v1/models")
+    assert response.json() == {"object": "list", "data": []}
+    assert response.headers["content-type"] == "application/json"
+    for name, written in (("a", 1000), ("ns/b:t", 3000), ("c", 2000)):
+        model = gateway.add(name)
+        os.utime(gateway.services.library.manifests.path(model.name), (written, written))
+    listed = (await gateway.client.get("/v1/models?limit=1")).json()["data"]
+    assert [entry["id"] for entry in listed] == ["ns/b:t", "c:latest", "a:latest"]
+    assert listed[0] == {"id": "ns/b:t", "object": "model", "created": 3000, "owned_by": "ns"}
+    assert listed[1]["owned_by"] == "library"
+
+
+@pytest.mark.parametrize("name", ["M", "m:latest", "library/m", "library%2Fm", "local/m"])
+async def test_a_model_is_told_under_the_name_it_was_asked_for(gateway: Gateway, name: str) -> None:
+    gateway.add()
+    gateway.add("local/m")
+    response = await gateway.client.get(f"/v1/models/{name}")
+    assert response.status_code == 200
+    owner = "local" if name.startswith("local") else "library"
+    assert response.json()["id"] == name.replace("%2F", "/")
+    assert response.json()["owned_by"] == owner
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("nope", 404, "model 'nope:latest' not found"),
+        ("ns/Nope:1", 404, "model 'ns/Nope:1' not found"),
+        ("a%20b", 400, "invalid model name"),
+        ("x:cloud", 403, "ollama cloud is disabled: remote model details are unavailable"),
+    ],
+)
+async def test_a_model_that_is_not_here(
+    gateway: Gateway, name: str, status: int, message: str
+) -> None:
+    assert refusal(await gateway.client.get(f"/v1/models/{name}")) == (status, message)

@@ -1,0 +1,118 @@
+"""Looking models up, and remembering under which name a runner was asked for."""
+
+import pytest
+
+from gateway.dialects.options import Options, merge
+from gateway.errors import Forbidden, Invalid, NotFound
+from runners import Limits
+from tests.fakes.server import Gateway, open_gateway
+
+pytestmark = pytest.mark.anyio
+
+SMALL = merge({}, {"num_ctx": 256})[0]
+CHAT = {"messages": [{"role": "user", "content": "hi"}], "stream": False}
+
+
+async def shown(gateway: Gateway) -> list[str]:
+    return [row["name"] for row in (await gateway.client.get("/api/ps")).json()["models"]]
+
+
+async def test_a_model_is_found_in_any_case_and_kept() -> None:
+    async with open_gateway() as gateway:
+        added = gateway.add("Ns/Mod:Tag")
+        services = gateway.services
+        first = await services.model(" ns/mod:TAG ")
+        assert first.name == added.name
+        assert await services.model("Ns/Mod:Tag") is services.library.peek(added.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("nope", NotFound, "model 'nope' not found"),
+        ("No/Such:1", NotFound, "model 'No/Such:1' not found"),
+        ("a b", Invalid, "invalid model name"),
+        ("", Invalid, "model is required"),
+        ("m:cloud", Forbidden, "ollama cloud is disabled: remote model is unavailable"),
+    ],
+)
+async def test_a_name_that_means_nothing_here_is_told_as_it_was_sent(
+    name: str, kind: type[Exception], message: str
+) -> None:
+    async with open_gateway() as gateway:
+        with pytest.raises(kind) as caught:
+            await gateway.services.model(name)
+        assert str(caught.value) == message
+
+
+async def test_a_model_that_was_removed_is_gone_at_once() -> None:
+    async with open_gateway() as gateway:
+        model = gateway.add()
+        assert await gateway.services.model("m") == model
+        gateway.services.library.delete(model.name)
+        with pytest.raises(NotFound):
+            await gateway.services.model("m")
+
+
+async def test_a_spec_takes_what_is_left_open_from_the_defaults() -> None:
+    async with open_gateway() as gateway:
+        services = gateway.services
+        spec = services.spec(gateway.add(), Options(), shift=False)
+        assert (spec.context, spec.parallel, spec.context_shift) == (1024, 2, False)
+        assert services.spec(gateway.add(), SMALL).context == 256
+
+
+async def test_a_model_without_weights_cannot_be_run() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("parts", pieces=("x1",))
+        manifests = gateway.services.library.manifests
+        path = manifests.folder / "registry.ollama.ai/library/bare/latest"
+        path.parent.mkdir(parents=True)
+        path.write_text('{"schemaVersion":2,"config":{"digest":""},"layers":[]}')
+        model = await gateway.services.model("bare")
+        with pytest.raises(NotFound) as caught:
+            gateway.services.spec(model, Options())
+        assert caught.value.message == "model 'bare:latest' has no weights that can be run"
+
+
+async def test_a_runner_has_the_name_it_was_first_asked_for_under() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("first")
+        gateway.add("second")
+        for name in ("first", "second"):
+            await gateway.client.post("/api/chat", json={"model": name, **CHAT})
+        assert len(gateway.scheduler.snapshot().runners) == 1
+        assert await shown(gateway) == ["first:latest"]
+
+
+async def test_the_same_weights_with_other_options_have_a_name_of_their_own() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("first")
+        gateway.add("second")
+        await gateway.client.post("/api/chat", json={"model": "first", **CHAT})
+        small = {"options": {"num_ctx": 256}, "keep_alive": 900}
+        await gateway.client.post("/api/chat", json={"model": "second", **CHAT, **small})
+        assert await shown(gateway) == ["second:latest", "first:latest"]
+
+
+async def test_names_of_runners_that_are_gone_are_dropped_in_time() -> None:
+    async with open_gateway() as gateway:
+        services = gateway.services
+        first, second = gateway.add("first"), gateway.add("second")
+        services.spec(first, SMALL)
+        wide = services.spec(first, Options())
+        assert len(services.loaded) == 2
+        services.spec(second, Options())
+        assert services.loaded == {wide: second}
+
+
+async def test_a_name_is_forgotten_with_its_runner() -> None:
+    async with open_gateway(limits=Limits(keep_alive=0.0)) as gateway:
+        gateway.add("first")
+        gateway.add("second")
+        await gateway.client.post("/api/chat", json={"model": "first", **CHAT})
+        await gateway.until(lambda: not gateway.scheduler.snapshot().runners)
+        keep = {"keep_alive": 900}
+        await gateway.client.post("/api/chat", json={"model": "second", **CHAT, **keep})
+        assert await shown(gateway) == ["second:latest"]
+        assert [model.name.model for model in gateway.services.loaded.values()] == ["second"]

@@ -1,0 +1,250 @@
+"""The documents name everything there is, and nothing that is not there."""
+
+import re
+from pathlib import Path, PurePath
+from typing import Any
+
+import pytest
+
+import build
+from gateway.app import ROUTES
+from gateway.cli.commands import COMMANDS
+from gateway.cli.help import ROOT_FLAGS
+from gateway.dialects.options import TABLE
+from gateway.logs import Facts, summary
+from gateway.routes.errors import allow
+from gateway.settings import IGNORED, Settings
+from vendor import recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+LONGEST_README = 70
+# Read where there are no settings: by build.py, which runs before anything is installed.
+BUILD_VARIABLES = {"PADDOCK_CACHE"}
+
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in (
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+        ROOT / "vendor" / "llama.cpp" / "README.md",
+    )
+}
+FENCE = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SPAN = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def code(text: str) -> list[str]:
+    """What a page shows as code: the lines of its blocks, and the words between backticks."""
+    blocks = FENCE.findall(text)
+    return [
+        *(line for block in blocks for line in block.splitlines()),
+        *SPAN.findall(FENCE.sub("", text)),
+    ]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every row of every table."""
+    found = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)] for row in found]
+
+
+def section(text: str, title: str) -> str:
+    """What stands below a heading, down to the next of its rank; empty if there is none."""
+    found = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def anchors(text: str) -> set[str]:
+    """The names that links can use for the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+# Settings
+
+
+def shown(default: Any) -> str:
+    """A default as the table writes it; empty for one that is nothing."""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, float):
+        return f"`{default:g}`"
+    return f"`{default}`" if default not in ("", ()) else ""
+
+
+def names(field: Any) -> list[str]:
+    return [str(choice) for choice in field.validation_alias.choices]
+
+
+def settings_table() -> list[list[str]]:
+    """What the settings' table must hold."""
+    return [
+        [
+            f"`{names(field)[0]}`",
+            ", ".join(f"`{name}`" for name in names(field)[1:]),
+            shown(field.default),
+            str(field.description),
+        ]
+        for field in Settings.model_fields.values()
+    ]
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    found = rows(PAGES["docs/reference/settings.md"].partition("\n## ")[0])
+    assert [row for row in found if row[0].startswith("`")] == settings_table()
+
+
+def test_ignored_variables_are_named_and_no_others() -> None:
+    listed = section(PAGES["docs/reference/settings.md"], "Variables of Ollama's that are ignored")
+    assert set(re.findall(r"`(OLLAMA_\w+)`", listed)) == set(IGNORED)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_variable_that_a_page_names_exists(page: str) -> None:
+    known = {name for field in Settings.model_fields.values() for name in names(field)}
+    # `PADDOCK_NAME` and `OLLAMA_NAME` stand for any of them.
+    known |= {*IGNORED, *BUILD_VARIABLES, "PADDOCK_NAME", "OLLAMA_NAME"}
+    assert set(re.findall(r"\b(?:PADDOCK|OLLAMA)_[A-Z_]+\b", PAGES[page])) - known == set()
+
+
+# HTTP
+
+
+def test_the_table_of_routes_is_that_of_the_code() -> None:
+    found = {
+        (row[0], row[1].strip("`"))
+        for row in rows(PAGES["docs/reference/http-api.md"])
+        if row[1].startswith(("`/api", "`/v1", "`/`"))
+    }
+    assert found == {(allow(route.methods or ()), route.path) for route in ROUTES}
+
+
+def test_every_option_is_described_with_its_default() -> None:
+    table = section(PAGES["docs/reference/http-api.md"], "Options")
+    found = {row[0]: row[1:3] for row in rows(table) if row[0].startswith("`")}
+    wanted = {
+        f"`{option.name}`": [
+            option.type.replace("float32", "number").replace("array", "list of strings"),
+            shown(option.default) if option.default is not None else "",
+        ]
+        for option in TABLE.values()
+    }
+    assert found == wanted
+
+
+# The command line
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_command_is_described_with_its_flags(command: Any) -> None:
+    text = section(PAGES["docs/reference/cli.md"], command.name)
+    assert f"paddock {command.name} {command.usage}".rstrip() in text
+    assert [name for name in command.aliases if f"`{name}`" not in text] == []
+    found = {row[0] for row in rows(text) if row[0].startswith("`-")}
+    assert found == {f"`{flag.label}`" for flag in command.flags}
+
+
+def test_no_other_command_is_described() -> None:
+    text = PAGES["docs/reference/cli.md"]
+    titles = re.findall(r"^## ([a-z]+)$", text, re.MULTILINE)
+    assert titles == [*(command.name for command in COMMANDS), "help"]
+    assert [flag.label for flag in ROOT_FLAGS if f"`{flag.label}`" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_that_a_page_runs_exists(page: str) -> None:
+    known = {name for command in COMMANDS for name in (command.name, *command.aliases)}
+    run = {
+        found[1] for line in code(PAGES[page]) for found in re.finditer(r"\bpaddock ([a-z]+)", line)
+    }
+    assert run - known - {"help"} == set()
+
+
+# The build
+
+
+def test_every_option_of_the_build_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build.parse(["--help"])
+    usage = capsys.readouterr().out
+    flags = set(re.findall(r"^  (-{1,2}[\w-]+)", usage, re.MULTILINE))
+    assert {"--flavour", "-D", "--check"} <= flags
+    table = {row[0] for row in rows(PAGES["docs/guides/install.md"]) if row[0].startswith("`-")}
+    assert {name for cell in table for name in re.findall(r"`(-{1,2}[\w-]+)", cell)} == {
+        *flags,
+        "--help",
+    }
+
+
+def test_every_flavour_is_described() -> None:
+    found = re.search(r"^\| `--flavour` (.*?) \|", PAGES["docs/guides/install.md"], re.MULTILINE)
+    assert found is not None
+    flavours = SPAN.findall(found[1])
+    assert [build.parse(["--flavour", name]).flavour for name in flavours] == flavours
+    assert {"auto", "cpu", *recipe.TOOLKITS} == set(flavours)
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def made(text: str) -> set[str]:
+    """The targets that a page asks make for."""
+    found = set()
+    for line in code(text):
+        # Not what a comment says, nor the value of a variable.
+        command = re.sub(r'"[^"]*"', "", line.partition(" #")[0])
+        for words in re.findall(r"\bmake((?: [^\s#`]+)+)", command):
+            found |= {word for word in words.split() if re.fullmatch("[a-z]+", word)}
+    return found
+
+
+def test_every_target_is_described() -> None:
+    assert len(targets()) > 5
+    assert targets() - made(PAGES["CONTRIBUTING.md"]) == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_target_that_a_page_names_exists(page: str) -> None:
+    assert made(PAGES[page]) - targets() == set()
+
+
+# Logs
+
+
+def test_every_member_of_a_requests_line_is_described() -> None:
+    facts = Facts("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "why")
+    table = section(PAGES["docs/reference/logs.md"], "A request")
+    found = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
+    assert found == list(summary(facts, "GET", "/", 1.0))
+
+
+# Pages
+
+
+def test_the_readme_fits_a_screen_and_names_the_two_commands() -> None:
+    text = PAGES["README.md"]
+    assert text.count("\n") <= LONGEST_README
+    assert {"run", "test"} <= made(text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    broken = []
+    for link in LINK.findall(FENCE.sub("", PAGES[page])):
+        if re.match(r"https?://", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {PurePath(link.partition("#")[0]) for link in LINK.findall(PAGES["README.md"])}
+    pages = {PurePath(page) for page in PAGES if page.startswith("docs/")}
+    assert pages
+    assert pages - linked == set()
