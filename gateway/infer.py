@@ -69,9 +69,9 @@ class Answer(Response):
             last = await self._infer(send)
             await self._say(send, last, more=False)
         except (RunnerError, GatewayError, EngineError) as exc:
-            self.work.facts.error = str(exc)
             if not self._begun:
                 return exc
+            self.work.facts.error = str(exc)
             ending = self.work.encoder.failure(str(exc), self.status_of(exc))
             await self._say(send, ending, more=False)
         return None

@@ -2,14 +2,19 @@
 
 import json
 import logging
+import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("paddock")
+
+_PLAIN = re.compile(r"[!#-\[\]-~]+")
+"""Printable ASCII without blanks, quotes and backslashes."""
 
 
 @dataclass(slots=True)
@@ -101,8 +106,7 @@ class RequestLog:
             seconds = time.perf_counter() - facts.began
             if log.isEnabledFor(logging.INFO):
                 fields = summary(facts, scope["method"], scope["path"], seconds)
-                text = " ".join(f"{key}={value}" for key, value in fields.items())
-                log.info(text, extra={"facts": fields})
+                log.info(as_text(fields), extra={"facts": fields})
 
 
 def summary(facts: Facts, method: str, path: str, seconds: float) -> dict[str, Any]:
@@ -125,5 +129,13 @@ def summary(facts: Facts, method: str, path: str, seconds: float) -> dict[str, A
     if facts.rate is not None:
         line["tokens_per_s"] = round(facts.rate, 1)
     if facts.error:
-        line["error"] = json.dumps(facts.error, ensure_ascii=False)
+        line["error"] = facts.error
     return line
+
+
+def as_text(line: Mapping[str, Any]) -> str:
+    """`key=value` pairs; a value with blanks or worse in it is quoted as JSON."""
+    return " ".join(
+        f"{key}={value if _PLAIN.fullmatch(str(value)) else json.dumps(str(value))}"
+        for key, value in line.items()
+    )

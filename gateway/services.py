@@ -12,6 +12,8 @@ from gateway.store.library import Library
 from gateway.store.model import Model
 from runners import Engine, Scheduler, Spec
 
+_MOST_NAMES = 256
+
 
 @dataclass(slots=True)
 class Services:
@@ -46,10 +48,10 @@ class Services:
 
     def _note(self, spec: Spec, model: Model) -> None:
         """Remember the first name, for as long as the runner lives."""
-        if self.loaded.setdefault(spec, model) is model:
+        if self.loaded.get(spec) is model:
             return
         live = {runner.spec for runner in self.scheduler.snapshot().runners}
-        if spec not in live:
+        if spec not in self.loaded or spec not in live:
             self.loaded[spec] = model
-        for gone in self.loaded.keys() - live - {spec}:
-            del self.loaded[gone]
+        if len(self.loaded) > _MOST_NAMES:
+            self.loaded = {key: name for key, name in self.loaded.items() if key in {*live, spec}}

@@ -74,14 +74,15 @@ class Measurer:
         return parse(done.stdout.decode("utf-8", "replace"), spec)
 
     def _key(self, spec: Spec) -> str:
-        facts = [self.engine.identity, spec.digest, *fit_argv(spec)[2:], spec.prompt_cache]
+        sizes = (spec.size, spec.media, spec.prompt_cache)
+        facts = [self.engine.identity, spec.digest, *fit_argv(spec)[2:], *sizes]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
     def _load(self) -> None:
         if self._read or self.cache is None:
             return
         self._read = True
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             for key, (gpu, host_bytes) in json.loads(self.cache.read_text()).items():
                 self._known[key] = Estimate(int(gpu), int(host_bytes), exact=True)
 

@@ -44,8 +44,11 @@ def open_rundir(base: Path | None = None) -> Iterator[Path]:
 
 
 def record(folder: Path, number: int, pid: int) -> None:
-    """Remember a child, so that a later gateway can end it if this one is killed."""
-    with contextlib.suppress(psutil.NoSuchProcess):
+    """Remember a child, so that a later gateway can end it if this one is killed.
+
+    A disk without room for the note is no reason to lose the child.
+    """
+    with contextlib.suppress(psutil.NoSuchProcess, OSError):
         started = psutil.Process(pid).create_time()
         (folder / f"{number}.pid").write_text(f"{pid} {started}")
 

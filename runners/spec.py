@@ -31,7 +31,7 @@ class Spec:
     digest: str
     """Digest of the weights: the identity under which loads are cached and unloaded."""
     size: int
-    """Bytes of weights and adapters on disk."""
+    """Bytes of the weights on disk."""
     shape: Shape = Shape()
     projector: Path | None = None
     media: int = 0

@@ -15,7 +15,6 @@ from gateway import address
 from gateway.errors import GatewayError
 from gateway.wire import dumps
 
-
 QUICK = httpx.Timeout(60, connect=5)
 PATIENT = httpx.Timeout(None, connect=5)  # a model may take any time to load and to answer
 
@@ -122,7 +121,10 @@ class Api:
                 "POST", path, content=dumps(body), headers=_NDJSON, timeout=PATIENT
             ) as response,
         ):
-            status = f"{response.status_code} {response.reason_phrase}: "
+            # Hypercorn sends no reason phrase; scripts look for Go's, which are the standard's.
+            status = (
+                f"{response.status_code} {httpx.codes.get_reason_phrase(response.status_code)}: "
+            )
             _refuse(response.status_code, response.read() if response.is_error else b"", status)
             for line in lines(response.iter_bytes()):
                 item = self._object(line)

@@ -109,9 +109,9 @@ class Reply(ABC):
             "total_duration": self._clock.elapsed(),
             "load_duration": self._loaded,
             "prompt_eval_count": tally.prompt_tokens,
-            "prompt_eval_duration": int(tally.prompt_seconds * 1e9),
+            "prompt_eval_duration": round(tally.prompt_seconds * 1e9),
             "eval_count": tally.tokens,
-            "eval_duration": int(tally.seconds * 1e9),
+            "eval_duration": round(tally.seconds * 1e9),
         }
         return {key: value for key, value in metrics.items() if value}
 

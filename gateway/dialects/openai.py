@@ -41,6 +41,8 @@ _OURS = frozenset(
         "functions",
         "function_call",
         "stop",
+        "n",
+        "n_cmpl",
     }
 )
 _INTEGERS = ("seed", "n", "max_tokens", "max_completion_tokens", "top_logprobs")
@@ -79,6 +81,8 @@ def check(request: Mapping[str, Any]) -> None:
         value = request.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Invalid(f"'{name}' must be a number")
+    if request.get("n", 1) != 1:
+        raise Invalid("'n' must be 1: a request gets one reply")
     if not 0 <= request.get("top_logprobs", 0) <= 20:
         raise Invalid("top_logprobs must be between 0 and 20")
 

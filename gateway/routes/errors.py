@@ -12,6 +12,7 @@ from starlette.responses import Response
 from gateway import errors
 from gateway.dialects.call import EngineError, repaired
 from gateway.dialects.openai import error_body
+from gateway.logs import Facts
 from gateway.routes.reply import json_reply
 from runners import (
     Busy,
@@ -61,6 +62,8 @@ async def answer(request: Request, error: Exception) -> Response:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     elif isinstance(error, Busy):
         headers["retry-after"] = "1"
+    facts: Facts = request.state.facts
+    facts.error = error.message
     code = "context_length_exceeded" if _overflows(error) else None
     return reply(request, error.message, status_of(error), headers, code)
 

@@ -75,8 +75,8 @@ async def generate(request: Request) -> Response:
     if raw and any(body.get(key) for key in ("template", "system", "context")):
         raise Invalid("raw mode does not support template, system, or context")
     wanted = _check(request, body, model, "generate", insert=bool(body.get("suffix")))
-    if body.get("template"):
-        raise Invalid("a template in the request is not supported")
+    if body.get("prompt"):
+        _refuse_unsupported(body)
     prompt = ""
 
     async def prepare(lease: Lease) -> Call | bytes:
@@ -93,6 +93,17 @@ async def generate(request: Request) -> Response:
         reply.context = (await _ask(lease, ollama.tokenize(prompt)))["tokens"]
 
     return _answer(request, body, wanted, reply, prepare, None if raw else finish)
+
+
+def _refuse_unsupported(body: Mapping[str, Any]) -> None:
+    """What generate cannot do yet is said, not left out."""
+    for member, instead in (
+        ("template", "the GGUF's own template is used"),
+        ("suffix", "send the model's own markers with raw"),
+        ("images", "send them to /api/chat"),
+    ):
+        if body.get(member):
+            raise Invalid(f"'{member}' is not supported here; {instead}")
 
 
 async def _model(request: Request, body: Mapping[str, Any]) -> Model:
@@ -167,7 +178,7 @@ async def prompt_text(
     """The text that the engine goes on from: rendered by the GGUF's own template if it has one."""
     text = str(body["prompt"])
     if model.header is not None and model.header.chat_template is not None:
-        message = {"role": "user", "content": text, "images": body.get("images", [])}
+        message = {"role": "user", "content": text}
         history = () if "context" in body else model.messages
         system = body.get("system") or model.system
         call = ollama.render(ollama.conversation(system, history, [message]), think)

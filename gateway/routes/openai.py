@@ -62,6 +62,8 @@ async def completions(request: Request) -> Response:
     model = await _model(request, name, "generate")
     if body.get("suffix") and "insert" not in model.capabilities:
         raise Invalid(f"{model.name.full} does not support insert")
+    if body.get("suffix"):
+        raise Invalid("'suffix' is not supported here; send the model's own markers in the prompt")
     spec, settings = _settings(request, model)
     wanted = openai.sampling(body, settings)
     reply = Completion(

@@ -144,7 +144,7 @@ async def test_an_engine_that_fails_too_late_ends_the_stream_with_an_error(
         assert "[DONE]" not in reply.text
         await gateway.until(lambda: gateway.leases() == gateway.waiting() == 0)
     [facts] = told(caplog)
-    assert (facts["status"], facts["error"]) == (200, json.dumps(COMPUTE))
+    assert (facts["status"], facts["error"]) == (200, COMPUTE)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -129,7 +129,7 @@ def test_a_line_tells_the_times_in_milliseconds() -> None:
         ("first_ms", 2000.0),
         ("tokens", 0),
         ("tokens_per_s", 33.3),
-        ("error", '"a \\"b\\"\\n"'),
+        ("error", 'a "b"\n'),
     ]
 
 

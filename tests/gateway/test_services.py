@@ -97,13 +97,11 @@ async def test_the_same_weights_with_other_options_have_a_name_of_their_own() ->
 
 async def test_names_of_runners_that_are_gone_are_dropped_in_time() -> None:
     async with open_gateway() as gateway:
-        services = gateway.services
-        first, second = gateway.add("first"), gateway.add("second")
-        services.spec(first, SMALL)
-        wide = services.spec(first, Options())
-        assert len(services.loaded) == 2
-        services.spec(second, Options())
-        assert services.loaded == {wide: second}
+        services, model = gateway.services, gateway.add("first")
+        for context in range(64, 64 + 300):
+            latest = services.spec(model, Options(num_ctx=context))
+        assert len(services.loaded) <= 256
+        assert services.loaded[latest] == model
 
 
 async def test_a_name_is_forgotten_with_its_runner() -> None:

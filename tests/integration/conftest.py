@@ -24,9 +24,9 @@ class Start(Protocol):
 
 
 class Model(Protocol):
-    """Create a model whose engines behave so; its name."""
+    """Create a model whose engines behave so, trained on so many tokens; its name."""
 
-    def __call__(self, *behaviour: str) -> str: ...
+    def __call__(self, *behaviour: str, context: int = 2048) -> str: ...
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,10 @@ def client(served: Gateway) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def model(client: httpx.Client, folder: Path) -> Model:
-    def make(*behaviour: str) -> str:
+    def make(*behaviour: str, context: int = 2048) -> str:
         name = f"model{next(_NUMBERS)}"
-        digest = create(client, name, Scripted((f"{name} ",)), folder)
+        script = Scripted((f"{name} ",), more={"context": context})
+        digest = create(client, name, script, folder)
         blob = folder / "models" / "blobs" / digest.replace(":", "-")
         Path(f"{blob}.behaviour").write_text(json.dumps(behaviour))
         return name

@@ -151,14 +151,15 @@ def test_a_client_that_does_not_read_holds_up_nobody(
     served: Gateway, client: httpx.Client, model: Model
 ) -> None:
     """Its reply is larger than what sockets hold; the other slot of the same engine is free."""
-    name = model("--tokens", "100000")
-    with Caller(served.url, OLLAMA, body(name)) as caller:
+    name = model("--tokens", "60000", context=32768)
+    large = {"options": {"num_ctx": 32768}}
+    with Caller(served.url, OLLAMA, body(name, **large)) as caller:
         eventually(lambda: served.sockets() and record(served)["finished"] == 1, 20.0)
-        limit = {"options": {"num_predict": 2}, "stream": False}
-        reply = client.post(OLLAMA, json=body(name, **limit))
+        small = {"options": {"num_ctx": 32768, "num_predict": 2}, "stream": False}
+        reply = client.post(OLLAMA, json=body(name, **small))
         assert reply.json()["message"]["content"] == "Hello from "
-        assert caller.end().endswith(b"}\n")
-        assert events(caller.body())[-1]["eval_count"] == 100001
+        last = json.loads(caller.end().splitlines()[-1])
+    assert (last["done_reason"], last["eval_count"]) == ("stop", 60001)
 
 
 def test_an_upload_that_is_cut_leaves_nothing(served: Gateway, folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.errors import Crashed
+from runners.errors import Crashed, Stopped
 from runners.records import Lease, Runner, held
 from runners.spec import Placement, Spec
 from runners.supervise import Endpoint
@@ -58,3 +58,17 @@ async def test_a_child_that_lives_on_leaves_it_unexplained() -> None:
     with pytest.raises(Crashed, match="unexpected EOF"):
         async with Lease(runner(), 0, 0).open("/x", b""):
             pass
+
+
+async def test_a_call_that_is_ended_because_the_runner_stops_says_so() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        one = runner(Path(folder) / "s")
+        async with serving(Path(folder) / "s", CHUNKED) as server:
+            with pytest.raises(Stopped, match="the server is stopping"):
+                async with Lease(one, 0, 0).open("/x", b"") as upstream:
+                    assert one.calls == {upstream}
+                    one.stop.set()
+                    upstream.close()
+                    await upstream.read()
+            await server.left.wait()
+        assert one.calls == set()

@@ -87,6 +87,8 @@ def test_a_body_that_is_not_json_is_refused_in_ollamas_words(data: bytes, messag
         ("seed", 1.5, "'seed' must be an integer"),
         ("seed", float("inf"), "'seed' must be an integer"),
         ("n", True, "'n' must be an integer"),
+        ("n", 0, "'n' must be 1: a request gets one reply"),
+        ("n", 2, "'n' must be 1: a request gets one reply"),
         ("max_tokens", "5", "'max_tokens' must be an integer"),
         ("max_tokens", 2.7, "'max_tokens' must be an integer"),
         ("max_completion_tokens", [], "'max_completion_tokens' must be an integer"),
@@ -113,7 +115,7 @@ def test_a_member_of_the_wrong_type_is_refused(member: str, value: Any, message:
     [
         {},
         {"stream": False, "logprobs": True, "top_logprobs": 20},
-        {"max_tokens": 3.0, "seed": 2**40, "n": 1e3},
+        {"max_tokens": 3.0, "seed": 2**40, "n": 1.0},
         {"temperature": -1, "top_p": 7, "max_tokens": -2},
         {"unknown": object(), "model": 5},
     ],

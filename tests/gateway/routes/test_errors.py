@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gateway import errors as meanings
 from gateway.dialects.call import EngineError
 from gateway.errors import Broken, DigestMismatch, Forbidden, Invalid, NotFound, Unavailable
+from gateway.logs import Facts
 from gateway.routes import errors
 from gateway.routes.errors import HANDLERS, STATUS, allow, answer, status_of
 from runners import (
@@ -54,7 +55,8 @@ pytestmark = pytest.mark.anyio
 
 def request(path: str = "/api/chat", method: str = "POST") -> Request:
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
-    return Request({**scope, "server": ("localhost", 80), "scheme": "http"})
+    state = {"facts": Facts("id", 0.0)}
+    return Request({**scope, "server": ("localhost", 80), "scheme": "http", "state": state})
 
 
 def body(response: Response) -> Any:

@@ -111,7 +111,11 @@ async def test_a_chat_refuses_what_its_model_cannot_do_and_what_is_no_chat(
         ({"raw": True, "system": "x"}, "raw mode does not support template, system, or context"),
         ({"raw": True, "template": "x"}, "raw mode does not support template, system, or context"),
         ({"raw": True, "context": [1]}, "raw mode does not support template, system, or context"),
-        ({"template": "{{ .Prompt }}"}, "a template in the request is not supported"),
+        (
+            {"template": "{{ .Prompt }}"},
+            "'template' is not supported here; the GGUF's own template is used",
+        ),
+        ({"images": ["aGk="]}, "'images' is not supported here; send them to /api/chat"),
     ],
 )
 async def test_generate_refuses_what_contradicts_itself(
