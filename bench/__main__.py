@@ -7,22 +7,19 @@ Every ratio is taken within one run, the two sides in turn. Exit status 1 if a r
 import argparse
 import json
 import os
-import platform
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import psutil
 
 from bench.figures import Row, document, table
 from bench.footprint import footprint
 from bench.lab import Lab
 from bench.latency import cold_start, first_byte, slot_free, swap
 from bench.load import BenchError, Load
+from bench.machine import Use, facts
 from bench.studies import flat, spin
 from bench.throughput import throughput, token_cost, two_models
 from gateway.serve import cache_folder
@@ -40,8 +37,8 @@ MEASURES: Mapping[str, Callable[[Lab], list[Row]]] = {
 }
 STUDIES: Mapping[str, Callable[[Lab], str]] = {"spin": spin, "flat": flat}
 
-_BUSY = 1.0
-"""Processes that wanted to run in the last minute, before the bench began."""
+_NOTEWORTHY = 0.05
+"""Of the machine, used by others."""
 
 
 def main() -> int:
@@ -55,12 +52,9 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder, Load() as load:
             lab = Lab(Path(folder), str(engine.server), load, _say)
-            machine = _machine(engine)
-            if machine["load"] > _BUSY:
-                _say(f"the machine is busy (load {machine['load']:.1f}): expect odd figures")
             _say("models")
             lab.stock(cache_folder(os.environ) / "bench")
-            return _run(lab, names, machine)
+            return _run(lab, names, engine)
     except KeyboardInterrupt:
         return 130
 
@@ -75,12 +69,14 @@ def _names() -> list[str]:
     return names or list(MEASURES)
 
 
-def _run(lab: Lab, names: list[str], machine: Mapping[str, Any]) -> int:
+def _run(lab: Lab, names: list[str], engine: Engine) -> int:
     rows: list[Row] = []
     broken: list[str] = []
+    others: dict[str, float] = {}
     began = time.monotonic()
     for name in names:
         _say(name)
+        before = Use.now(lab.load.process)
         try:
             if name in STUDIES:
                 print(STUDIES[name](lab))
@@ -88,27 +84,19 @@ def _run(lab: Lab, names: list[str], machine: Mapping[str, Any]) -> int:
                 rows += MEASURES[name](lab)
         except BenchError as error:
             broken.append(f"{name}: {error}")
+        others[name] = Use.now(lab.load.process).others(before)
+        if others[name] > _NOTEWORTHY:
+            _say(f"others used {others[name]:.0%} of the machine: expect odd figures")
     failures = [*broken, *lab.load.failures]
     if rows:
         print(table(rows))
     if path := os.environ.get("BENCH_JSON"):
-        told = document(rows, machine, failures)
+        told = document(rows, {**facts(engine), "others": others}, failures)
         Path(path).write_text(json.dumps(told, indent=2) + "\n")
     _say(f"took {time.monotonic() - began:.0f} s")
     for failure in failures[:20]:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if failures else 0
-
-
-def _machine(engine: Engine) -> dict[str, Any]:
-    return {
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "memory": psutil.virtual_memory().total,
-        "python": platform.python_version(),
-        "engine": engine.version,
-        "load": os.getloadavg()[0],
-    }
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+import psutil
+
 OPENAI = "/v1/chat/completions"
 OLLAMA = "/api/chat"
 
@@ -113,6 +115,7 @@ class Load:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
+        self.process = psutil.Process(self._process.pid)
         return self
 
     def __exit__(

@@ -217,13 +217,7 @@ class _Desk:
     def _make_room(self, waiter: Waiter, need: Estimate) -> None:
         spec = waiter.spec
         settled = [r for r in self.live if r.id not in self._stopping() | self.owing]
-        idle = [
-            runner
-            for runner in settled
-            if runner.state is State.READY
-            and not self.leases[runner.id]
-            and not self._claimed(runner, waiter)
-        ]
+        idle = [r for r in settled if r.state is State.READY and not self.leases[r.id]]
 
         def enough(gone: Sequence[RunnerView]) -> bool:
             return self._fits_after(spec, need, gone) is not None
@@ -244,15 +238,6 @@ class _Desk:
         elif placement := self._fits_after(spec, need, awaited):
             self.owing |= {runner.id for runner in awaited}
             self.promised.append((placement, self.owing))
-
-    def _claimed(self, runner: RunnerView, waiter: Waiter) -> bool:
-        """Whether somebody older waits for this very runner."""
-        for other in self.view.waiters:
-            if other.id == waiter.id:
-                return False
-            if other.spec == runner.spec:
-                return True
-        return False
 
     # Rule 4
 
@@ -346,7 +331,6 @@ class _Desk:
         spec, number = waiter.spec, -1 - len(self.actions)
         starting = RunnerView(number, spec, State.STARTING, placement, last_used=self.view.now)
         self.live.append(starting)
-        self.leases[number] = 0
         self.actions.append(Start(spec, placement, f"wanted by request {waiter.id}"))
 
     def _stop(self, runner: RunnerView, why: str) -> None:

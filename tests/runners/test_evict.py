@@ -51,6 +51,11 @@ def test_whoever_turns_out_not_to_be_needed_is_spared() -> None:
     assert chosen(8, small, large) == ["large"]
 
 
+def test_the_most_wanted_is_spared_first() -> None:
+    old, young = Candidate("old", 2, last_used=1), Candidate("young", 2, last_used=2)
+    assert chosen(8, old, young, Candidate("large", 6, last_used=3)) == ["old", "large"]
+
+
 def test_nobody_goes_if_nobody_has_to() -> None:
     assert chosen(0, Candidate("a", 5, last_used=1)) == []
 

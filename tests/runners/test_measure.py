@@ -1,6 +1,7 @@
 """What the engine says about memory, and that it is asked once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,10 @@ async def test_an_answer_outlives_the_process_but_not_the_engine(tmp_path: Path)
     assert len(json.loads(cache.read_text())) == 1
 
 
-async def test_a_damaged_cache_is_asked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("found", ["{not json", "[]", '{"key": 3}', '{"key": [1]}', "null"])
+async def test_a_damaged_cache_is_asked_again(tmp_path: Path, found: str) -> None:
     cache = tmp_path / "measured.json"
-    cache.write_text("{not json")
+    cache.write_text(found)
     measure = Measurer(oracle(tmp_path, "echo Host 216 128 25"), cache)
     assert (await measure(SPEC)).exact
     assert json.loads(cache.read_text())
@@ -99,6 +101,8 @@ async def test_what_shapes_a_child_shapes_the_key(tmp_path: Path) -> None:
     )
     assert measure.known(longer) is None
     assert measure.known(elsewhere) is not None
+    assert measure.known(replace(SPEC, media=MIB)) is None
+    assert measure.known(replace(SPEC, prompt_cache=1)) is None
 
 
 async def test_an_engine_that_does_not_say_leaves_the_bound(tmp_path: Path) -> None:

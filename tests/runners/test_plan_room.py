@@ -90,6 +90,24 @@ def test_room_left_by_stopping_runners_is_waited_for_without_stopping_more() -> 
     assert world.gone(1) == ["start r3 of c on CPU:8"]
 
 
+def test_what_makes_way_for_a_reservation_only_is_not_waited_for() -> None:
+    """There is room for a small one beside a and b; once a goes, the reservation keeps its own."""
+    large, small = spec("large"), spec("small")
+    world = World.of([host(18)], {A: 4, B: 8, large: 12, small: 4})
+    for request, each in ((1, A), (2, B)):
+        world.arrives(request, each)
+        world.ready(request)
+    world.leaves(1)
+    assert world.arrives(3, large) == []
+    assert world.arrives(4, small) == [
+        "stop r1: room for small/1x1, wanted by request 4",
+        "start r3 of small on CPU:4",
+    ]
+    world.gone(1)
+    assert world.leaves(2) == ["stop r2: room for large/1x1, wanted by request 3"]
+    assert world.gone(2) == ["start r4 of large on CPU:12"]
+
+
 # Rule 3: the cap on runners
 
 

@@ -113,6 +113,14 @@ def test_a_reaped_child_is_forgotten(base: Path, sleeper: "subprocess.Popen[byte
     assert sleeper.poll() is None
 
 
+def test_a_note_that_cannot_be_written_is_no_failure(
+    base: Path, sleeper: "subprocess.Popen[bytes]"
+) -> None:
+    record(base / "removed", 7, sleeper.pid)
+    assert sleeper.poll() is None
+    assert list(base.iterdir()) == []
+
+
 def test_a_folder_others_can_enter_is_not_used(base: Path) -> None:
     with open_rundir(base) as folder:
         home = folder.parent

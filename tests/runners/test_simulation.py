@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,13 +88,13 @@ class Simulation:
         known = set(needs) if case.measured else set()
         self.world = World(case.devices, needs, case.limits, known)
         for request, visit in enumerate(case.visits, 1):
-            self.at(visit.at, lambda r=request, v=visit: self.arrives(r, v))
+            self.at(visit.at, partial(self.arrives, request, visit))
             if visit.gives_up is not None:
-                self.at(visit.at + visit.gives_up, lambda r=request: self.gives_up(r))
+                self.at(visit.at + visit.gives_up, partial(self.gives_up, request))
         for when, index, size in case.strangers:
-            self.at(when, lambda i=index, s=size: self.takes(i, s))
+            self.at(when, partial(self.takes, index, size))
         for when, digest in case.unloads:
-            self.at(when, lambda d=digest: self.world.expires(d))
+            self.at(when, partial(self.world.expires, digest))
         while self.events:
             self.world.now, _, happens = heapq.heappop(self.events)
             happens()
@@ -136,7 +137,7 @@ class Simulation:
             return
         self.world.ready(runner)
         if fate.crashes_after is not None:
-            self.at(self.world.now + fate.crashes_after, lambda: self.crashes(runner))
+            self.at(self.world.now + fate.crashes_after, partial(self.crashes, runner))
 
     def crashes(self, runner: int) -> None:
         seen = self.world.runners.get(runner)
@@ -150,17 +151,17 @@ class Simulation:
         for number, runner in world.runners.items():
             fate = case.fates[number % len(case.fates)]
             if runner.state is State.STARTING:
-                self.once("load", number, fate.load, lambda n=number, f=fate: self.loaded(n, f))
+                self.once("load", number, fate.load, partial(self.loaded, number, fate))
             elif runner.state is State.STOPPING:
-                self.once("stop", number, fate.stop, lambda n=number: world.gone(n))
+                self.once("stop", number, fate.stop, partial(world.gone, number))
         for request, number in world.leases.items():
             visit = case.visits[request - 1]
             if request not in self.granted:
                 self.granted[request] = world.now
                 world.keep_alive[number] = visit.keep_alive
-            self.once("hold", request, visit.hold, lambda r=request: world.leaves(r))
+            self.once("hold", request, visit.hold, partial(world.leaves, request))
         for wish in world.measuring:
-            self.once("measure", wish, 1, lambda s=wish: world.measures(s))
+            self.once("measure", wish, 1, partial(world.measures, wish))
         if world.wake is not None and world.wake < math.inf:
             self.once("wake", world.wake, world.wake - world.now, world.ask)
 
@@ -201,6 +202,7 @@ def cases(draw: st.DrawFn, calm: bool = False) -> Case:
             runners=draw(st.sampled_from([0, 0, 1, 2])),
             headroom=draw(st.sampled_from([0.0, 0.1])),
             overhead=draw(st.sampled_from([0, 2])),
+            spread=draw(st.booleans()),
             patience=draw(st.sampled_from([0.0, 2.0])),
         ),
         needs={

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from gateway.cli.chat import HELP, HINT, Draft, chat, stored
@@ -223,6 +224,15 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def interrupt(self, process: "subprocess.Popen[bytes]") -> None:
+        """Ctrl+C at the prompt, once it is read from.
+
+        Between showing a prompt and waiting for a key Python's readline is deaf to signals.
+        """
+        while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+            select.select([], [], [], 0.005)
+        self.type("\x03")
+
     def expect(self, pattern: str) -> None:
         """Read until `pattern` shows up in what was not yet matched."""
         deadline = time.monotonic() + 30
@@ -267,7 +277,7 @@ def test_a_session_on_a_terminal(session: Session, server: Server, on_terminal: 
     terminal.expect(">>> ")
     terminal.type("hello\n")
     terminal.expect("fine\r\n\r\n(.*)>>> ")
-    terminal.type("\x03")
+    terminal.interrupt(process)
     terminal.expect(re.escape(HINT))
     terminal.expect(">>> ")
     terminal.type("/clear\n")
