@@ -30,13 +30,15 @@ class Services:
     async def model(self, text: str) -> Model:
         """The model that a client names. Invalid, Forbidden or NotFound, in Ollama's words."""
         name = names.resolve(text)
-        known = self.library.peek(name)
-        if known is not None:
-            return known
-        try:
-            return await run_sync(self.library.get, name)
-        except NotFound:
-            raise NotFound(f"model '{text}' not found") from None
+        found = self.library.peek(name)
+        if found is None:
+            try:
+                found = await run_sync(self.library.get, name)
+            except NotFound:
+                raise NotFound(f"model '{text}' not found") from None
+        if found.weights_digest and found.header is None:
+            raise NotFound(f"the weights of model '{text}' are missing or cannot be read")
+        return found
 
     def spec(self, model: Model, options: Options, shift: bool | None = None) -> Spec:
         """How to launch it, and a note of whose weights those are."""

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.dialects.options import Options, merge
 from gateway.errors import Forbidden, Invalid, NotFound
+from gateway.store.library import Library
 from runners import Limits
 from tests.fakes.server import Gateway, open_gateway
 
@@ -52,6 +53,14 @@ async def test_a_model_that_was_removed_is_gone_at_once() -> None:
         gateway.services.library.delete(model.name)
         with pytest.raises(NotFound):
             await gateway.services.model("m")
+
+
+async def test_weights_that_vanished_before_they_were_read_are_missed_by_name() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("mod").weights.unlink()
+        gateway.services.library = Library(gateway.services.library.root)
+        with pytest.raises(NotFound, match="the weights of model 'mod' are missing"):
+            await gateway.services.model("mod")
 
 
 async def test_a_spec_takes_what_is_left_open_from_the_defaults() -> None:
