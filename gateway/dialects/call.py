@@ -70,6 +70,7 @@ _CLIENTS_FAULT = (
     "Failed to download image",
     "Invalid base64 value",
     "Unknown reasoning format:",
+    "vector::_M_range_check",  # a token number that the vocabulary does not have
 )
 _NOT_SUPPORTED = 501
 

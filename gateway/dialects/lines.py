@@ -1,6 +1,6 @@
 """Splitting a server-sent event stream into lines, whatever pieces it comes in."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -41,22 +41,35 @@ def event(line: bytes) -> dict[str, Any] | None:
     return value
 
 
-def until_error(
-    take: Callable[[bytes], bytes], lines: Iterable[bytes]
-) -> tuple[bytes, EngineError | None]:
-    """What `take` makes of the lines before one at which it fails, and the EngineError it raised.
+class Reading:
+    """A stream read line by line: what `take` makes of each, up to the engine's error.
 
-    Raised here if there is nothing to say before it. So what a client gets does not depend on the
-    pieces in which it all came.
+    The error is raised at once if nothing was said before it in the same piece, else by whatever
+    is called next. So what a client gets does not depend on the pieces in which it all came.
     """
-    said: list[bytes] = []
-    try:
-        said.extend(filter(None, map(take, lines)))
-    except EngineError as exc:
-        if not said:
-            raise
-        return b"".join(said), exc
-    return b"".join(said), None
+
+    __slots__ = ("_error", "_lines", "_take")
+
+    def __init__(self, take: Callable[[bytes], bytes]) -> None:
+        self._take = take
+        self._lines = Lines()
+        self._error: EngineError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        self.check()
+        said: list[bytes] = []
+        try:
+            said.extend(filter(None, map(self._take, self._lines.feed(data))))
+        except EngineError as exc:
+            if not said:
+                raise
+            self._error = exc
+        return b"".join(said)
+
+    def check(self) -> None:
+        """Raise the error that is still to be told, if there is one."""
+        if self._error is not None:
+            raise self._error
 
 
 def engine_error(error: Any) -> EngineError:

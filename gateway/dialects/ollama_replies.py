@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.lines import Lines, event, until_error
+from gateway.dialects.lines import Reading, event
 from gateway.wire import dumps, escape
 
 NDJSON = "application/x-ndjson"
@@ -41,8 +41,7 @@ class Reply(ABC):
         self._stream = stream
         self._model = model
         self._clock = clock
-        self._lines = Lines()
-        self._error: EngineError | None = None
+        self._reading = Reading(self._event)
         self._prefix = b'{"model":' + dumps(model) + b',"created_at":"'
         self._loaded = 0
         self._reason = ""
@@ -55,13 +54,10 @@ class Reply(ABC):
         self._loaded = self._clock.elapsed()
 
     def feed(self, data: bytes) -> bytes:
-        out, error = until_error(self._event, self._lines.feed(data))
-        self._error = self._error or error
-        return out
+        return self._reading.feed(data)
 
     def flush(self) -> bytes:
-        if self._error is not None:
-            raise self._error
+        self._reading.check()
         if not self._finished:
             raise EngineError(_CUT_SHORT, 500)
         end = b"\n" if self._stream else b""

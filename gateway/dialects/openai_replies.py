@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.lines import DATA, DONE, Lines, event, until_error
+from gateway.dialects.lines import DATA, DONE, Lines, Reading, event
 from gateway.dialects.ollama_replies import count
 from gateway.dialects.openai import error_body
 from gateway.wire import dumps
@@ -32,10 +32,9 @@ class Passthrough:
 
     def __init__(self, model: str, alias: str) -> None:
         self.tally = Tally()
-        self._lines = Lines()
+        self._reading = Reading(self._event)
         self._model = (b'"model":"' + alias.encode() + b'"', b'"model":' + dumps(model))
         self._fingerprint = b""
-        self._error: EngineError | None = None
         self._begun = False
         self._done = False
 
@@ -43,13 +42,10 @@ class Passthrough:
         """Nothing of a chat completion tells when that was."""
 
     def feed(self, data: bytes) -> bytes:
-        out, error = until_error(self._event, self._lines.feed(data))
-        self._error = self._error or error
-        return out
+        return self._reading.feed(data)
 
     def flush(self) -> bytes:
-        if self._error is not None:
-            raise self._error
+        self._reading.check()
         if not self._done:
             raise EngineError(_CUT_SHORT, 500)
         return b""
@@ -198,7 +194,7 @@ class Completion:
         self.media_type = SSE if stream else JSON
         self._stream = stream
         self._usage = usage
-        self._lines = Lines()
+        self._reading = Reading(self._line)
         self._frame = {
             "id": ident,
             "object": "text_completion",
@@ -207,20 +203,16 @@ class Completion:
             "system_fingerprint": "fp_ollama",
         }
         self._text: list[str] = []
-        self._error: EngineError | None = None
         self._reason: str | None = None
 
     def assigned(self) -> None:
         """Nothing of a completion tells when that was."""
 
     def feed(self, data: bytes) -> bytes:
-        out, error = until_error(self._line, self._lines.feed(data))
-        self._error = self._error or error
-        return out
+        return self._reading.feed(data)
 
     def flush(self) -> bytes:
-        if self._error is not None:
-            raise self._error
+        self._reading.check()
         if self._reason is None:
             raise EngineError(_CUT_SHORT, 500)
         if not self._stream:

@@ -1,13 +1,14 @@
 """Lines of an event stream, whatever pieces it comes in."""
 
-from typing import Any
+from typing import contextlib
 
+import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.call import EngineError
-from gateway.dialects.lines import Lines, engine_error, event, until_error
+from gateway.dialects.lines import Lines, Reading, engine_error, event
 from tests.fakes.recorded import CUTS, pieces
 
 
@@ -103,20 +104,29 @@ def take(line: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said", "failed"),
+    ("data", "said", "failed"),
     [
-        ([], b"", False),
-        ([b"a", b" ", b"b"], b"AB", False),
-        ([b" "], b"", False),
-        ([b"a", b"b", b"x", b"c"], b"AB", True),
+        (b"", b"", False),
+        (b"a\n \nb\n", b"AB", False),
+        (b" \n", b"", False),
+        (b"a\nb\nx\nc\n", b"AB", True),
     ],
 )
-def test_what_comes_before_an_error_is_kept(lines: list[bytes], said: bytes, failed: bool) -> None:
-    out, error = until_error(take, lines)
-    assert (out, error is not None) == (said, failed)
+def test_what_comes_before_an_error_is_kept(data: bytes, said: bytes, failed: bool) -> None:
+    reading = Reading(take)
+    assert reading.feed(data) == said
+    with pytest.raises(EngineError) if failed else contextlib.nullcontext():
+        reading.check()
 
 
-@pytest.mark.parametrize("lines", [[b"x"], [b" ", b"x", b"a"]])
-def test_an_error_with_nothing_before_it_is_raised(lines: list[bytes]) -> None:
+def test_after_an_error_nothing_more_is_read() -> None:
+    reading = Reading(take)
+    reading.feed(b"a\nx\n")
     with pytest.raises(EngineError):
-        until_error(take, lines)
+        reading.feed(b"b\n")
+
+
+@pytest.mark.parametrize("data", [b"x\n", b" \nx\na\n"])
+def test_an_error_with_nothing_before_it_is_raised(data: bytes) -> None:
+    with pytest.raises(EngineError):
+        Reading(take).feed(data)
