@@ -1,8 +1,8 @@
 """Lines of an event stream, whatever pieces it comes in."""
 
-from typing import contextlib
+import contextlib
+from typing import Any
 
-import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
