@@ -16,6 +16,9 @@ from runners.errors import Cause, StartFailed
 
 _STATE = b"cmd_child_to_router:state:"
 _EXIT = b"cmd_router_to_child:exit\n"
+_HEEDS = 0.5
+"""Seconds within which the engine ends if it heard that it should. Told in the very moment in which
+it becomes ready, it hears and forgets."""
 _TAIL_LINES = 200
 _LINE = 4096
 
@@ -54,7 +57,7 @@ class Child:
                 os.killpg(self.pid, number)
 
     async def stop(self, grace: float) -> None:
-        """Ask, then terminate, then kill, each after `grace` seconds; returns when it is reaped.
+        """Ask, then terminate, then kill after `grace` seconds; returns when it is reaped.
 
         Who still loads does not listen, and is terminated at once.
         """
@@ -62,7 +65,7 @@ class Child:
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
                 assert self.process.stdin is not None
                 await self.process.stdin.send(_EXIT)
-            with anyio.move_on_after(grace):
+            with anyio.move_on_after(min(grace, _HEEDS)):
                 await self.exited.wait()
         for number in (signal.SIGTERM, signal.SIGKILL):
             self.signal(number)

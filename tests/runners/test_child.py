@@ -119,6 +119,13 @@ async def test_stopping_terminates_who_does_not_listen() -> None:
         assert child.exit_code == 4
 
 
+async def test_stopping_does_not_wait_long_for_one_that_forgets_what_it_was_told() -> None:
+    async with running(READY + POLITE) as child:
+        await said(child)
+        await child.stop(grace=60)
+        assert child.exit_code == 4
+
+
 async def test_stopping_ends_with_a_kill() -> None:
     async with running(DEAF) as child:
         await said(child)

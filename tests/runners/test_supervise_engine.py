@@ -39,8 +39,9 @@ def spec(weights: Path, **facts: int) -> Spec:
     return Spec(weights, "sha256:aa", size, **{"context": 128, **facts})  # type: ignore[arg-type]
 
 
-def model(folder: Path, **facts: str) -> Path:
-    return scripted.write(folder / "model.gguf", ("Hello ", "there"), **facts)  # type: ignore[arg-type]
+def model(folder: Path, architecture: str = "llama", layers: int = 1) -> Path:
+    path = folder / "model.gguf"
+    return scripted.write(path, ("Hello ", "there"), architecture=architecture, layers=layers)
 
 
 async def failure(engine: Engine, folder: Path, wanted: Spec) -> StartFailed:
@@ -126,8 +127,9 @@ async def test_a_model_that_cannot_be_loaded_is_explained(
 
 
 async def test_a_cache_beyond_all_memory_is_explained(engine: Engine, folder: Path) -> None:
-    error = await failure(engine, folder, spec(model(folder), context=2_000_000_000))
+    error = await failure(engine, folder, spec(model(folder, layers=64), context=4_000_000))
     assert error.cause is Cause.MEMORY
+    assert "insufficient memory" in error.message
 
 
 async def test_what_the_engine_is_said_to_need_covers_what_it_takes(
