@@ -65,9 +65,7 @@ class Burst:
 
     @property
     def tokens_per_s(self) -> float:
-        """From the first byte of all to the last."""
-        first = min(reply.first for reply in self.replies)
-        return self.tokens / (max(reply.ended for reply in self.replies) - first)
+        return self.tokens / self.seconds
 
     @property
     def first_ms(self) -> list[float]:

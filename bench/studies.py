@@ -12,7 +12,7 @@ from bench.lab import BIG, SCRIPTED, SECOND, Lab
 from bench.load import OPENAI
 
 _REPLY = 32
-_ROUNDS = 4
+_ROUNDS = 3
 _FIFTH, _CLIENTS, _SHORT = 1000, 4, 8
 
 
@@ -32,10 +32,9 @@ class Policy:
 
 POLICIES = (
     Policy("as built", {}),
-    *(Policy(f"spin {count}", {"GOMP_SPINCOUNT": str(count)}) for count in (100, 1000, 10000)),
-    Policy("spin 100000", {"GOMP_SPINCOUNT": "100000"}),
+    *(Policy(f"spin {count}", {"GOMP_SPINCOUNT": str(count)}) for count in (100, 200, 1000)),
     Policy("passive", {"OMP_WAIT_POLICY": "passive"}),
-    Policy("spin 1000, 1 thread", {"GOMP_SPINCOUNT": "1000"}, threads=1),
+    Policy("as built, 1 thread", {}, threads=1),
 )
 
 
@@ -48,7 +47,9 @@ def spin(lab: Lab) -> str:
     rates: dict[str, list[tuple[float, float, float]]] = {policy.name: [] for policy in POLICIES}
     for number in range(_ROUNDS):
         for policy in POLICIES if number % 2 == 0 else reversed(POLICIES):
-            rates[policy.name].append(_rates(lab, [policy.of(flags) for flags in pair]))
+            # A policy under which two children stand still has shown it once and for all.
+            if not any(both < alone / 4 for alone, _, both in rates[policy.name]):
+                rates[policy.name].append(_rates(lab, [policy.of(flags) for flags in pair]))
     cells = [("threads wait", "1 stream", "8 streams", "two at once", "over one alone")]
     for name, samples in rates.items():
         alone, full, both = (median(column) for column in zip(*samples, strict=True))
@@ -73,7 +74,7 @@ def _rates(lab: Lab, pair: list[Flags]) -> tuple[float, float, float]:
 
         for child in (first, second):
             rate(1, 1, child)
-        return rate(6, 1, first), rate(16, 8, first), rate(4, 1, first, second)
+        return rate(6, 1, first), rate(16, 8, first), rate(2, 1, first, second)
 
 
 def flat(lab: Lab) -> str:

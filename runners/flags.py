@@ -78,7 +78,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 # Threads that wait for each other spin, by default for milliseconds; as soon as two children share
 # the cores they burn the time the other needs. A short spin costs a lone child nothing.
 # GOMP_SPINCOUNT is GNU OpenMP's count of turns, KMP_BLOCKTIME LLVM's milliseconds.
-_SPIN = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+_SPIN = {"GOMP_SPINCOUNT": "200", "KMP_BLOCKTIME": "0"}
 
 
 def _context(spec: Spec) -> list[str]:

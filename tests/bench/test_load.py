@@ -9,7 +9,7 @@ def test_rates_of_a_burst() -> None:
     replies = (Reply(1.0, 1.5, 3.0, 30), Reply(2.0, 2.25, 5.0, 10))
     burst = Burst(replies, ())
     assert (burst.seconds, burst.tokens, burst.requests_per_s) == (4.0, 40, 0.5)
-    assert burst.tokens_per_s == 40 / 3.5
+    assert burst.tokens_per_s == 10.0
     assert burst.first_ms == [500.0, 250.0]
 
 
