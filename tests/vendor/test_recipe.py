@@ -13,7 +13,7 @@ from vendor.source import BuildError
 GCC = Compiler("/usr/bin/cc", "/usr/bin/c++", "c++ 12.2.0", frozenset({"__AVX2__"}))
 TOOLS = ("/opt/cmake", "/opt/ninja")
 START = [
-    *("/opt/cmake", "-G", "Ninja", "-S", "/tree", "-B", "/work"),
+    *("/opt/cmake", "-G", "Ninja", "-S", "/tree", "-B", "/build"),
     "-DCMAKE_MAKE_PROGRAM=/opt/ninja",
     "-DCMAKE_C_COMPILER=/usr/bin/cc",
     "-DCMAKE_CXX_COMPILER=/usr/bin/c++",
@@ -44,7 +44,7 @@ NVCC, CLANG = "/usr/local/cuda/bin/nvcc", "/opt/rocm/llvm/bin/clang++"
 
 
 def command(options: Options) -> list[str]:
-    return recipe.cmake_command(options, GCC, Path("/tree"), Path("/work"), TOOLS)
+    return recipe.cmake_command(options, GCC, Path("/tree"), Path("/build"), TOOLS)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_portable_libraries_are_found_beside_the_program_on_macos() -> None:
 def test_instructions_are_taken_from_ggml_alone() -> None:
     assert command(replace(CPU, without=("AMX",))) == [
         *START,
-        "-DCMAKE_PROJECT_ggml_INCLUDE=/work/without.cmake",
+        "-DCMAKE_PROJECT_ggml_INCLUDE=/build/without.cmake",
         *ALWAYS,
         *NATIVE,
     ]
