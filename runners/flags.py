@@ -76,7 +76,8 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 # Threads that wait for each other spin, by default for milliseconds; as soon as two children share
-# the cores they burn the time the other needs. A short spin costs a lone child nothing.
+# the cores they burn the time the other needs. The shorter the spin, the more two get done at once
+# and the less one alone; `python -m bench spin` shows both.
 # GOMP_SPINCOUNT is GNU OpenMP's count of turns, KMP_BLOCKTIME LLVM's milliseconds.
 _SPIN = {"GOMP_SPINCOUNT": "200", "KMP_BLOCKTIME": "0"}
 
