@@ -32,7 +32,7 @@ class Policy:
 
 POLICIES = (
     Policy("as built", {}),
-    *(Policy(f"spin {count}", {"GOMP_SPINCOUNT": str(count)}) for count in (100, 200, 1000)),
+    *(Policy(f"spin {count}", {"GOMP_SPINCOUNT": str(count)}) for count in (100, 300, 1000)),
     Policy("passive", {"OMP_WAIT_POLICY": "passive"}),
     Policy("as built, 1 thread", {}, threads=1),
 )

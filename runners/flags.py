@@ -79,7 +79,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 # the cores they burn the time the other needs. The shorter the spin, the more two get done at once
 # and the less one alone; `python -m bench spin` shows both.
 # GOMP_SPINCOUNT is GNU OpenMP's count of turns, KMP_BLOCKTIME LLVM's milliseconds.
-_SPIN = {"GOMP_SPINCOUNT": "200", "KMP_BLOCKTIME": "0"}
+_SPIN = {"GOMP_SPINCOUNT": "300", "KMP_BLOCKTIME": "0"}
 
 
 def _context(spec: Spec) -> list[str]:

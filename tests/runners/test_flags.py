@@ -140,7 +140,7 @@ def test_the_environment_hides_secrets_and_keeps_what_drivers_need() -> None:
         "CUDA_VISIBLE_DEVICES": "1",
         "HSA_OVERRIDE_GFX_VERSION": "10",
         "OMP_NUM_THREADS": "3",
-        "GOMP_SPINCOUNT": "200",
+        "GOMP_SPINCOUNT": "300",
         "KMP_BLOCKTIME": "0",
         "LLAMA_SERVER_ROUTER_PORT": "0",
     }
