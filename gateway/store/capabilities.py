@@ -9,7 +9,8 @@ from typing import Any
 
 from gateway.store.config import Config
 from gateway.store.gguf import Header, lookup
-from gateway.store.templates import go_abilities, jinja_abilities, prefers_jinja
+from gateway.templates.preference import jinja_abilities, prefers_jinja
+from gateway.templates.render import abilities
 
 _BOTH = ("tools", "thinking")
 _TOOLS = ("tools",)
@@ -60,6 +61,19 @@ def native(config: Config, template: str | None, chat_template: str | None) -> b
     return prefers_jinja(template, chat_template)
 
 
+def templated(config: Config, template: str | None, chat_template: str | None) -> bool:
+    """Whether the TEMPLATE layer makes the prompts that are run.
+
+    That of a model whose config names a renderer or a parser, or that speaks in channels, was made
+    for one; there the GGUF's own chat template serves, which the engine knows how to read back.
+    """
+    if template is None or chat_template is None:
+        return template is not None
+    if config.renderer or config.parser or _harmony(config, template):
+        return False
+    return not prefers_jinja(template, chat_template)
+
+
 def shown(
     config: Config,
     header: Header | None,
@@ -79,7 +93,7 @@ def shown(
         found.append("vision")
     if projector and _hears(projector):
         found.append("audio")
-    found += go_abilities(template) if template is not None and not jinja else ()
+    found += abilities(template) if template is not None and not jinja else ()
     return _finished(config, found)
 
 
@@ -91,7 +105,7 @@ def listed(
     if outline is not None:
         found += (*_senses(outline), *_kind(outline))
     found += config.capabilities
-    found += go_abilities(template) if template is not None else ()
+    found += abilities(template) if template is not None else ()
     finished = _finished(config, found)
     return finished if not projectors or "vision" in finished else (*finished, "vision")
 
@@ -122,6 +136,15 @@ def _senses(metadata: Mapping[str, Any]) -> list[str]:
 def _hears(projector: Header) -> bool:
     kind = projector.get("projector_type") or projector.get("audio.projector_type")
     return projector.get("has_audio_encoder") is True and kind != "gemma3nv"
+
+
+def blind(projector: Header | None) -> bool:
+    """Whether a projector is for sound alone; the list has vision for every one, as Ollama's."""
+    return (
+        projector is not None
+        and _hears(projector)
+        and projector.get("has_vision_encoder") is not True
+    )
 
 
 def _harmony(config: Config, template: str) -> bool:

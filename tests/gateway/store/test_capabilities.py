@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from gateway.store.capabilities import listed, native, shown
+from gateway.store.capabilities import blind, listed, native, shown
 from gateway.store.config import Config
 from gateway.store.gguf import Header
 
 LLAMA = {"general.architecture": "llama"}
 PLAIN = Header(LLAMA, (), 0)
 TOOLS = "{{ .Tools }}"
+BROKEN = "{{ .Tools }}{{ if }}"
 BLANK = Config()
 
 
@@ -41,6 +42,8 @@ def clip(**facts: Any) -> Header:
         (BLANK, TOOLS, None, False),
         (BLANK, TOOLS, "messages", False),
         (BLANK, "{{ .Prompt }}", "tools", True),
+        (BLANK, BROKEN, None, False),
+        (BLANK, BROKEN, "messages", True),
         (Config(renderer="qwen3.5"), None, "tools", False),
         (Config(parser="qwen3"), "{{ .Prompt }}", "tools", False),
         (Config(family="gptoss"), "<|start|>{{ .Prompt }}<|end|>", "tools", False),
@@ -82,6 +85,12 @@ def test_a_chat_template_that_does_more_silences_the_layer() -> None:
     assert show(header=header, template="{{ .Prompt }}") == ("tools", "thinking", "completion")
 
 
+def test_a_template_that_cannot_be_read_adds_nothing() -> None:
+    assert show(template=BROKEN) == ("completion",)
+    assert show(header=with_template("tools"), template=BROKEN) == ("tools", "completion")
+    assert listed(BLANK, LLAMA, BROKEN, 1) == ("completion", "vision")
+
+
 def test_the_config_comes_first_and_nothing_comes_twice() -> None:
     config = Config(capabilities=("vision", "completion"))
     assert show(config, projectors=1) == ("vision", "completion")
@@ -104,6 +113,21 @@ def test_a_parser_adds_what_it_reads() -> None:
 )
 def test_a_projector_sees_and_may_hear(projector: Header | None, found: tuple[str, ...]) -> None:
     assert show(projector=projector, projectors=1) == found
+
+
+@pytest.mark.parametrize(
+    ("projector", "is_blind"),
+    [
+        (None, False),
+        (clip(has_audio_encoder=True), True),
+        (clip(has_audio_encoder=True, has_vision_encoder=True), False),
+        (clip(has_vision_encoder=True), False),
+        (clip(has_audio_encoder=True, projector_type="gemma3nv"), False),
+        (clip(), False),
+    ],
+)
+def test_a_projector_for_sound_alone_is_blind(projector: Header | None, is_blind: bool) -> None:
+    assert blind(projector) is is_blind
 
 
 def test_towers_inside_the_model_count() -> None:

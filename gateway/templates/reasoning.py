@@ -1,0 +1,90 @@
+"""Thinking told from text in the output of a model whose TEMPLATE names the tags.
+
+Only a reply that opens with the tag thinks, and it thinks once: whatever looks like a tag later on
+is text. White space after either tag is nobody's; white space before the closing one is kept.
+"""
+
+from enum import Enum, auto
+
+from gateway.templates.tags import beginning
+
+
+class _State(Enum):
+    BEFORE = auto()
+    OPENED = auto()
+    INSIDE = auto()
+    CLOSED = auto()
+    AFTER = auto()
+
+
+class ReasoningParser:
+    """Output in, thinking and text out; how the output was cut into pieces does not matter.
+
+    `inside` says that the prompt ended with the opening tag already.
+    """
+
+    def __init__(self, opening: str, closing: str, *, inside: bool = False) -> None:
+        self._opening = opening
+        self._closing = closing
+        self._state = _State.OPENED if inside else _State.BEFORE
+        self._space: list[str] = []
+        """Blank pieces before anything else, still to be told from white space before a tag."""
+        self._held = ""
+        """The end of the output that may be the beginning of a tag."""
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Thinking and text that a further piece of output makes certain."""
+        if self._state is _State.BEFORE:
+            text = self._before(text)
+        thinking = ""
+        if self._state in (_State.OPENED, _State.INSIDE):
+            thinking, text = self._inside(text)
+        if self._state is _State.CLOSED:
+            text = text.lstrip()
+            if text:
+                self._state = _State.AFTER
+        return thinking, text
+
+    def flush(self) -> tuple[str, str]:
+        """What was held back, at the end of the output: no tag after all."""
+        held, self._held = "".join(self._space) + self._held, ""
+        self._space.clear()
+        return (held, "") if self._state is _State.INSIDE else ("", held)
+
+    def _before(self, text: str) -> str:
+        """What is left of the output for the state that follows; nothing while that is open."""
+        if not self._held and (not text or text.isspace()):
+            self._space.append(text)
+            return ""
+        text = self._held + text
+        body = text.lstrip()
+        self._space.append(text[: len(text) - len(body)])
+        self._held = ""
+        if body.startswith(self._opening):
+            self._space.clear()
+            self._state = _State.OPENED
+            return body[len(self._opening) :]
+        if self._opening.startswith(body):
+            self._held = body
+            return ""
+        self._state = _State.AFTER
+        text = "".join(self._space) + body
+        self._space.clear()
+        return text
+
+    def _inside(self, text: str) -> tuple[str, str]:
+        """Thinking, and what follows the closing tag if that has come."""
+        if self._state is _State.OPENED:
+            text = text.lstrip()
+            if not text:
+                return "", ""
+            self._state = _State.INSIDE
+        text = self._held + text
+        self._held = ""
+        thinking, found, rest = text.partition(self._closing)
+        if found:
+            self._state = _State.CLOSED
+            return thinking, rest
+        kept = len(text) - beginning(text, self._closing)
+        self._held = text[kept:]
+        return text[:kept], ""

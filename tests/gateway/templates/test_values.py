@@ -1,0 +1,86 @@
+"""Messages as templates see them."""
+
+from typing import Any
+
+import pytest
+
+from gateway.templates.encode import encoded
+from gateway.templates.values import Message, Think, messages_of
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+
+
+def call(name: str, arguments: str, **more: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
+
+
+def one(message: dict[str, Any]) -> Message:
+    (found,), _ = messages_of([message])
+    return found
+
+
+def test_a_message_has_all_of_gos_fields() -> None:
+    assert one({"role": "user", "content": "hi"}).fields == {
+        "Role": "user",
+        "Content": "hi",
+        "Thinking": "",
+        "Images": (),
+        "ToolCalls": (),
+        "ToolName": "",
+        "ToolCallID": "",
+    }
+
+
+def test_thinking_and_results_have_other_names_there() -> None:
+    message = {"role": "assistant", "content": None, "reasoning_content": "Hm."}
+    assert one(message) == Message("assistant", thinking="Hm.")
+    result = {"role": "tool", "content": "18", "name": "get_weather", "tool_call_id": "call_1"}
+    assert one(result) == Message("tool", "18", tool_name="get_weather", tool_call_id="call_1")
+
+
+def test_calls_have_an_index_and_arguments_that_print_as_json() -> None:
+    calls = [call("f", '{"b": 1000000, "a": "<"}', id="call_1"), call("g", "")]
+    first, second = one({"role": "assistant", "tool_calls": calls}).fields["ToolCalls"]
+    assert (first.fields["ID"], second.fields["ID"]) == ("call_1", "")
+    function = first.fields["Function"].fields
+    assert (function["Index"], function["Name"]) == (0, "f")
+    assert function["Arguments"].text() == '{"a":"\\u003c","b":1000000}'
+    assert isinstance(function["Arguments"]["b"], float)
+    assert second.fields["Function"].fields["Index"] == 1
+    assert second.fields["Function"].fields["Arguments"].text() == "{}"
+
+
+def test_markers_count_over_all_messages() -> None:
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, IMAGE]},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": [IMAGE, IMAGE]},
+    ]
+    found, media = messages_of(messages)
+    assert [message.content for message in found] == ["[img-0]a", "b", "[img-1][img-2]"]
+    assert [message.images for message in found] == [("QUJD",), (), ("QUJD", "QUJD")]
+    assert media == ("QUJD",) * 3
+
+
+def test_json_of_a_message_has_gos_field_names() -> None:
+    assert encoded([one({"role": "user", "content": [IMAGE]})]) == (
+        '[{"Role":"user","Content":"[img-0]","Thinking":"","Images":["QUJD"],"ToolCalls":null,'
+        '"ToolName":"","ToolCallID":""}]'
+    )
+    message = one({"role": "assistant", "content": "", "tool_calls": [call("f", "{}", id="i")]})
+    assert (
+        '"Images":null,"ToolCalls":[{"ID":"i","Function":{"Index":0,"Name":"f","Arguments":{}}}]'
+        in (encoded(message))
+    )
+
+
+@pytest.mark.parametrize(
+    ("think", "data"),
+    [
+        (Think(True), {"Think": True, "ThinkLevel": "", "IsThinkSet": True}),
+        (Think(True, "low"), {"Think": True, "ThinkLevel": "low", "IsThinkSet": True}),
+        (Think(False, given=False), {"Think": False, "ThinkLevel": "", "IsThinkSet": False}),
+    ],
+)
+def test_templates_see_how_thinking_was_asked_for(think: Think, data: dict[str, Any]) -> None:
+    assert think.data == data
