@@ -11,6 +11,8 @@ from gateway.errors import Invalid
 HOST = ("PADDOCK_HOST", "address of the Paddock server (default 127.0.0.1:11434)")
 NO_COLOR = ("NO_COLOR", "no colours, whatever the terminal can do")
 
+INSECURE = switch("insecure", "speak plain http with the registry")
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -84,6 +86,7 @@ COMMANDS = (
             Flag("dimensions", "length of the vector (embedding models)", kind="int"),
             Flag("format", "form of the answer: json, or a JSON schema"),
             switch("hidethinking", "do not show the thinking"),
+            INSECURE,
             Flag("keepalive", "how long the model stays loaded (e.g. 5m)"),
             switch("nowordwrap", "leave long lines to the terminal"),
             Flag("think", "true, false, high, medium, low or max", bare="true"),
@@ -93,6 +96,24 @@ COMMANDS = (
         variables=(HOST, NO_COLOR),
     ),
     Command("stop", "models:stop", "Unload a running model", "MODEL", least=1, exact=True),
+    Command(
+        "pull",
+        "transfer:pull",
+        "Get a model from a registry",
+        "MODEL",
+        least=1,
+        exact=True,
+        flags=(INSECURE,),
+    ),
+    Command(
+        "push",
+        "transfer:push",
+        "Send a model to a registry",
+        "MODEL",
+        least=1,
+        exact=True,
+        flags=(INSECURE,),
+    ),
     Command("list", "models:list_models", "List the models", "[PREFIX]", aliases=("ls",)),
     Command("ps", "models:list_running", "List the running models", "[PREFIX]"),
     Command("cp", "models:copy", "Copy a model", "SOURCE DESTINATION", least=2, exact=True),

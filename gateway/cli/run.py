@@ -8,10 +8,11 @@ from typing import Any
 
 from gateway.cli import attachments
 from gateway.cli.answer import Answer, Wrap, statistics
-from gateway.cli.client import Api, Reply
+from gateway.cli.client import Api, ApiError, Reply
 from gateway.cli.console import Console, dimensions, is_terminal
 from gateway.cli.flags import Arguments
 from gateway.cli.progress import display
+from gateway.cli.transfer import fetch
 from gateway.durations import parse_duration
 from gateway.errors import Invalid
 
@@ -55,7 +56,7 @@ def run(arguments: Arguments, console: Console, api: Api) -> int:
     options = options_for(model, arguments)
     piped = console.piped().decode("utf-8", "replace")
     prompt = " ".join([piped, *words] if piped else words)
-    info = api.show(model)
+    info = shown(model, arguments, console, api)
     options = informed(options, info)
     if "embedding" in options.capabilities:
         return embed(options, prompt, arguments, console, api)
@@ -64,6 +65,17 @@ def run(arguments: Arguments, console: Console, api: Api) -> int:
 
         return chat(options, info, console, api)
     return once(options, prompt, console, api)
+
+
+def shown(model: str, arguments: Arguments, console: Console, api: Api) -> Reply:
+    """What the server knows of a model, which is pulled first if it is not there."""
+    try:
+        return api.show(model)
+    except ApiError as exc:
+        if exc.status != 404:
+            raise
+    fetch(model, arguments, console, api)
+    return api.show(model)
 
 
 def options_for(model: str, arguments: Arguments) -> Options:

@@ -93,6 +93,40 @@ def test_a_thinking_model_is_asked_as_in_a_chat(cli: Cli, server: Server) -> Non
     assert server.last("/api/chat")["think"] is False
 
 
+def test_a_model_that_is_not_there_is_pulled_first(cli: Cli, server: Server) -> None:
+    def pull(exchange: Exchange) -> None:
+        knows(server, "completion")
+        exchange.start()
+        exchange.send(b'{"status":"pulling manifest"}\n{"status":"success"}\n')
+
+    server.on("POST", "/api/pull", pull)
+    says(server, "Hi")
+    outcome = cli("run", "m", "hello", "--insecure")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "Hi\n\n", "pulling manifest\nsuccess\n")
+    assert server.last("/api/pull") == {"model": "m", "insecure": True}
+    assert server.calls() == [
+        "POST /api/show",
+        "POST /api/pull",
+        "POST /api/show",
+        "POST /api/generate",
+    ]
+
+
+def test_one_that_cannot_be_pulled_is_not_run(cli: Cli, server: Server) -> None:
+    error = "pull model manifest: file does not exist"
+    server.stream("/api/pull", {"status": "pulling manifest"}, {"error": error})
+    outcome = cli("run", "m", "hello")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == f"pulling manifest\nError: {error}\n"
+
+
+def test_only_a_model_that_is_missing_is_pulled(cli: Cli, server: Server) -> None:
+    server.reply("POST", "/api/show", {"error": "invalid model name"}, status=400)
+    outcome = cli("run", "a b", "hello")
+    assert (outcome.code, outcome.err) == (1, "Error: invalid model name\n")
+    assert server.calls() == ["POST /api/show"]
+
+
 def test_verbose_shows_the_numbers_on_standard_error(cli: Cli, server: Server) -> None:
     knows(server)
     says(server, "x")
@@ -116,13 +150,6 @@ def test_colours_are_for_terminals_that_want_them(cli: Cli, server: Server) -> N
     assert "\x1b[38;5;245m" in cli("run", "m", "hi", screen=True).out
     assert "\x1b" not in cli("run", "m", "hi", screen=True, NO_COLOR="1").out
     assert "\x1b" not in cli("run", "m", "hi").out
-
-
-def test_a_missing_model_is_named(cli: Cli, server: Server) -> None:
-    server.reply("POST", "/api/show", {"error": "model 'm' not found"}, status=404)
-    outcome = cli("run", "m", "hi")
-    assert (outcome.code, outcome.out, outcome.err) == (1, "", "Error: model 'm' not found\n")
-    assert server.calls() == ["POST /api/show"]
 
 
 def test_an_error_in_the_stream_fails_after_what_was_said(cli: Cli, server: Server) -> None:

@@ -1,0 +1,1 @@
+"""Registries: models from elsewhere and to elsewhere, over the distribution API."""

@@ -1,0 +1,200 @@
+"""One registry over HTTP: requests with a token when it wants one, answers in Ollama's words."""
+
+import platform
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import httpx
+from anyio.to_thread import run_sync
+
+import gateway
+from gateway.errors import Broken
+from gateway.registry.auth import LARGEST_ANSWER, fetch_token, read
+from gateway.registry.failures import Denied, Lost, Missing, Patience, Stalled, reason
+from gateway.registry.references import Reference, challenge, resolve, same_origin
+from gateway.store.manifests import MANIFEST_TYPE
+
+LARGEST_MANIFEST = 16 << 20
+_DIGITS = 18
+_HOPS = 10
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PASSING = (408, 425, 429)
+_MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
+
+Body = Callable[[], AsyncIterator[bytes]]
+"""The body of a request, from its beginning each time it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of a blob are. A storage elsewhere must not see the registry's token."""
+
+    url: str
+    own: bool
+
+
+def agent() -> str:
+    """Who we say we are: whom a registry knows, then who it is in truth."""
+    machine = _MACHINES.get(platform.machine(), platform.machine())
+    ours = f"paddock/{gateway.__version__}"
+    return f"ollama/{gateway.OLLAMA_VERSION} ({machine} {sys.platform}) {ours}"
+
+
+class Registry:
+    """The registry of one reference. Every method raises Broken, of which Lost may pass."""
+
+    def __init__(self, http: httpx.AsyncClient, reference: Reference, key: Path | None) -> None:
+        self.reference = reference
+        self._http = http
+        self._key = key
+        self._token = ""
+        self._asking = anyio.Lock()
+
+    async def manifest(self) -> bytes:
+        """The manifest, byte for byte."""
+        headers = {"Accept": MANIFEST_TYPE}
+        async with self.request(
+            "GET", self.reference.manifest, headers=headers, follow=True
+        ) as response:
+            await accept(response)
+            return await read(response, LARGEST_MANIFEST)
+
+    async def size(self, digest: str) -> int | None:
+        """Bytes of a blob; None when the registry does not tell."""
+        async with self.request("HEAD", self.reference.blob(digest), follow=True) as response:
+            if response.status_code == 404:
+                raise Missing
+            told = response.headers.get("content-length", "")
+            known = response.is_success and told.isdecimal() and len(told) <= _DIGITS
+            return int(told) if known else None
+
+    async def has(self, digest: str) -> bool:
+        """Whether the blob need not be sent."""
+        async with self.request("HEAD", self.reference.blob(digest), follow=True) as response:
+            if response.status_code != 404:
+                await accept(response)
+            return response.is_success
+
+    async def locate(self, digest: str) -> Place:
+        """Where to read a blob: redirects are followed up to the first that leads elsewhere."""
+        url = self.reference.blob(digest)
+        for _ in range(_HOPS):
+            async with self.request("GET", url, headers={"Range": "bytes=0-0"}) as response:
+                status = response.status_code
+                goal = response.headers.get("location", "")
+                if status in _REDIRECTS and goal:
+                    goal = resolve(url, goal)
+                    if not same_origin(url, goal):
+                        return Place(goal, own=False)
+                    url = goal
+                    continue
+                # 416: an empty blob has no first byte.
+                if response.is_success or status == 416:
+                    return Place(url, own=True)
+                if status == 404:
+                    raise Missing
+                raise odd(status)
+        raise Broken(f"maximum redirects exceeded ({_HOPS}) for directURL")
+
+    @asynccontextmanager
+    async def ranged(self, place: Place, first: int, last: int) -> AsyncIterator[httpx.Response]:
+        """The answer to a request for these bytes of a blob."""
+        headers = {"Range": f"bytes={first}-{last}"}
+        async with self.request(
+            "GET", place.url, headers=headers, follow=True, own=place.own
+        ) as response:
+            yield response
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Body | bytes | None = None,
+        follow: bool = False,
+        own: bool = True,
+    ) -> AsyncIterator[httpx.Response]:
+        """One request, answered whatever its status but 401; its body is still to be read.
+
+        `own` sends the token, and asks for one where that is wanted; never to another server than
+        the registry. `follow` goes where it is sent.
+        """
+        own = own and same_origin(url, self.reference.root)
+        try:
+            for again in (False, True):
+                token = self._token if own else ""
+                given = {
+                    **(headers or {}),
+                    **({"Authorization": f"Bearer {token}"} if token else {}),
+                }
+                built = self._http.build_request(
+                    method, url, headers=given, content=body() if callable(body) else body
+                )
+                response = await self._http.send(built, stream=True, follow_redirects=follow)
+                try:
+                    if response.status_code != 401 or not (
+                        own and same_origin(str(response.url), url)
+                    ):
+                        yield response
+                        return
+                    wanted = response.headers.get("www-authenticate", "")
+                finally:
+                    await response.aclose()
+                if again:
+                    raise Denied
+                await self._authorize(wanted, str(response.url), token)
+        except httpx.TimeoutException as error:
+            raise Stalled(f'{method.capitalize()} "{url}": timed out') from error
+        except httpx.TooManyRedirects as error:
+            raise Broken(f"maximum redirects exceeded ({_HOPS}) for directURL") from error
+        except httpx.TransportError as error:
+            raise Lost(f'{method.capitalize()} "{url}": {reason(error)}') from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise Broken(f'{method.capitalize()} "{url}": {error}') from error
+
+    async def _authorize(self, header: str, origin: str, stale: str) -> None:
+        """Get a token, unless another request has got one since `stale` was sent."""
+        async with self._asking:
+            if self._token == stale:
+                wanted = challenge(header)
+                self._token = await fetch_token(self._http, wanted, origin, self._key)
+
+
+@asynccontextmanager
+async def open_registry(
+    reference: Reference, patience: Patience, key: Path | None
+) -> AsyncIterator[Registry]:
+    """Connections to the registry of `reference`, closed when the block ends."""
+    # Reads the certificates, which takes longer than a request may hold up the others.
+    trusted = await run_sync(httpx.create_ssl_context)
+    async with httpx.AsyncClient(
+        headers={"User-Agent": agent(), "Accept-Encoding": "identity"},
+        timeout=httpx.Timeout(patience.stall, pool=None),
+        max_redirects=_HOPS,
+        verify=trusted,
+    ) as http:
+        yield Registry(http, reference, key)
+
+
+async def accept(response: httpx.Response) -> None:
+    """Raise what an answer of status 400 or more says, in the registry's own words."""
+    status = response.status_code
+    if status == 404:
+        raise Missing
+    if status >= 400:
+        text = (await read(response, LARGEST_ANSWER)).decode("utf-8", "replace")
+        raise Broken(f"{status}: {text}")
+    if not response.is_success:
+        raise odd(status)
+
+
+def odd(status: int) -> Broken:
+    """An answer that was not expected: Lost when it may be another one next time."""
+    text = f"unexpected status code {status}"
+    return Lost(text) if status >= 500 or status in _PASSING else Broken(text)

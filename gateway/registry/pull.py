@@ -1,0 +1,112 @@
+"""pull: a manifest, the blobs it names, and only then the manifest's place in the library."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from gateway.errors import Broken, NotFound
+from gateway.names import Name
+from gateway.registry.client import Registry
+from gateway.registry.download import Downloads, Listener
+from gateway.registry.reporting import Tell, reported
+from gateway.store import document, manifests
+from gateway.store.library import Library
+from gateway.store.manifests import Layer, Manifest
+
+log = logging.getLogger(__name__)
+
+_MANIFEST = "pulling manifest"
+_PREFIX = "pull model manifest: "
+_ATTEMPTS = 3
+_TENSORS = "this model requires MLX support, but the MLX runtime is not available"
+
+
+async def pull(registry: Registry, library: Library, downloads: Downloads, tell: Tell) -> None:
+    """Make the library hold what the registry calls by this name.
+
+    Raises Broken and leaves what was there as it was; finished parts of blobs stay for next time.
+    """
+    name = registry.reference.name
+    await tell({"status": _MANIFEST})
+    try:
+        data = await registry.manifest()
+    except Broken as error:
+        raise Broken(_PREFIX + error.message) from error
+    manifest = read(data, registry.reference.repository)
+    for _ in range(_ATTEMPTS):
+        await _fetch(registry, downloads, blobs_of(manifest), tell)
+        await tell({"status": "writing manifest"})
+        dropped = await run_sync(_publish, library, name, data, manifest)
+        if dropped is not None:
+            break
+    else:
+        raise Broken(f"blobs of {name.short} are deleted while it is pulled")
+    if dropped:
+        await tell({"status": "removing unused layers"})
+    log.info("pulled %s", name.short)
+    await tell({"status": "success"})
+
+
+def read(data: bytes, repository: str) -> Manifest:
+    """A manifest that can be pulled; Broken in Ollama's words for any other."""
+    try:
+        manifest = manifests.decode(data)
+    except ValueError as error:
+        if _undigested(data):
+            raise Broken(f"{repository}: digest is empty") from error
+        raise Broken(_PREFIX + document.reason(error)) from error
+    kinds = {layer.kind for layer in manifest.layers}
+    if not any(kinds):
+        raise Broken(f"{_PREFIX}{repository} is not a model")
+    if "tensor" in kinds:
+        raise Broken(_TENSORS)
+    return manifest
+
+
+def blobs_of(manifest: Manifest) -> tuple[Layer, ...]:
+    """Every blob once: layers in order, then the config."""
+    every = (*manifest.layers, *((manifest.config,) if manifest.config else ()))
+    return tuple({layer.digest: layer for layer in every}.values())
+
+
+def _undigested(data: bytes) -> bool:
+    """Whether it is a layer without a digest that makes a manifest none."""
+    try:
+        found = document.decode(data)
+    except ValueError:
+        return False
+    layers: Any = found.get("layers") if isinstance(found, Mapping) else None
+    listed = layers if isinstance(layers, list) else []
+    return any(isinstance(layer, Mapping) and not layer.get("digest") for layer in listed)
+
+
+async def _fetch(
+    registry: Registry, downloads: Downloads, layers: tuple[Layer, ...], tell: Tell
+) -> None:
+    """Have every blob in the library, whole and verified."""
+    async with AsyncExitStack() as stack:
+        listeners: list[Listener] = []
+        for layer in layers:
+            wanted = downloads.wanted(registry, layer.digest, layer.size)
+            listener = await stack.enter_async_context(wanted)
+            await reported(listener.complete, listener.look, tell)
+            listeners.append(listener)
+        await tell({"status": "verifying sha256 digest"})
+        for listener in listeners:
+            await listener.verify()
+
+
+def _publish(library: Library, name: Name, data: bytes, manifest: Manifest) -> bool | None:
+    """Put the manifest in place; whether blobs of the old one went. None when one is missing."""
+    with library.lock:
+        if not all(library.blobs.exists(digest) for digest in manifest.digests):
+            return None
+        old: frozenset[str] = frozenset()
+        with suppress(NotFound, Broken):
+            old = library.manifests.read(library.manifests.settle(name)).manifest.digests
+        before = [digest for digest in old if library.blobs.exists(digest)]
+        library.publish(name, data)
+        return not all(library.blobs.exists(digest) for digest in before)

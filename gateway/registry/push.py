@@ -1,0 +1,63 @@
+"""push: the blobs that the registry lacks, then the manifest as it lies in the library."""
+
+import logging
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from gateway import names
+from gateway.errors import Invalid
+from gateway.registry.client import Registry, accept
+from gateway.registry.failures import Patience
+from gateway.registry.pull import blobs_of
+from gateway.registry.reporting import Tell, reported
+from gateway.registry.upload import Upload
+from gateway.store import document
+from gateway.store.library import Library
+from gateway.store.manifests import MANIFEST_TYPE
+from gateway.store.parts import require
+
+log = logging.getLogger(__name__)
+
+
+async def push(registry: Registry, library: Library, patience: Patience, tell: Tell) -> None:
+    """Make the registry hold what the library calls by this name, which must be there.
+
+    Raises Broken; NotFound when the model or a blob has gone.
+    """
+    await tell({"status": "retrieving manifest"})
+    name = registry.reference.name
+    stored = await run_sync(library.manifests.read, name)
+    data = await run_sync(library.manifests.path(name).read_bytes)
+    await run_sync(require, library.blobs, stored.manifest.digests)
+    for layer in blobs_of(stored.manifest):
+        mount = mountable(layer.origin, name)
+        upload = await run_sync(Upload, registry, library.blobs, layer, mount, patience)
+        await reported(upload.send, upload.look, tell)
+    await tell({"status": "pushing manifest"})
+    headers = {"Content-Type": media_type(data)}
+    async with registry.request(
+        "PUT", registry.reference.manifest, headers=headers, body=data
+    ) as response:
+        await accept(response)
+    log.info("pushed %s", name.short)
+    await tell({"status": "success"})
+
+
+def mountable(origin: str, goal: names.Name) -> str:
+    """The repository of the model a layer came from, if the same registry may have it, else ""."""
+    try:
+        source = names.parse(origin)
+    except Invalid:
+        return ""  # a file's name, or nothing
+    if source.host.lower() != goal.host.lower():
+        return ""
+    repository = f"{source.namespace}/{source.model}"
+    return "" if repository == f"{goal.namespace}/{goal.model}" else repository
+
+
+def media_type(data: bytes) -> str:
+    """What a manifest says it is; what is pulled from elsewhere need not be Docker's."""
+    found: Any = document.decode(data)
+    told = found.get("mediaType") if isinstance(found, dict) else ""
+    return told if isinstance(told, str) and told else MANIFEST_TYPE

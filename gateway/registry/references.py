@@ -1,0 +1,139 @@
+"""What a registry is asked, and what it says in its headers: texts in, texts out.
+
+The API is that of OCI registries ("distribution"); tokens are asked for in Ollama's way.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+
+from gateway.errors import Broken, Invalid
+from gateway.names import Name
+
+_VALUE = r'{name}="([^"]*)"'
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+# The hexadecimal text of the hash of an empty body, not the hash itself, is what gets encoded.
+_EMPTY = base64.b64encode(
+    b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+).decode()
+# One service under two names: the first sends its clients to the second for a token.
+_TWINS = frozenset({"hf.co", "huggingface.co"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name at its registry, and the scheme to speak with it: https or http."""
+
+    name: Name
+    scheme: str = "https"
+
+    @property
+    def repository(self) -> str:
+        """Namespace and model, as mounts name them."""
+        return f"{self.name.namespace}/{self.name.model}"
+
+    @property
+    def root(self) -> str:
+        return f"{self.scheme}://{self.name.host}/v2/{self.repository}"
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.root}/manifests/{self.name.tag}"
+
+    @property
+    def uploads(self) -> str:
+        return f"{self.root}/blobs/uploads/"
+
+    def blob(self, digest: str) -> str:
+        return f"{self.root}/blobs/{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a registry wants before it answers; what it leaves out is empty."""
+
+    realm: str
+    service: str
+    scopes: tuple[str, ...]
+
+
+def scheme(text: str, *, insecure: bool) -> str:
+    """How to speak with the registry of a name as it was typed.
+
+    Plain http takes `insecure`, whether or not the name says it. Raises Invalid.
+    """
+    typed, separator, _ = text.strip().partition("://")
+    if not separator:
+        return "http" if insecure else "https"
+    if typed.lower() == "http" and not insecure:
+        raise Invalid("insecure protocol http")
+    if typed.lower() not in ("http", "https"):
+        raise Invalid(f'unsupported protocol "{typed}"')
+    return typed.lower()
+
+
+def challenge(header: str) -> Challenge:
+    """The parts of a WWW-Authenticate header."""
+
+    def value(name: str) -> str:
+        found = re.search(_VALUE.format(name=name), header)
+        return found[1] if found else ""
+
+    return Challenge(value("realm"), value("service"), tuple(value("scope").split()))
+
+
+def token_url(wanted: Challenge, *, origin: str, time: int, nonce: str) -> str:
+    """Where to ask for a token; `origin` is the URL that was refused, `time` unix seconds.
+
+    Raises Invalid for a realm elsewhere: whoever runs one registry could have us fetch a token for
+    another, and be sent it.
+    """
+    there, here = urlsplit(wanted.realm), urlsplit(origin)
+    if there.netloc != here.netloc and not {there.netloc, here.netloc} <= _TWINS:
+        raise Invalid(f'realm host "{there.netloc}" does not match original host "{here.netloc}"')
+    given = parse_qsl(there.query, keep_blank_values=True)
+    asked = [
+        *given,
+        ("service", wanted.service),
+        *(("scope", scope) for scope in wanted.scopes),
+        ("ts", str(time)),
+        ("nonce", nonce),
+    ]
+    query = urlencode(sorted(asked, key=lambda item: item[0]))
+    return there._replace(query=query, fragment="").geturl()
+
+
+def signed_text(url: str) -> str:
+    """What a key signs to ask for a token at `url`."""
+    return f"GET,{url},{_EMPTY}"
+
+
+def same_origin(first: str, second: str) -> bool:
+    """Whether a token for one URL may be sent to the other."""
+    return urlsplit(first)[:2] == urlsplit(second)[:2]
+
+
+def resolve(url: str, location: str) -> str:
+    """Where an answer from `url` sends us. Raises Broken when that is nowhere."""
+    try:
+        goal = urljoin(url, location)
+        urlsplit(goal)
+    except ValueError as error:
+        raise Broken(f"the registry sends us to {location!r:.200}") from error
+    return goal
+
+
+def content_range(header: str) -> tuple[int, int, int | None] | None:
+    """First byte, last byte and total (None: not told) of a Content-Range; None when it is none."""
+    found = _RANGE.fullmatch(header.strip())
+    if found is None:
+        return None
+    return int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3])
+
+
+def with_query(url: str, extra: Mapping[str, str]) -> str:
+    """`url` with more in its query; what is there stays as it is, for it may be signed."""
+    query = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in extra.items())
+    return f"{url}{'&' if '?' in url else '?'}{query}"

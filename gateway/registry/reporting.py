@@ -1,0 +1,54 @@
+"""What is told of a transfer: one line a layer, as often as a client can use it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+
+from gateway.errors import GatewayError
+
+Tell = Callable[[Mapping[str, Any]], Awaitable[None]]
+"""Takes one object of progress."""
+
+PERIOD = 0.06
+"""Seconds between two lines of one layer."""
+
+
+def line(verb: str, digest: str, total: int, completed: int) -> dict[str, Any]:
+    """One object of progress; numbers that are 0 are left out, as Ollama does."""
+    counts = {"total": total, "completed": completed}
+    return {
+        "status": f"{verb} {digest.removeprefix('sha256:')[:12]}",
+        "digest": digest,
+        **{key: value for key, value in counts.items() if value},
+    }
+
+
+async def reported(
+    work: Callable[[], Awaitable[None]], look: Callable[[], Mapping[str, Any]], tell: Tell
+) -> None:
+    """Do the work, and tell what `look` sees of it whenever that has changed; its end always."""
+    ended = anyio.Event()
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_report, ended, look, tell)
+        try:
+            await work()
+        except (GatewayError, OSError) as error:
+            failure = error
+        finally:
+            ended.set()
+    if failure is not None:
+        raise failure
+    await tell(look())
+
+
+async def _report(ended: anyio.Event, look: Callable[[], Mapping[str, Any]], tell: Tell) -> None:
+    told: Mapping[str, Any] = {}
+    while not ended.is_set():
+        # Waiting first: what is over at once has its last line only.
+        with anyio.move_on_after(PERIOD):
+            await ended.wait()
+        if not ended.is_set() and (seen := look()) != told:
+            told = seen
+            await tell(seen)

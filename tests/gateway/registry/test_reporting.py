@@ -1,0 +1,82 @@
+"""Lines of progress."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway.errors import Broken
+from gateway.registry.reporting import line, reported
+
+pytestmark = pytest.mark.anyio
+
+DIGEST = "sha256:0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("total", "completed", "counts"),
+    [
+        (5, 2, {"total": 5, "completed": 2}),
+        (5, 0, {"total": 5}),
+        (0, 0, {}),
+    ],
+)
+def test_counts_of_zero_are_left_out(total: int, completed: int, counts: dict[str, int]) -> None:
+    assert line("pulling", DIGEST, total, completed) == {
+        "status": "pulling 0123456789ab",
+        "digest": DIGEST,
+        **counts,
+    }
+
+
+class Work:
+    """Counts up when it is let, and is told of."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.told: list[int] = []
+        self.heard = anyio.Event()
+
+    def look(self) -> Mapping[str, Any]:
+        return {"count": self.count}
+
+    async def tell(self, seen: Mapping[str, Any]) -> None:
+        self.told.append(seen["count"])
+        self.heard.set()
+
+
+async def test_what_is_over_at_once_is_told_once() -> None:
+    work = Work()
+
+    async def run() -> None:
+        work.count = 3
+
+    await reported(run, work.look, work.tell)
+    assert work.told == [3]
+
+
+async def test_every_change_that_lasts_is_told_and_the_end_always() -> None:
+    work = Work()
+
+    async def run() -> None:
+        for count in (1, 2):
+            work.count, work.heard = count, anyio.Event()
+            with anyio.fail_after(10):
+                await work.heard.wait()
+
+    await reported(run, work.look, work.tell)
+    assert work.told == [1, 2, 2]
+
+
+@pytest.mark.parametrize("error", [Broken("no"), OSError(28, "full")])
+async def test_an_error_comes_as_it_is(error: Exception) -> None:
+    work = Work()
+
+    async def run() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await reported(run, work.look, work.tell)
+    assert caught.value is error
+    assert work.told == []
