@@ -18,6 +18,7 @@ from bench.figures import Row, document, table
 from bench.footprint import footprint
 from bench.lab import Lab
 from bench.latency import cold_start, first_byte, slot_free, swap
+from bench.library import library
 from bench.load import BenchError, Load
 from bench.machine import Use, facts
 from bench.studies import flat, spin
@@ -34,6 +35,7 @@ MEASURES: Mapping[str, Callable[[Lab], list[Row]]] = {
     "two-models": two_models,
     "slot-free": slot_free,
     "footprint": footprint,
+    "library": library,
 }
 STUDIES: Mapping[str, Callable[[Lab], str]] = {"spin": spin, "flat": flat}
 

@@ -3,7 +3,8 @@
 Disk work runs in worker threads; a handler only reads the body, calls one thing and answers.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -16,12 +17,15 @@ from gateway.dialects.decode import decode
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.names import Name
 from gateway.numbers import exact
-from gateway.routes.reply import PLAIN_JSON, empty, json_reply, ndjson_reply
-from gateway.store.create import create as make
+from gateway.quantize import Tell, convert, program
+from gateway.routes.progress import Progress
+from gateway.routes.reply import JSON, empty, json_reply
+from gateway.store.create import VERIFIED, Converted, finish, prepare
 from gateway.store.gguf import read_arrays
 from gateway.store.library import Library
-from gateway.store.model import Model
-from gateway.store.recipe import checked
+from gateway.store.model import Entry, Model
+from gateway.store.recipe import Recipe, checked
+from gateway.wire import dumps
 
 # Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
 PIECE = 1 << 20
@@ -30,7 +34,7 @@ _COPILOT = "GitHubCopilotChat/"
 
 async def tags(request: Request) -> Response:
     """Every model, newest first."""
-    return json_reply({"models": await run_sync(_listed, _library(request))})
+    return Response(await run_sync(_library(request).written, _listed), media_type=JSON)
 
 
 async def show(request: Request) -> Response:
@@ -78,15 +82,33 @@ async def delete(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """Make a model. All is checked before the answer starts, so a refusal keeps its status."""
+    """Make a model. What can be checked is so before the answer starts, and keeps its status."""
     body = decode(await request.body(), CREATE)
     name = names.parse(model_name(body))
-    recipe = checked(body)
-    progress = await run_sync(make, _library(request), name, recipe)
-    lines = [{"status": line} for line in progress]
-    if body.get("stream", True):
-        return ndjson_reply(_each(lines))
-    return json_reply(lines[-1], media_type=PLAIN_JSON)
+    work = partial(_make, request, name, checked(body))
+    return Progress(work, stream=body.get("stream", True))
+
+
+async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> None:
+    """Pull and convert what has to be, then write; a client that leaves in between ends it."""
+    library = _library(request)
+    if recipe.base and await run_sync(library.find, recipe.base) is None:
+        await request.app.state.services.transfers.pull(recipe.base, "https", tell)
+    start = await run_sync(prepare, library, recipe)
+    made: dict[int, Converted] = {}
+    lines = list(start.progress)
+    if start.conversions:
+        tool = program(request.app.state.services.engine.server)
+        for line in lines:
+            await tell({"status": line})
+        for conversion in start.conversions:
+            made[conversion.part] = await convert(tool, library.blobs, conversion, tell)
+            await tell({"status": VERIFIED})
+        lines.clear()
+    # With nothing to convert all is done before a word is said: an error has its own status.
+    lines += await run_sync(finish, library, name, recipe, start, made)
+    for line in lines:
+        await tell({"status": line})
 
 
 async def blob(request: Request) -> Response:
@@ -122,8 +144,8 @@ async def blob_post(request: Request) -> Response:
     return empty(201)
 
 
-def _listed(library: Library) -> list[dict[str, Any]]:
-    return [describe.listed(entry) for entry in library.entries()]
+def _listed(entries: Sequence[Entry]) -> bytes:
+    return dumps({"models": [describe.listed(entry) for entry in entries]})
 
 
 def _library(request: Request) -> Library:
@@ -157,11 +179,6 @@ def _arrays(model: Model) -> dict[str, Mapping[str, list[Any]]]:
     if model.projector:
         found["projector_arrays"] = read_arrays(model.projectors[0])
     return found
-
-
-async def _each(lines: list[dict[str, str]]) -> AsyncIterator[dict[str, str]]:
-    for line in lines:
-        yield line
 
 
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:

@@ -55,6 +55,23 @@ class Blobs:
         """A new blob, written piece by piece; `expected` is the digest it must turn out to have."""
         return Writer(self, expected)
 
+    def reserve(self) -> Path:
+        """An empty temporary file in the folder, for another program to fill."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = _temporary(self.folder)
+        os.close(descriptor)
+        return Path(name)
+
+    def adopt(self, temporary: Path, digest: str) -> bool:
+        """Make the file of `reserve` the blob of its `digest`; returns whether it was new."""
+        if self.exists(digest):
+            self.touch(digest)
+            temporary.unlink()
+            return False
+        with open(temporary, "rb") as file:
+            settle(file.fileno(), temporary, self.path(digest))
+        return True
+
     def remove(self, digest: str) -> None:
         """Delete the blob; one that is already gone is fine."""
         self.path(digest).unlink(missing_ok=True)
@@ -75,8 +92,7 @@ class Writer:
         self._expected = expected
         self._hash = hashlib.sha256()
         blobs.folder.mkdir(parents=True, exist_ok=True)
-        # Any name that is no digest is swept after an hour, by us and by Ollama alike.
-        descriptor, name = tempfile.mkstemp(prefix="sha256-", suffix=".new", dir=blobs.folder)
+        descriptor, name = _temporary(blobs.folder)
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._temporary: Path | None = Path(name)
 
@@ -109,6 +125,11 @@ class Writer:
         self._file.close()
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
+
+
+def _temporary(folder: Path) -> tuple[int, str]:
+    # Any name that is no digest is swept after an hour, by us and by Ollama alike.
+    return tempfile.mkstemp(prefix="sha256-", suffix=".new", dir=folder)
 
 
 def settle(descriptor: int, temporary: Path, home: Path) -> None:

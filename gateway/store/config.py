@@ -1,10 +1,10 @@
 """The config blob of a manifest: what a model is, in the keys and the order Ollama writes."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.store import document
 from gateway.wire import dumps
 
 
@@ -43,7 +43,7 @@ def encode(config: Config) -> bytes:
         "base_name": config.base_name,
         "draft": config.draft,
     }
-    document = {
+    described = {
         "model_format": config.format,
         "model_family": config.family,
         "model_families": config.families,
@@ -53,31 +53,31 @@ def encode(config: Config) -> bytes:
         "architecture": "amd64",
         "os": "linux",
     }
-    return dumps(document) + b"\n"
+    return dumps(described) + b"\n"
 
 
 def decode(data: bytes) -> Config:
     """Read a config blob; a value of the wrong kind counts as absent. ValueError if no JSON."""
-    document = json.loads(data)
-    if not isinstance(document, dict):
+    said = document.decode(data)
+    if not isinstance(said, dict):
         raise ValueError("a config must be a JSON object")
-    families = document.get("model_families")
-    draft = document.get("draft")
+    families = said.get("model_families")
+    draft = said.get("draft")
     return Config(
-        format=_text(document.get("model_format")),
-        family=_text(document.get("model_family")),
+        format=_text(said.get("model_format")),
+        family=_text(said.get("model_family")),
         families=_texts(families) if isinstance(families, list) else None,
-        size=_text(document.get("model_type")),
-        file_type=_text(document.get("file_type")),
-        renderer=_text(document.get("renderer")),
-        parser=_text(document.get("parser")),
-        requires=_text(document.get("requires")),
-        remote_host=_text(document.get("remote_host")),
-        remote_model=_text(document.get("remote_model")),
-        capabilities=_texts(document.get("capabilities")),
-        context_length=_count(document.get("context_length")),
-        embedding_length=_count(document.get("embedding_length")),
-        base_name=_text(document.get("base_name")),
+        size=_text(said.get("model_type")),
+        file_type=_text(said.get("file_type")),
+        renderer=_text(said.get("renderer")),
+        parser=_text(said.get("parser")),
+        requires=_text(said.get("requires")),
+        remote_host=_text(said.get("remote_host")),
+        remote_model=_text(said.get("remote_model")),
+        capabilities=_texts(said.get("capabilities")),
+        context_length=_count(said.get("context_length")),
+        embedding_length=_count(said.get("embedding_length")),
+        base_name=_text(said.get("base_name")),
         draft=draft if isinstance(draft, dict) else {},
     )
 

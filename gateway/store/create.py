@@ -1,34 +1,33 @@
 """Make a model: blobs and a recipe in, a manifest out.
 
-What can go wrong is found before the first byte is written: files are looked at first, then small
-layers are stored, then the manifest. Bytes are Ollama's own, so that blobs are shared with it.
+What can go wrong is found before the first byte is written: `prepare` looks at the files, `finish`
+stores small layers, then the manifest. What must be converted is so in between, by who calls.
+Bytes are Ollama's own, so that blobs are shared with it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from gateway import numbers
-from gateway.errors import Invalid, NotFound
+from gateway.errors import Invalid
 from gateway.names import Name
-from gateway.store import config, manifests, parameters
+from gateway.store import config, conversion, manifests, parameters
 from gateway.store.blobs import Blobs
 from gateway.store.config import Config
-from gateway.store.gguf import Header, read_header
+from gateway.store.conversion import COPY, Conversion
+from gateway.store.gguf import file_type, read_header
 from gateway.store.library import Library
 from gateway.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
+from gateway.store.parts import Part, read_parts, recognise, require
 from gateway.store.recipe import Recipe, encode_messages
+from gateway.templates.detect import Bundled, detect
 
 PARSING = "parsing GGUF"
 VERIFIED = "verifying conversion"
 WRITING = "writing manifest"
 SUCCESS = "success"
-
-_MAGIC = (b"GGUF", b"FUGG")
-# Tensors of towers that live inside the model's own file.
-_TOWERS = ("a.", "mm.", "mtp.", "s.", "v.")
 
 # Architectures that Ollama gives a renderer, a parser and parameters unless the request does.
 _RENDERED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -41,39 +40,64 @@ _RENDERED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A layer whose blob is there already, and the header of its GGUF if that is known."""
-
-    layer: Layer
-    header: Header | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Start:
     """What a model is built on: its files and what it inherits."""
 
     parts: tuple[Part, ...]
     config: Config
     parameters: Mapping[str, Any]
-    progress: tuple[str, ...]
+    progress: tuple[str, ...] = ()
+    template: Bundled | None = None
+    """The one that fits the chat template of an uploaded model."""
+    conversions: tuple[Conversion, ...] = ()
+    """What `finish` wants to have been made of some parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The blob that came of a conversion, and whether it was not there before."""
+
+    digest: str
+    new: bool
 
 
 def create(library: Library, name: Name, recipe: Recipe) -> list[str]:
-    """Make `name` by the recipe; returns the progress in Ollama's words, the last being `success`.
+    """Make `name` by a recipe without conversions; returns the progress in Ollama's words.
 
     Raises Invalid or NotFound before anything is written.
     """
     with library.lock:
+        start = prepare(library, recipe)
+        assert not start.conversions, "converting takes a program: see gateway.quantize"
+        return [*start.progress, *finish(library, name, recipe, start, {})]
+
+
+def prepare(library: Library, recipe: Recipe) -> Start:
+    """Look at all that the recipe names; nothing is written. Raises Invalid or NotFound."""
+    blobs = library.blobs
+    start = _from_base(library, recipe.base) if recipe.base else _from_files(blobs, recipe)
+    return _with_conversions(_with_extras(blobs, start, recipe), recipe)
+
+
+def finish(
+    library: Library, name: Name, recipe: Recipe, start: Start, made: Mapping[int, Converted]
+) -> list[str]:
+    """Write the layers and the manifest; `made` has a blob for the part of every conversion.
+
+    Returns the rest of the progress, the last being `success`. Raises NotFound when a blob has gone
+    since `prepare`.
+    """
+    with library.lock:
         blobs = library.blobs
-        start = _from_base(library, recipe.base) if recipe.base else _from_files(blobs, recipe)
-        start = _with_extras(blobs, start, recipe)
+        start = replace(start, parts=_replaced(blobs, start.parts, made))
+        require(blobs, [part.layer.digest for part in start.parts])
         settings, extra = _configure(start, recipe)
         layers, told = _assemble(blobs, start, recipe, extra)
         data = config.encode(settings)
         digest, _ = blobs.store(data)
         manifest = Manifest(layers, Layer(CONFIG_TYPE, digest, len(data)))
         library.publish(name, manifests.encode(manifest))
-    return [*start.progress, *told, WRITING, SUCCESS]
+    return [*told, WRITING, SUCCESS]
 
 
 def _from_base(library: Library, base: Name) -> Start:
@@ -82,15 +106,13 @@ def _from_base(library: Library, base: Name) -> Start:
     if model.config.remote_host:
         raise Invalid("remote models are not supported")
     parts = tuple(_inherited(model, layer) for layer in model.manifest.layers)
-    for part in parts:
-        if not library.blobs.exists(part.layer.digest):
-            raise NotFound(f'blob "{part.layer.digest}" not found')
-    return Start(parts, _kept(model), model.parameters, ())
+    require(library.blobs, [part.layer.digest for part in parts])
+    return Start(parts, _kept(model), model.parameters)
 
 
 def _inherited(model: Model, layer: Layer) -> Part:
     header = model.header if layer.digest == model.weights_digest else None
-    return Part(replace(layer, origin=model.name.short), header)
+    return Part(replace(layer, origin=model.name.short), header, (layer.digest,))
 
 
 def _kept(model: Model) -> Config:
@@ -109,86 +131,87 @@ def _kept(model: Model) -> Config:
 
 def _from_files(blobs: Blobs, recipe: Recipe) -> Start:
     """Start from uploaded GGUF files, models and projectors."""
-    _require(blobs, recipe.files.values())
-    _recognise(blobs, recipe.files)
-    parts = tuple(_part(blobs, name, digest) for name, digest in recipe.files.items())
-    if not any(part.layer.kind == "model" for part in parts):
+    require(blobs, recipe.files.values())
+    recognise(blobs, recipe.files)
+    parts = read_parts(blobs, recipe.files)
+    models = [part.header for part in parts if part.layer.kind == "model" and part.header]
+    if not models:
         raise Invalid("no base model was found")
-    return Start(parts, Config(), {}, _read_progress(parts))
+    found = (detect(header.chat_template) for header in models if header.chat_template)
+    template = next((one for one in found if one), None)
+    stop = {"stop": list(template.stop)} if template else {}
+    return Start(parts, Config(), stop, template=template)
 
 
 def _with_extras(blobs: Blobs, start: Start, recipe: Recipe) -> Start:
     """Add adapters, then drafts."""
-    _require(blobs, [*recipe.adapters.values(), *recipe.drafts.values()])
-    adapters = tuple(_part(blobs, name, digest) for name, digest in recipe.adapters.items())
+    require(blobs, [*recipe.adapters.values(), *recipe.drafts.values()])
+    adapters = read_parts(blobs, recipe.adapters)
     for part in adapters:
         if part.layer.kind != "adapter":
             raise Invalid(f'adapter "{part.layer.origin or part.layer.digest}" is not a GGUF LoRA')
     drafts = tuple(
-        Part(replace(part.layer, media_type=f"{LAYER_TYPE}draft"), part.header)
-        for part in (_part(blobs, name, digest) for name, digest in recipe.drafts.items())
+        replace(part, layer=replace(part.layer, media_type=f"{LAYER_TYPE}draft"))
+        for part in read_parts(blobs, recipe.drafts)
     )
-    return replace(
-        start,
-        parts=(*start.parts, *adapters, *drafts),
-        progress=(*start.progress, *_read_progress((*adapters, *drafts))),
-    )
+    return replace(start, parts=(*start.parts, *adapters, *drafts))
 
 
-def _require(blobs: Blobs, digests: Iterable[str]) -> None:
-    for digest in digests:
-        if not blobs.exists(digest):
-            raise NotFound(f'blob "{digest}" not found')
-
-
-def _recognise(blobs: Blobs, files: Mapping[str, str]) -> None:
-    """Raise Invalid unless the files are GGUF, by name or else by their first bytes."""
-    if any(name.endswith(".safetensors") for name in files):
-        raise Invalid("importing safetensors is not supported yet; convert the model to GGUF first")
-    sure = any(name.endswith(".gguf") for name in files)
-    if not sure and not any(_is_gguf(blobs.path(digest)) for digest in files.values()):
-        raise Invalid("unknown type")
-
-
-def _is_gguf(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) in _MAGIC
-
-
-def _part(blobs: Blobs, name: str, digest: str) -> Part:
-    """The layer of an uploaded GGUF file, in the role its header gives it."""
-    path = blobs.path(digest)
-    if not _is_gguf(path):
-        raise Invalid("supplied file was not in GGUF format")
-    header = read_header(path)
-    shards = header.metadata.get("split.count", header.get("split.count", 0))
-    if isinstance(shards, int) and shards > 1:
-        raise Invalid(f'"{name}" is one of {shards} parts of a split GGUF; merge them first')
-    role = _role(header)
-    # Ollama rewrites plain models, so their layers come from no file any more.
-    kept = role != "model" or any(tensor.name.startswith(_TOWERS) for tensor in header.tensors)
-    layer = Layer(LAYER_TYPE + role, digest, header.size, origin=name if kept else "")
-    return Part(layer, header)
-
-
-def _role(header: Header) -> str:
-    kind = header.get("general.type")
-    if kind == "adapter":
-        return "adapter"
-    encoders = ("has_vision_encoder", "has_audio_encoder")
-    encodes = header.architecture == "clip" and any(header.get(key) is True for key in encoders)
-    sees = bool(header.get("vision.block_count"))
-    if kind in ("projector", "mmproj") or (header.block_count == 0 and (sees or encodes)):
-        return "projector"
-    return "model"
-
-
-def _read_progress(parts: Iterable[Part]) -> tuple[str, ...]:
+def _with_conversions(start: Start, recipe: Recipe) -> Start:
+    """Find what has to be converted, and what is told of files before that."""
+    found = [_conversion(index, part, recipe) for index, part in enumerate(start.parts)]
     lines: list[str] = []
-    for part in parts:
-        whole = part.layer.kind == "model" and not part.layer.origin
-        lines += [PARSING, VERIFIED] if whole else [PARSING]
-    return tuple(lines)
+    for part, needed in zip(start.parts, found, strict=True):
+        lines += [PARSING] * part.files
+        if part.files and _is_whole(part) and needed is None:
+            lines.append(VERIFIED)
+    conversions = tuple(one for one in found if one)
+    return replace(start, progress=tuple(lines), conversions=conversions)
+
+
+def _is_whole(part: Part) -> bool:
+    """Whether Ollama would pass the file through its quantiser, and say so."""
+    return part.layer.kind == "model" and not part.layer.origin
+
+
+def _conversion(index: int, part: Part, recipe: Recipe) -> Conversion | None:
+    """What has to be made of a part. Raises Invalid when it cannot be had."""
+    draft = part.layer.kind == "draft"
+    goal = recipe.draft_quantize if draft else recipe.quantize
+    if part.layer.kind not in ("model", "draft"):
+        if part.split:
+            raise Invalid(f'split GGUF "{part.layer.origin}" cannot be merged: no model')
+        return None
+    if not goal and not part.split:
+        return None
+    if part.header is None:
+        raise Invalid("the weights cannot be read, so they cannot be quantized")
+    quantizes = conversion.needed(part.header, goal, draft=draft)
+    if not quantizes and not part.split:
+        return None
+    if part.towers:
+        raise Invalid("a model with vision or audio tensors of its own cannot be converted")
+    return Conversion(
+        part=index,
+        sources=part.sources,
+        size=part.header.size,
+        origin=file_type(part.header.metadata, zero="F32"),
+        target=goal if quantizes else COPY,
+        flags=conversion.flags(part.header, goal) if quantizes else (),
+    )
+
+
+def _replaced(
+    blobs: Blobs, parts: tuple[Part, ...], made: Mapping[int, Converted]
+) -> tuple[Part, ...]:
+    """The parts with those that were converted in the places of what they were made of."""
+    new = list(parts)
+    for index, result in made.items():
+        header = read_header(blobs.path(result.digest))
+        media_type = parts[index].layer.media_type
+        layer = Layer(media_type, result.digest, header.size)
+        new[index] = Part(layer, header, (result.digest,), new=result.new)
+    return tuple(new)
 
 
 def _configure(start: Start, recipe: Recipe) -> tuple[Config, Mapping[str, Any]]:
@@ -231,8 +254,10 @@ def _assemble(
 ) -> tuple[tuple[Layer, ...], list[str]]:
     """All layers in Ollama's order, new ones stored, with a line of progress for each."""
     options = {**extra, **start.parameters, **recipe.parameters}
+    found = None if recipe.template else start.template
+    line = f"using autodetected template {found.name}" if found else ""
     texts: list[tuple[str, bytes]] = [
-        ("template", recipe.template.encode()),
+        ("template", (found.template if found else recipe.template).encode()),
         ("system", recipe.system.encode()),
         *(("license", text.encode()) for text in recipe.licenses),
         ("params", parameters.encode(options) if options else b""),
@@ -245,10 +270,14 @@ def _assemble(
         if part.layer.kind not in replaced:
             blobs.touch(part.layer.digest)
             layers.append(part.layer)
-            told.append(f"using existing layer {part.layer.digest}")
+            told.append(_told(part.layer.digest, part.new))
     for kind, data in texts:
         if data:
             digest, new = blobs.store(data)
             layers.append(Layer(LAYER_TYPE + kind, digest, len(data)))
-            told.append(f"{'creating new' if new else 'using existing'} layer {digest}")
+            told.append(line if line and kind == "template" else _told(digest, new))
     return tuple(layers), told
+
+
+def _told(digest: str, new: bool) -> str:
+    return f"{'creating new' if new else 'using existing'} layer {digest}"

@@ -4,9 +4,12 @@ Arrays are stepped over and leave a marker. A real vocabulary has several hundre
 and nobody here needs them but a verbose `show` (`read_arrays`).
 """
 
+import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,9 +20,13 @@ from gateway.store.ggml import ARRAY, FILE_TYPES, SCALARS, STRING, TENSOR_TYPES
 
 UNKNOWN = "unknown"
 _WINDOW = 64 << 10
+_GLANCE = 4 << 10
+"""Bytes: most files say all that a list needs within these."""
 _LONGEST_STRING = 16 << 20
 _LONGEST_ARRAY = 64 << 20
 _MOST_DIMENSIONS = 4
+_RANK = 4
+"""The pooling of a classifier that says how well two texts go together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,11 @@ class Header:
         """Whether the model pools its outputs, which makes it an embedding model."""
         return self.get("pooling_type") is not None
 
+    @property
+    def ranks(self) -> bool:
+        """Whether its output is not a vector but how well a document answers a query."""
+        return bool(self.get("pooling_type") == _RANK)
+
 
 def architecture(metadata: Mapping[str, Any]) -> str:
     """`general.architecture`, or `unknown`."""
@@ -119,7 +131,7 @@ def count(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: str | Path) -> Header:
     """Metadata (arrays as `Array` markers) and tensors; Invalid when the file is no sound GGUF.
 
     Sound means: readable to the end of the header, and every tensor's data lies inside the file.
@@ -136,10 +148,10 @@ def read_header(path: Path) -> Header:
         return Header(metadata, tuple(tensor for tensor, _, _ in found), source.size)
 
 
-def read_outline(path: Path) -> Mapping[str, Any]:
+def read_outline(path: str | Path) -> Mapping[str, Any]:
     """The metadata before the first tokenizer key: cheap on every file, and all a list needs."""
-    with open(path, "rb") as file:
-        source = _open(file)
+    with open(path, "rb", buffering=0) as file:
+        source = _open(file, _GLANCE)
         _, pairs = source.number("Q"), source.number("Q")
         outline: dict[str, Any] = {}
         for key, value in _pairs(source, pairs):
@@ -149,7 +161,7 @@ def read_outline(path: Path) -> Mapping[str, Any]:
         return outline
 
 
-def read_arrays(path: Path) -> dict[str, list[Any]]:
+def read_arrays(path: str | Path) -> dict[str, list[Any]]:
     """Every array of the metadata in full, by key."""
     with open(path, "rb") as file:
         source = _open(file)
@@ -158,12 +170,23 @@ def read_arrays(path: Path) -> dict[str, list[Any]]:
         return {key: value for key, value in values if isinstance(value, list)}
 
 
+_MANY, _SHORT = 64, 128
+_RUN = re.compile(
+    b"(?:%b){%d}+"
+    % (b"|".join(re.escape(b"%c" % n) + b"\\0{7}.{%d}" % n for n in range(_SHORT)), _MANY),
+    re.DOTALL,
+)
+"""So many strings of less than so many bytes each, one after the other."""
+_NONE = re.compile(b"(?!)")
+
+
 class _Source:
     """A file read forward through a window, so that long arrays are stepped over unread."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO | FileIO, size: int, window: int) -> None:
         self.size = size
         self._file = file
+        self._width = window
         self._window = b""
         self._start = 0
         self._at = 0
@@ -180,11 +203,12 @@ class _Source:
 
     def number(self, code: str) -> Any:
         """One value of a `struct` code."""
-        packed = self._code(code)
-        self._need(packed.size)
-        (value,) = packed.unpack_from(self._window, self._at)
-        self._at += packed.size
-        return value
+        packed = self._codes.get(code) or self._code(code)
+        if self._at + packed.size > len(self._window):
+            self._need(packed.size)
+        at = self._at
+        self._at = at + packed.size
+        return packed.unpack_from(self._window, at)[0]
 
     def numbers(self, code: str, length: int) -> list[Any]:
         return list(struct.unpack(f"{self._order}{length}{code}", self.take(length * _width(code))))
@@ -207,14 +231,22 @@ class _Source:
         self._at += length
 
     def skip_texts(self, number: int) -> None:
-        """Step over `number` strings. The inner loop runs once a token: keep it bare."""
+        """Step over `number` strings, short ones many at a time; nothing else takes as long."""
         unpack = self._code("Q").unpack_from
+        run = _RUN.match if self._order == "<" else _NONE.match
         while number:
             self._need(8)
             window, at, last = self._window, self._at, len(self._window) - 8
             while number and at <= last:
-                at += 8 + unpack(window, at)[0]
-                number -= 1
+                if number >= _MANY and (found := run(window, at)):
+                    at = found.end()
+                    number -= _MANY
+                    continue
+                for _ in range(min(number, _MANY)):
+                    if at > last:
+                        break
+                    at += 8 + unpack(window, at)[0]
+                    number -= 1
             self._at = at
             if self.position > self.size:
                 raise Invalid("the file ends inside its header")
@@ -233,15 +265,15 @@ class _Source:
         if start + length > self.size:
             raise Invalid("the file ends inside its header")
         self._file.seek(start)
-        self._window = self._file.read(max(length, _WINDOW))
+        self._window = self._file.read(max(length, self._width)) or b""
         self._start, self._at = start, 0
         if len(self._window) < length:
             raise Invalid("the file ends inside its header")
 
 
-def _open(file: BinaryIO) -> _Source:
+def _open(file: BinaryIO | FileIO, window: int = _WINDOW) -> _Source:
     """A source behind magic and version, set to the file's byte order."""
-    source = _Source(file, file.seek(0, 2))
+    source = _Source(file, os.fstat(file.fileno()).st_size, window)
     if source.size < 8:
         raise Invalid("invalid file magic")
     magic = source.take(4)
@@ -301,8 +333,9 @@ def _tensor(source: _Source) -> tuple[Tensor, int, int]:
     shape = tuple(source.numbers("Q", dimensions))
     number, offset = source.number("I"), source.number("Q")
     if number not in TENSOR_TYPES:
-        # A type newer than this table: the engine will say whether it can read it.
-        return Tensor(name, f"{UNKNOWN}({number})", shape), offset, 0
+        # A type newer than this table: the engine will say whether it can read it. No element
+        # takes less than half a bit, so that a shape cannot claim more than any file could hold.
+        return Tensor(name, f"{UNKNOWN}({number})", shape), offset, prod(shape) // 16
     kind, elements, width = TENSOR_TYPES[number]
     if shape and shape[0] % elements:
         raise Invalid(f'tensor "{name}" does not fill whole blocks of {kind}')

@@ -4,12 +4,11 @@ Nothing here waits or knows HTTP. Every method may run in any thread; those that
 take `lock`, so that no blob goes between the look that finds it and the manifest that names it.
 """
 
-import json
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,19 @@ from typing import Any
 from gateway import digests
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.names import Name
-from gateway.store import capabilities, config, gguf, parameters
+from gateway.store import capabilities, config, document, gguf, parameters
 from gateway.store.blobs import Blobs
 from gateway.store.config import Config
 from gateway.store.gguf import Header
+from gateway.store.look import Look
 from gateway.store.manifests import Identity, Layer, Manifest, Manifests, Stored
 from gateway.store.model import Entry, Model
 from gateway.store.recent import Recent
 
 log = logging.getLogger(__name__)
+
+Write = Callable[[Sequence[Entry]], bytes]
+"""What makes a text of a list; a function that is always the same one."""
 
 _HOUR = 3600.0
 _OLD_BLOB = re.compile(r"sha256:(.+)")
@@ -39,13 +42,16 @@ class Library:
     ) -> None:
         self.root = root
         self.blobs = Blobs(root / "blobs")
-        self.manifests = Manifests(root / "manifests")
+        self.manifests = Manifests(root / "manifests", clock)
         self.lock = threading.RLock()
         self._prune = prune
         self._clock = clock
         self._models: Recent[Name, tuple[Identity, Model]] = Recent(256)
         self._headers: Recent[str, Header] = Recent(256)
+        self._outlines: Recent[str, Mapping[str, Any]] = Recent(256)
         self._entries: dict[Name, tuple[Identity, Entry]] = {}
+        self._listing: tuple[Look, list[Entry]] | None = None
+        self._written: dict[Write, tuple[list[Entry], bytes]] = {}
 
     def peek(self, name: Name) -> Model | None:
         """The model if it was read before and has not changed: one stat, fit for the event loop."""
@@ -73,20 +79,39 @@ class Library:
         return self.manifests.find(name)
 
     def entries(self) -> list[Entry]:
-        """Every model in short, newest first by whole seconds. What cannot be read is left out."""
+        """Every model in short, newest first by whole seconds. What cannot be read is left out.
+
+        While no manifest changes, whoever may change it, it is the same list.
+        """
+        kept = self._listing
+        if kept is not None and kept[0].holds():
+            return kept[1]
+        look = self.manifests.look()
         found: dict[Name, tuple[Identity, Entry]] = {}
-        for stored in self.manifests.scan():
-            kept = self._entries.get(stored.name)
-            if kept is not None and kept[0] == stored.identity:
-                found[stored.name] = kept
-                continue
-            try:
-                found[stored.name] = stored.identity, self._summarize(stored)
-            except (OSError, ValueError) as error:
-                log.warning("left %s out of the list: %s", stored.name.short, error)
+        whole = True
+        for stored in self.manifests.scan(look):
+            one = self._entries.get(stored.name)
+            if one is None or one[0] != stored.identity:
+                try:
+                    one = stored.identity, self._summarize(stored)
+                except (OSError, ValueError) as error:
+                    log.warning("left %s out of the list: %s", stored.name.short, error)
+                    whole = False
+                    continue
+            found[stored.name] = one
         self._entries = found
-        entries = [entry for _, entry in found.values()]
-        return sorted(entries, key=lambda entry: (-(entry.modified_ns // 10**9), entry.name.parts))
+        entries = sorted((entry for _, entry in found.values()), key=_newest_first)
+        # What is missing today may be there tomorrow, and no manifest would tell.
+        self._listing = (look, entries) if whole else None
+        return entries
+
+    def written(self, write: Write) -> bytes:
+        """The entries as `write` puts them; its last text is kept as long as they stay the same."""
+        entries = self.entries()
+        kept = self._written.get(write)
+        if kept is None or kept[0] is not entries:
+            kept = self._written[write] = entries, write(entries)
+        return kept[1]
 
     def copy(self, source: Name, destination: Name) -> None:
         """Let `destination` stand for the same layers. NotFound when there is no source."""
@@ -147,7 +172,8 @@ class Library:
         try:
             return self._read(stored)
         except (OSError, ValueError) as error:
-            raise Broken(f"model '{stored.name.short}' is damaged: {error}") from error
+            told = document.reason(error)
+            raise Broken(f"model '{stored.name.short}' is damaged: {told}") from error
 
     def _read(self, stored: Stored) -> Model:
         layers = _Layers(stored.manifest)
@@ -166,6 +192,9 @@ class Library:
             parent=weights.origin if weights else "",
             capabilities=capabilities.shown(settings, header, template, projector, len(projectors)),
             native=capabilities.native(
+                settings, template, header.chat_template if header else None
+            ),
+            templated=capabilities.templated(
                 settings, template, header.chat_template if header else None
             ),
             weights=self.blobs.path(weights.digest) if weights else Path(),
@@ -221,8 +250,7 @@ class Library:
 
     def _messages(self, layers: "_Layers") -> tuple[Mapping[str, Any], ...]:
         layer = layers.last("messages")
-        found = json.loads(self.blobs.read(layer.digest)) if layer else []
-        return tuple(message for message in found or () if isinstance(message, dict))
+        return _messages(document.decode(self.blobs.read(layer.digest))) if layer else ()
 
     def _paths(self, layers: list[Layer]) -> tuple[Path, ...]:
         return tuple(self.blobs.path(layer.digest) for layer in layers)
@@ -240,11 +268,16 @@ class Library:
     def _outline(self, layer: Layer | None) -> Mapping[str, Any] | None:
         if layer is None:
             return None
+        known = self._outlines.get(layer.digest)
+        if known is not None:
+            return known
         try:
-            return gguf.read_outline(self.blobs.path(layer.digest))
+            outline = gguf.read_outline(self.blobs.path(layer.digest))
         except (Invalid, OSError) as error:
             log.warning("cannot read the header of %s: %s", layer.digest, error)
             return None
+        self._outlines.put(layer.digest, outline)
+        return outline
 
     def _drop(self, candidates: frozenset[str]) -> None:
         """Remove those of `candidates` that no manifest names any more."""
@@ -296,6 +329,22 @@ class _Layers:
     def last(self, *kinds: str) -> Layer | None:
         found = self.all(*kinds)
         return found[-1] if found else None
+
+
+def _messages(found: Any) -> tuple[Mapping[str, Any], ...]:
+    """The conversation that a model starts with; ValueError when it is none."""
+    if not isinstance(found, list | None):
+        raise ValueError("messages must be a JSON list")
+    for message in found or ():
+        if not isinstance(message, dict) or any(
+            not isinstance(message.get(key, ""), str) for key in ("role", "content")
+        ):
+            raise ValueError("a message must have a role and a content that are texts")
+    return tuple(found or ())
+
+
+def _newest_first(entry: Entry) -> tuple[int, tuple[str, str, str, str]]:
+    return -(entry.modified_ns // 10**9), entry.name.parts
 
 
 def _digest_of(file_name: str) -> str | None:

@@ -4,11 +4,11 @@ A file written by Ollama or received from a registry is kept byte for byte.
 """
 
 import hashlib
-import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Any
 from gateway import digests, names
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.names import Name
+from gateway.store import document
 from gateway.store.blobs import settle
+from gateway.store.look import Look
 from gateway.wire import dumps
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,8 @@ MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.ollama.image."
 TEMPORARY = ".new-"
+_LARGEST = 1 << 50
+"""Bytes of a layer. The sum of any number of them that fits a manifest is still a JSON number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +84,25 @@ class Stored:
 
 def encode(manifest: Manifest) -> bytes:
     """The bytes of a manifest made here, equal to what Ollama writes for the same layers."""
-    document = {
+    described = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": _describe(manifest.config or Layer("", "", 0)),
         "layers": [_describe(layer) for layer in manifest.layers],
     }
-    return dumps(document) + b"\n"
+    return dumps(described) + b"\n"
 
 
 def decode(data: bytes) -> Manifest:
     """Read a manifest; bytes after the JSON value are ignored. Raises ValueError."""
-    document, _ = json.JSONDecoder().raw_decode(data.decode().lstrip())
-    if not isinstance(document, dict):
+    found = document.decode(data)
+    if not isinstance(found, dict):
         raise ValueError("a manifest must be a JSON object")
-    layers = tuple(_layer(item) for item in document.get("layers") or ())
-    config = document.get("config")
+    listed = found.get("layers") or []
+    if not isinstance(listed, list):
+        raise ValueError("the layers of a manifest must be a list")
+    layers = tuple(_layer(item) for item in listed)
+    config = found.get("config")
     named = isinstance(config, dict) and config.get("digest")
     return Manifest(layers, _layer(config) if named else None)
 
@@ -111,12 +118,18 @@ def _layer(item: Any) -> Layer:
         return Layer(
             media_type=str(item.get("mediaType", "")),
             digest=digests.parse(item["digest"]),
-            size=int(item.get("size", 0)),
+            size=_size(item.get("size", 0)),
             origin=str(item.get("from") or ""),
             name=str(item.get("name") or ""),
         )
     except (AttributeError, KeyError, TypeError, Invalid) as error:
         raise ValueError(f"not a layer: {item!r:.80}") from error
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST:
+        raise TypeError("a size must be a number of bytes")
+    return value
 
 
 def identify(status: os.stat_result) -> Identity:
@@ -127,8 +140,9 @@ def identify(status: os.stat_result) -> Identity:
 class Manifests:
     """The manifests of one folder. What is read once is remembered until its file changes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
+        self._clock = clock
         self._prefix = str(folder)
         self._known: dict[str, Stored] = {}
         self._bad: dict[str, Identity | None] = {}
@@ -150,27 +164,38 @@ class Manifests:
         """The manifest of exactly this spelling. Raises NotFound, or Broken when it is damaged."""
         path = self.path(name)
         try:
-            return self._load(name, path)
+            return self._load(name, str(path))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise NotFound(f"model '{name.short}' not found") from error
         except (OSError, ValueError) as error:
-            raise Broken(f"the manifest of '{name.short}' cannot be read: {error}") from error
+            told = document.reason(error)
+            raise Broken(f"the manifest of '{name.short}' cannot be read: {told}") from error
 
-    def scan(self) -> Iterator[Stored]:
-        """Every readable manifest, in no order. What is damaged is skipped with one log line."""
+    def look(self) -> Look:
+        """A look that begins now, for `scan`."""
+        return Look(self.folder, self._clock())
+
+    def scan(self, look: Look | None = None) -> Iterator[Stored]:
+        """Every readable manifest, in no order. What is damaged is skipped with one log line.
+
+        `look` is complete when all is yielded.
+        """
+        look = look or self.look()
         seen: set[str] = set()
-        for path, parts in self._files():
+        for path, parts in self._files(look):
             seen.add(path)
             try:
-                yield self._visit(path, parts)
+                yield self._visit(path, parts, look)
             except (OSError, ValueError) as error:
                 self._complain(path, error)
         for path in self._known.keys() - seen:
             self._known.pop(path, None)
+        look.complete()
 
     def scan_strictly(self) -> list[Stored]:
         """Every manifest, or OSError or ValueError for the first that cannot be read."""
-        return [self._visit(path, parts) for path, parts in self._files()]
+        look = self.look()
+        return [self._visit(path, parts, look) for path, parts in self._files(look)]
 
     def find(self, name: Name) -> Name | None:
         """The stored spelling of `name`: exact first, then any case."""
@@ -231,13 +256,14 @@ class Manifests:
             if file.stat().st_mtime < before:
                 file.unlink(missing_ok=True)
 
-    def _files(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _files(self, look: Look) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Path and the four name parts of everything at tag level that is no folder."""
-        folders: list[tuple[str, tuple[str, ...]]] = [(str(self.folder), ())]
+        folders: list[tuple[str, tuple[str, ...]]] = [(self._prefix, ())]
         while folders:
             folder, parts = folders.pop()
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-                for entry in entries:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                look.at(folder)
+                for entry in _entries(folder):
                     inner = (*parts, entry.name)
                     if entry.is_dir():
                         if len(inner) < 4:
@@ -245,17 +271,18 @@ class Manifests:
                     elif len(inner) == 4:
                         yield entry.path, inner
 
-    def _visit(self, path: str, parts: tuple[str, ...]) -> Stored:
+    def _visit(self, path: str, parts: tuple[str, ...], look: Look) -> Stored:
+        status = look.at(path)
         known = self._known.get(path)
-        if known is not None and identify(os.stat(path)) == known.identity:
+        if known is not None and identify(status) == known.identity:
             return known
         host, namespace, model, tag = parts
         name = names.from_parts(host, namespace, model, tag)
         if name is None:
             raise ValueError("its path is not a model name")
-        return self._load(name, Path(path))
+        return self._load(name, path)
 
-    def _load(self, name: Name, path: Path) -> Stored:
+    def _load(self, name: Name, path: str) -> Stored:
         with open(path, "rb") as file:
             # Of the open file, before its bytes: a change meanwhile shows at the next look.
             status = os.fstat(file.fileno())
@@ -267,7 +294,7 @@ class Manifests:
             modified_ns=status.st_mtime_ns,
             identity=identify(status),
         )
-        self._known[str(path)] = stored
+        self._known[path] = stored
         return stored
 
     def _complain(self, path: str, error: Exception) -> None:
@@ -281,6 +308,11 @@ class Manifests:
         if self._bad.get(path, ()) != identity:
             self._bad[path] = identity
             log.warning("skipped manifest %s: %s", path, error)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def _spellings(folder: Path, parts: tuple[str, ...], above: tuple[str, ...]) -> Iterator[Name]:

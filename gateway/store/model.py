@@ -53,6 +53,8 @@ class Model:
     capabilities: tuple[str, ...]
     native: bool
     """Whether the GGUF's own chat template formats a chat (else TEMPLATE, renderer or parser)."""
+    templated: bool
+    """Whether the TEMPLATE layer makes the prompts that are run."""
     weights: Path
     """The GGUF; meaningless when `weights_digest` is empty."""
     weights_digest: str

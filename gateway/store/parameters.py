@@ -1,6 +1,5 @@
 """The params layer: a model's own option values, checked on create, written as Ollama does."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from gateway.errors import Invalid
 from gateway.modelfile import BOOLEANS, FLOATS, INTEGERS, LISTS
 from gateway.numbers import exact
+from gateway.store import document
 from gateway.wire import dumps
 
 _KINDS = {
@@ -34,10 +34,10 @@ def encode(parameters: Mapping[str, Any]) -> bytes:
 
 def decode(data: bytes) -> dict[str, Any]:
     """Read a params layer. ValueError when it is no JSON object."""
-    document = json.loads(data)
-    if not isinstance(document, dict):
+    found = document.decode(data)
+    if not isinstance(found, dict):
         raise ValueError("params must be a JSON object")
-    return document
+    return found
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -6,9 +6,10 @@ from typing import Any
 
 from gateway import digests, names
 from gateway.errors import Invalid
+from gateway.gotemplate import TemplateError
 from gateway.names import Name
-from gateway.store import parameters
-from gateway.store.templates import fault
+from gateway.store import conversion, parameters
+from gateway.templates.render import compiled
 from gateway.wire import dumps
 
 # The prompt renderers that Ollama has. A name outside this list would fail every chat.
@@ -66,6 +67,9 @@ class Recipe:
     licenses: tuple[str, ...]
     parameters: Mapping[str, Any]
     messages: tuple[Mapping[str, Any], ...]
+    quantize: str
+    """What to turn the weights into, "" for nothing; `draft_quantize` says it of drafts."""
+    draft_quantize: str
     config: Mapping[str, Any]
     """Fields of `Config` that the request sets; its `capabilities` are added, the rest replaces."""
 
@@ -91,6 +95,8 @@ def checked(body: Mapping[str, Any]) -> Recipe:
         licenses=_licenses(body.get("license")),
         parameters=parameters.checked(body.get("parameters", {})),
         messages=tuple(message or {} for message in body.get("messages", ())),
+        quantize=conversion.target(body.get("quantize") or body.get("quantization") or ""),
+        draft_quantize=conversion.target(body.get("draft_quantize", "")),
         config=_config(body),
     )
 
@@ -108,8 +114,6 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_unsupported(body: Mapping[str, Any]) -> None:
     if body.get("draft_quantize") and not body.get("draft_files"):
         raise Invalid("--draft-quantize requires a DRAFT model")
-    if body.get("quantize") or body.get("quantization") or body.get("draft_quantize"):
-        raise Invalid("quantizing on create is not supported yet; create from a quantized GGUF")
     if body.get("remote_host"):
         raise Invalid("remote models are not supported")
 
@@ -123,9 +127,10 @@ def _files(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _template(template: str) -> str:
-    problem = fault(template)
-    if problem:
-        raise Invalid(f"template error: {problem}")
+    try:
+        compiled(template)
+    except TemplateError as exc:
+        raise Invalid(f"template error: {exc}") from exc
     return template
 
 

@@ -75,6 +75,26 @@ def test_two_writers_of_one_blob_do_not_meet(blobs: Blobs) -> None:
     assert names(blobs) == [HELLO.replace(":", "-")]
 
 
+def test_a_file_that_another_program_filled_becomes_a_blob(blobs: Blobs) -> None:
+    temporary = blobs.reserve()
+    temporary.write_bytes(b"hello")
+    assert not blobs.exists(HELLO)
+    assert blobs.adopt(temporary, HELLO) is True
+    assert blobs.read(HELLO) == b"hello"
+    assert blobs.path(HELLO).stat().st_mode & 0o777 == 0o644
+    assert [entry.name for entry in blobs.files()] == [blobs.path(HELLO).name]
+
+
+def test_a_file_whose_blob_is_there_is_dropped(blobs: Blobs) -> None:
+    blobs.store(b"hello")
+    os.utime(blobs.path(HELLO), (1, 1))
+    temporary = blobs.reserve()
+    temporary.write_bytes(b"hello")
+    assert blobs.adopt(temporary, HELLO) is False
+    assert not temporary.exists()
+    assert blobs.path(HELLO).stat().st_mtime > 1
+
+
 def test_removing_what_is_gone_is_fine(blobs: Blobs) -> None:
     blobs.store(b"hello")
     blobs.remove(HELLO)

@@ -219,13 +219,6 @@ def test_unsound_weights_are_refused(store: Store, library: Library) -> None:
         make(library, files={"m.gguf": store.blob(whole[:-1])})
 
 
-@pytest.mark.parametrize("key", ["split.count", "llama.split.count"])
-def test_a_part_of_a_split_model_is_refused(store: Store, library: Library, key: str) -> None:
-    part = upload(store, {**gguf.LLAMA, key: gguf.As("u16", 3)})
-    with pytest.raises(Invalid, match="one of 3 parts of a split GGUF"):
-        make(library, files={"m-00001-of-00003.gguf": part})
-
-
 def test_files_without_a_model_are_refused(store: Store, library: Library) -> None:
     with pytest.raises(Invalid, match=r"^no base model was found$"):
         make(library, files={"p.gguf": upload(store, {"general.type": "mmproj"})})

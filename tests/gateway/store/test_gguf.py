@@ -172,6 +172,36 @@ def test_a_tensor_type_of_the_future_is_left_to_the_engine(path: Path) -> None:
     assert read_header(path).tensors == (Tensor("t", "unknown(99)", (8,)),)
 
 
+def test_a_tensor_type_of_the_future_cannot_claim_more_than_the_file_holds(path: Path) -> None:
+    gguf.write(path, {}, (("t", "F32", (8, 8)),))
+    data = path.read_bytes()
+    old = struct.pack("<QQI", 8, 8, 0)
+    path.write_bytes(data.replace(old, struct.pack("<QQI", 1 << 63, 1 << 63, 99)))
+    with pytest.raises(Invalid, match=r'^tensor "t" runs past the end of the file$'):
+        read_header(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("lengths", [[5], [0, 127, 128, 300, 70_000], [1, 2, 3, 40], [200_000]])
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 5000])
+def test_strings_of_any_length_are_stepped_over(
+    path: Path, order: str, lengths: list[int], count: int
+) -> None:
+    texts = ["x" * lengths[number % len(lengths)] for number in range(count)]
+    if sum(map(len, texts)) > 20_000_000:
+        texts = texts[:65]
+    gguf.write(path, {"a": texts, "b": "after"}, order=order)
+    assert read_header(path).metadata == {"a": Array("string", len(texts)), "b": "after"}
+
+
+def test_strings_that_run_past_the_end_are_refused(path: Path) -> None:
+    gguf.write(path, {"a": ["abc"] * 200}, (), missing=0)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"abc" + b"\3") + 1000])
+    with pytest.raises(Invalid, match=r"^the file ends inside its header$"):
+        read_header(path)
+
+
 def test_keys_belong_to_the_architecture() -> None:
     metadata = {"general.architecture": "qwen3", "qwen3.a": 1, "general.b": 2, "tokenizer.c": 3}
     found = header(metadata)
@@ -213,6 +243,11 @@ def test_facts_that_are_missing() -> None:
     assert found.parameter_count == 0
     assert (found.context_length, found.embedding_length, found.block_count) == (0, 0, 0)
     assert found.chat_template is None
+
+
+@pytest.mark.parametrize(("pooling", "ranks"), [(None, False), (1, False), (3, False), (4, True)])
+def test_pooling_of_one_kind_ranks(pooling: int | None, ranks: bool) -> None:
+    assert header({"general.architecture": "bert", "bert.pooling_type": pooling}).ranks is ranks
 
 
 @pytest.mark.parametrize("pooling", [0, 1])

@@ -10,7 +10,9 @@ from gateway.names import parse
 from gateway.store.recipe import Recipe, checked, encode_messages
 
 DIGEST = f"sha256:{'a' * 64}"
-NOT_YET = "quantizing on create is not supported yet; create from a quantized GGUF"
+UNKNOWN_TYPE = (
+    "unsupported quantization type Q9_X - supported types are F32, F16, Q4_K_S, Q4_K_M, Q8_0"
+)
 
 
 def test_a_bare_recipe_is_empty_but_for_its_base() -> None:
@@ -24,6 +26,8 @@ def test_a_bare_recipe_is_empty_but_for_its_base() -> None:
         licenses=(),
         parameters={},
         messages=(),
+        quantize="",
+        draft_quantize="",
         config={},
     )
 
@@ -55,6 +59,14 @@ def test_a_full_recipe_keeps_everything() -> None:
     assert recipe.config == {"renderer": "qwen3.5", "parser": "anything", "requires": "0.99.0"}
 
 
+def test_types_to_quantize_to_are_written_in_full() -> None:
+    assert checked({"from": "m", "quantize": "q4_k"}).quantize == "Q4_K_M"
+    assert checked({"from": "m", "quantization": "bf16"}).quantize == "BF16"
+    both = {"draft_files": {"d.gguf": DIGEST}, "draft_quantize": "Q8_0"}
+    recipe = checked({"from": "m", **both})
+    assert (recipe.quantize, recipe.draft_quantize) == ("", "Q8_0")
+
+
 def test_a_base_wins_over_files() -> None:
     recipe = checked({"from": "plain", "files": {"m.gguf": DIGEST}})
     assert recipe.base == parse("plain")
@@ -73,8 +85,8 @@ def test_a_base_wins_over_files() -> None:
         ({"files": {"m.gguf": "plain"}}, "invalid digest format"),
         ({"from": "m", "draft_files": {"m": "x"}}, "invalid digest format"),
         ({"from": "m", "draft_quantize": "q8_0"}, "--draft-quantize requires a DRAFT model"),
-        ({"from": "m", "quantize": "q8_0"}, NOT_YET),
-        ({"from": "m", "quantization": "q8_0"}, NOT_YET),
+        ({"from": "m", "quantize": "q9_x"}, UNKNOWN_TYPE),
+        ({"from": "m", "quantization": "q9_x"}, UNKNOWN_TYPE),
         ({"from": "m", "remote_host": "h"}, "remote models are not supported"),
         (
             {"from": "m", "adapters": {"a": DIGEST, "b": DIGEST}},

@@ -1,0 +1,303 @@
+"""Responses that are kept so that a later request can go on from them: one SQLite file.
+
+Several servers may use the file at once. What was not used for the longest time goes first, be it
+for its age or for want of room. Nothing here knows what a response or an item says.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.errors import NotFound, Unavailable
+
+log = logging.getLogger(__name__)
+
+Item = dict[str, Any]
+T = TypeVar("T")
+
+_VERSION = 1
+_PATIENCE = 10.0
+"""Seconds to wait for another server's write."""
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_TABLES = """
+CREATE TABLE IF NOT EXISTS responses (
+    id TEXT PRIMARY KEY, previous TEXT, used REAL NOT NULL, size INTEGER NOT NULL,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    response TEXT NOT NULL REFERENCES responses(id) ON DELETE CASCADE,
+    said INTEGER NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (response, said, place)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS items_by_id ON items(id);
+CREATE INDEX IF NOT EXISTS responses_by_use ON responses(used);
+"""
+# The conversation that ends with a response, from its end to its beginning.
+_CHAIN = """
+WITH RECURSIVE chain(id, previous, depth) AS (
+    SELECT id, previous, 0 FROM responses WHERE id = ? AND used > ?
+    UNION ALL
+    SELECT r.id, r.previous, depth + 1 FROM responses r JOIN chain c ON r.id = c.previous
+)
+"""
+
+
+class _Alien(Exception):
+    """The file is a database of some other program or of another version of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A response with the items it was asked with; its own are in `response["output"]`."""
+
+    response: Mapping[str, Any]
+    inputs: Sequence[Item]
+
+
+class Responses:
+    """The file at `path`. Every method blocks; threads may share the object.
+
+    NotFound where a response is not here, Unavailable where the file cannot be used at all.
+
+    `lifetime` is in seconds from the last use, `room` in bytes of what is kept. A file that cannot
+    be read is put aside under another name, and a new one begun.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lifetime: float,
+        room: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = path
+        self._lifetime = lifetime
+        self._room = room
+        self._now = now
+        self._lock = threading.Lock()
+        self._database: sqlite3.Connection | None = None
+
+    def save(self, kept: Kept) -> bool:
+        """Keep a response, all of it or nothing. False if it is larger than the room there is."""
+        ident, previous = kept.response["id"], kept.response["previous_response_id"]
+        said = kept.response["output"]
+        rows = [
+            (ident, own, place, item["id"], _text(item))
+            for own, items in ((0, kept.inputs), (1, said))
+            for place, item in enumerate(items)
+        ]
+        body = _text({**kept.response, "output": []})
+        size = len(body) + sum(len(row[-1]) for row in rows)
+        if size > self._room:
+            return False
+
+        def write(database: sqlite3.Connection) -> bool:
+            response = (ident, previous, self._now(), size, body)
+            database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?)", response)
+            database.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?)", rows)
+            self._prune(database)
+            return True
+
+        return self._do(write)
+
+    def get(self, ident: str) -> dict[str, Any]:
+        """The response itself."""
+
+        def read(database: sqlite3.Connection) -> dict[str, Any]:
+            query = "SELECT body FROM responses WHERE id = ? AND used > ?"
+            row = database.execute(query, (ident, self._oldest())).fetchone()
+            if row is None:
+                raise _gone(ident)
+            return {**json.loads(row[0]), "output": _items(database, ident, said=True)}
+
+        return self._do(read)
+
+    def inputs(self, ident: str) -> list[Item]:
+        """The items that it was asked with, without those of earlier responses."""
+        self.get(ident)
+        return self._do(lambda database: _items(database, ident, said=False))
+
+    def history(self, ident: str) -> list[Item]:
+        """The whole conversation up to and with a response; NotFound if a part of it is not here.
+
+        That counts as a use of all of it.
+        """
+
+        def read(database: sqlite3.Connection) -> list[Item]:
+            query = f"{_CHAIN} SELECT id, previous FROM chain ORDER BY depth DESC"
+            chain = database.execute(query, (ident, self._oldest())).fetchall()
+            if not chain or chain[0][1] is not None:
+                raise _gone(ident)
+            used = [(self._now(), each) for each, _ in chain]
+            database.executemany("UPDATE responses SET used = ? WHERE id = ?", used)
+            return [
+                item
+                for each, _ in chain
+                for said in (False, True)
+                for item in _items(database, each, said=said)
+            ]
+
+        return self._do(read)
+
+    def find(self, idents: Sequence[str]) -> dict[str, Item]:
+        """Items by their ids, of whatever response; those that are not here are left out."""
+
+        def read(database: sqlite3.Connection) -> dict[str, Item]:
+            query = (
+                "SELECT items.body FROM items JOIN responses ON responses.id = response "
+                "WHERE items.id = ? AND used > ? ORDER BY used DESC LIMIT 1"
+            )
+            found = {}
+            for ident in idents:
+                row = database.execute(query, (ident, self._oldest())).fetchone()
+                if row is not None:
+                    found[ident] = json.loads(row[0])
+            return found
+
+        return self._do(read)
+
+    def delete(self, ident: str) -> None:
+        """Forget a response."""
+
+        def write(database: sqlite3.Connection) -> None:
+            if not database.execute("DELETE FROM responses WHERE id = ?", (ident,)).rowcount:
+                raise _gone(ident)
+
+        self._do(write)
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _oldest(self) -> float:
+        return self._now() - self._lifetime
+
+    def _prune(self, database: sqlite3.Connection) -> None:
+        """Forget what is too old, then what was not used for longest until the rest has room."""
+        database.execute("DELETE FROM responses WHERE used <= ?", (self._oldest(),))
+        (total,) = database.execute("SELECT sum(size) FROM responses").fetchone()
+        if total <= self._room:
+            return
+        oldest = database.execute("SELECT id, size FROM responses ORDER BY used").fetchall()
+        for ident, size in oldest:
+            if total <= self._room:
+                break
+            database.execute("DELETE FROM responses WHERE id = ?", (ident,))
+            total -= size
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do it in one transaction; once more, on a new file, if this one cannot be read."""
+        with self._lock:
+            try:
+                try:
+                    return self._transact(work)
+                except (sqlite3.DatabaseError, _Alien) as exc:
+                    if not _broken(exc):
+                        raise
+                    self._put_aside(exc)
+                    return self._transact(work)
+            except (sqlite3.Error, _Alien, OSError) as exc:
+                raise Unavailable(f"stored responses cannot be used: {exc}") from exc
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._database is None:
+            self._database = _open(self._path)
+        with _transaction(self._database):
+            return work(self._database)
+
+    def _put_aside(self, error: Exception) -> None:
+        self._close()
+        if _sound(self._path):
+            return  # another server did it
+        aside = self._path.with_name(f"{self._path.name}.broken-{int(self._now())}")
+        log.warning("%s cannot be read (%s): it is now %s", self._path, error, aside.name)
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{self._path}{suffix}", f"{aside}{suffix}")
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _broken(error: Exception) -> bool:
+    """Whether the file is at fault, and not its place or another writer."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB)
+    return code & 0xFF in _BROKEN
+
+
+def _sound(path: Path) -> bool:
+    """Whether all of the file can be read."""
+    try:
+        with closing(_open(path)) as database:
+            return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    except (sqlite3.DatabaseError, _Alien):
+        return False
+
+
+def _gone(ident: str) -> NotFound:
+    return NotFound(f"Response with id '{ident}' not found.")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The database, made if it is not there, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    database = sqlite3.connect(
+        path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+    )
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
+            database.execute(f"PRAGMA {pragma}")
+        with _transaction(database):
+            _prepare(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == _VERSION:
+        return
+    with closing(database.execute("SELECT count(*) FROM sqlite_schema")) as found:
+        if version or found.fetchone()[0]:
+            raise _Alien(f"a database of version {version}")
+    for statement in filter(None, _TABLES.split(";\n")):
+        database.execute(statement)
+    database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing; writers of other processes wait from the start."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _items(database: sqlite3.Connection, ident: str, *, said: bool) -> list[Item]:
+    query = "SELECT body FROM items WHERE response = ? AND said = ? ORDER BY place"
+    return [json.loads(row[0]) for row in database.execute(query, (ident, said))]
+
+
+def _text(value: Any) -> str:
+    """JSON that keeps every character, for lone surrogates cannot be stored as text."""
+    return json.dumps(value, separators=(",", ":"))
