@@ -1,0 +1,232 @@
+"""A request to OpenAI's Responses API: checked, as a `Turn`, and as what the reply repeats of it.
+
+What becomes of each member is in `responses_fields`; none of those is ignored in silence.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gateway.dialects.call import Turn
+from gateway.dialects.decode import decode
+from gateway.dialects.openai import effort
+from gateway.dialects.responses_fields import FIELDS, INCLUDABLE, REQUEST
+from gateway.dialects.responses_input import Item, messages
+from gateway.durations import parse_keep_alive
+from gateway.errors import Invalid
+
+LOGPROBS = "message.output_text.logprobs"
+_OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_output_tokens": "num_predict",
+    "seed": "seed",
+    "stop": "stop",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
+_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
+_SUMMARIES = ("auto", "concise", "detailed")
+_MOST_METADATA = 16
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+def body(data: bytes) -> dict[str, Any]:
+    """The members of a request that are known here, each of its type; Invalid in Go's words."""
+    return decode(data, REQUEST)
+
+
+def check(request: Mapping[str, Any]) -> None:
+    """Invalid for what is not to be had here, and for values that mean nothing."""
+    for name, member in FIELDS.items():
+        if member.refused and request.get(name):
+            raise Invalid(f"'{name}' is not supported: {member.says.removeprefix('400: ')}")
+    _check_numbers(request)
+    _one_of(request, "truncation", ("auto", "disabled"))
+    _one_of(request, "service_tier", _TIERS)
+    _check_metadata(request.get("metadata", {}))
+    for value in request.get("include", ()):
+        if value not in INCLUDABLE:
+            raise Invalid(f"invalid 'include': {value!r}")
+    if request.get("stream_options", {}).get("include_obfuscation"):
+        raise Invalid("'stream_options.include_obfuscation' is not supported")
+    reasoning = request.get("reasoning", {})
+    _one_of(reasoning, "summary", _SUMMARIES, "reasoning.")
+    _one_of(reasoning, "generate_summary", _SUMMARIES, "reasoning.")
+    _one_of(reasoning, "context", ("auto",), "reasoning.")
+    _one_of(reasoning, "mode", ("standard",), "reasoning.")
+    _one_of(request.get("text", {}), "verbosity", ("low", "medium", "high"), "text.")
+
+
+def turn(request: Mapping[str, Any], items: Iterable[Item]) -> Turn:
+    """The next message after `items`, which are the whole conversation."""
+    conversation = messages(items)
+    if instructions := request.get("instructions"):
+        conversation.insert(0, {"role": "system", "content": instructions})
+    if not conversation:
+        raise Invalid("input is required")
+    tools, choice = _choice(request.get("tool_choice", "auto"), _tools(request))
+    extra: dict[str, Any] = {} if choice == "auto" else {"tool_choice": choice}
+    if tools and "parallel_tool_calls" in request:
+        extra["parallel_tool_calls"] = request["parallel_tool_calls"]
+    return Turn(
+        messages=conversation,
+        tools=tools,
+        think=effort(request),
+        options={ours: request[name] for name, ours in _OPTIONS.items() if name in request},
+        defaults={"temperature": 1.0},
+        format=_format(request.get("text", {}).get("format")),
+        top_logprobs=logprobs(request),
+        extra=extra,
+        keep_alive=parse_keep_alive(request.get("keep_alive")),
+        truncate=request.get("truncation") != "disabled",
+    )
+
+
+def logprobs(request: Mapping[str, Any]) -> int | None:
+    """How many alternatives each token shows; None if no log probabilities are wanted."""
+    most = request.get("top_logprobs", 0)
+    return int(most) if most or LOGPROBS in request.get("include", ()) else None
+
+
+def frame(request: Mapping[str, Any], ident: str, created: int) -> dict[str, Any]:
+    """A response as it is before anything is said; its members in Ollama's order."""
+    return {
+        "id": ident,
+        "object": "response",
+        "created_at": created,
+        "completed_at": None,
+        "status": "in_progress",
+        "incomplete_details": None,
+        "model": request.get("model", ""),
+        "previous_response_id": request.get("previous_response_id") or None,
+        "instructions": request.get("instructions"),
+        "output": [],
+        "error": None,
+        "tools": [_shown(tool) for tool in request.get("tools", ())],
+        "tool_choice": request.get("tool_choice", "auto"),
+        "truncation": request.get("truncation", "disabled"),
+        "parallel_tool_calls": request.get("parallel_tool_calls", True),
+        "text": {"format": {"type": "text"}, **_given(request.get("text", {}))},
+        "top_p": request.get("top_p", 1),
+        "presence_penalty": request.get("presence_penalty", 0),
+        "frequency_penalty": request.get("frequency_penalty", 0),
+        "top_logprobs": request.get("top_logprobs", 0),
+        "temperature": request.get("temperature", 1),
+        "reasoning": request.get("reasoning"),
+        "usage": None,
+        "max_output_tokens": request.get("max_output_tokens"),
+        "max_tool_calls": request.get("max_tool_calls"),
+        # Ollama's clients find this whatever they asked for; the stored copy says otherwise.
+        "store": False,
+        "background": False,
+        "service_tier": "default",
+        "metadata": request.get("metadata", {}),
+        "safety_identifier": request.get("safety_identifier"),
+        "prompt_cache_key": request.get("prompt_cache_key"),
+        **{k: request[k] for k in ("prompt_cache_retention", "user") if k in request},
+    }
+
+
+def _given(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def _one_of(request: Mapping[str, Any], name: str, known: Iterable[str], within: str = "") -> None:
+    value = request.get(name)
+    if value is not None and value not in known:
+        allowed = ", ".join(f"'{word}'" for word in known)
+        raise Invalid(f"invalid '{within}{name}': {value!r} (must be {allowed})")
+
+
+def _check_numbers(request: Mapping[str, Any]) -> None:
+    if request.get("max_output_tokens", 1) < 1:
+        raise Invalid("'max_output_tokens' must be at least 1")
+    if not 0 <= request.get("top_logprobs", 0) <= 20:
+        raise Invalid("top_logprobs must be between 0 and 20")
+    stop = request.get("stop", "")
+    if not isinstance(stop, str) and not (
+        isinstance(stop, list) and all(isinstance(text, str) for text in stop)
+    ):
+        raise Invalid("invalid type for 'stop' field")
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    if len(metadata) > _MOST_METADATA:
+        raise Invalid(f"'metadata' has more than {_MOST_METADATA} members")
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise Invalid(f"'metadata.{key}' must be a string")
+        if len(key) > 64 or len(value) > 512:
+            raise Invalid("a name in 'metadata' has at most 64 characters, a value 512")
+
+
+def _tools(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools as a chat completion has them."""
+    return [_tool(tool, f"tools[{n}]") for n, tool in enumerate(request.get("tools", ()))]
+
+
+def _tool(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
+    tool = _given(tool)
+    kind = tool.get("type")
+    if kind != "function":
+        raise Invalid(f"{where}: tools of type {kind!r} are not supported, only 'function'")
+    if not isinstance(tool.get("name"), str) or not tool["name"]:
+        raise Invalid(f"{where}: a function must have a name")
+    if not isinstance(tool.get("parameters", {}), dict):
+        raise Invalid(f"{where}: the parameters of {tool['name']!r} must be an object")
+    if not isinstance(tool.get("description", ""), str):
+        raise Invalid(f"{where}: the description of {tool['name']!r} must be a string")
+    kept = {key: tool[key] for key in ("name", "description", "parameters") if key in tool}
+    return {"type": "function", "function": {"parameters": _NO_PARAMETERS, **kept}}
+
+
+def _shown(tool: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": None, "strict": None, "parameters": None, **tool}
+
+
+def _choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """The tools that the model is shown, and whether it has to call one: auto or required.
+
+    A choice among the tools is made by leaving out the others: that holds with every template.
+    """
+    if isinstance(choice, str):
+        if choice not in ("none", "auto", "required"):
+            raise Invalid(f"invalid 'tool_choice': {choice!r}")
+        if choice == "required" and not tools:
+            raise Invalid("'tool_choice' is 'required', but there are no tools")
+        return ([], "auto") if choice == "none" else (tools, choice)
+    kind = choice.get("type") if isinstance(choice, dict) else None
+    if kind == "function":
+        return _named([choice], tools), "required"
+    if kind == "allowed_tools":
+        allowed, mode = choice.get("tools"), choice.get("mode", "auto")
+        if mode not in ("auto", "required") or not isinstance(allowed, list) or not allowed:
+            raise Invalid("'tool_choice' of type 'allowed_tools' needs a mode and tools")
+        return _named(allowed, tools), mode
+    raise Invalid(f"invalid 'tool_choice': {kind!r} is not a kind that is supported")
+
+
+def _named(wanted: Iterable[Any], tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    known = {tool["function"]["name"] for tool in tools}
+    names = [choice.get("name") if isinstance(choice, dict) else None for choice in wanted]
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise Invalid(f"'tool_choice' names {name!r}, which is not among the tools")
+    return [tool for tool in tools if tool["function"]["name"] in names]
+
+
+def _format(value: Any) -> Mapping[str, Any] | None:
+    """`text.format` as a chat completion's `response_format`."""
+    kind = value.get("type") if isinstance(value, dict) else value
+    if kind is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "json_object"}
+    if kind != "json_schema":
+        raise Invalid(f"invalid 'text.format': {kind!r} (must be text, json_object, json_schema)")
+    if not isinstance(value.get("schema"), dict):
+        raise Invalid("'text.format.schema' must be an object")
+    schema = {key: item for key, item in value.items() if key != "type" and item is not None}
+    return {"type": "json_schema", "json_schema": {"name": "response", **schema}}
