@@ -1,4 +1,4 @@
-"""GGUF files for tests: any metadata, any tensors, all weights zero. Standard library only."""
+"""GGUF files for tests: any metadata, any tensors. Standard library only."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -54,23 +54,25 @@ def write(
     order: str = "<",
     version: int = 3,
     missing: int = 0,
+    data: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a GGUF file with zeros for data; `missing` bytes are left off its end.
+    """Write a GGUF file; `missing` bytes are left off its end.
 
     Plain values are stored as strings, bools, u32 or f32; lists as arrays of strings, i32 or f32.
-    `order` is `<` or `>`, as in `struct`. Each tensor is a name, a type's name and a shape.
+    `order` is `<` or `>`, as in `struct`. Each tensor is a name, a type's name and a shape; its
+    bytes are those that `data` has by its name, else zeros.
     """
     out = bytearray(b"GGUF" + struct.pack(f"{order}IQQ", version, len(tensors), len(metadata)))
     for key, value in metadata.items():
         out += _text(key, order) + _value(value, order)
-    offset = 0
+    weights = bytearray()
     for name, kind, shape in tensors:
         number, elements, width = TYPES[kind]
         out += _text(name, order) + struct.pack(f"{order}I{len(shape)}Q", len(shape), *shape)
-        out += struct.pack(f"{order}IQ", number, offset)
+        out += struct.pack(f"{order}IQ", number, len(weights))
         size = prod(shape) // elements * width
-        offset += size + -size % 32
-    out += bytes(-len(out) % 32 + offset)
+        weights += (data or {}).get(name, bytes(size)) + bytes(-size % 32)
+    out += bytes(-len(out) % 32) + weights
     path.write_bytes(out[: len(out) - missing])
     return path
 

@@ -1,0 +1,144 @@
+"""Reranking: how well each of some documents answers a query.
+
+One form of request and reply for the clients of Jina and of Cohere; both read the members of it
+that they know. The scores are those that the model gives, on whatever scale that is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.dialects.call import Call, Tally
+from gateway.dialects.decode import ANY, BOOL, INT, STRING, Custom, Struct
+from gateway.durations import parse_keep_alive
+from gateway.errors import Invalid
+from gateway.wire import dumps
+
+REQUEST = Struct(
+    "RerankRequest",
+    {
+        "model": STRING,
+        "query": STRING,
+        "documents": ANY,
+        "top_n": INT,
+        "return_documents": BOOL,
+        "keep_alive": Custom(parse_keep_alive),
+    },
+    go="RerankRequest",
+)
+TOO_LONG = "the query and a document are together longer than the context length"
+
+_PATH = "/v1/rerank"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The scores of documents, in the order of the documents, and the tokens of all pairs."""
+
+    scores: Sequence[float] = ()
+    tokens: int = 0
+
+    def __add__(self, more: "Ranked") -> "Ranked":
+        return Ranked([*self.scores, *more.scores], self.tokens + more.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be ranked; `most` is how many results are wanted."""
+
+    model: str
+    query: str
+    documents: Sequence[str]
+    most: int
+    show: bool
+    """Whether results repeat their documents."""
+    keep_alive: float | None
+
+
+def request(body: Mapping[str, Any]) -> Request:
+    """A decoded body, checked. The model's name is not looked at."""
+    query: str = body.get("query", "")
+    if not query:
+        raise Invalid("query is required")
+    documents = _documents(body.get("documents"))
+    most: int = body.get("top_n", len(documents))
+    if most < 1:
+        raise Invalid("top_n must be at least 1")
+    return Request(
+        body.get("model", ""),
+        query,
+        documents,
+        most,
+        body.get("return_documents", False),
+        body.get("keep_alive"),
+    )
+
+
+def _documents(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise Invalid("documents must be a list of at least one")
+    return [_document(item, index) for index, item in enumerate(value)]
+
+
+def _document(value: Any, index: int) -> str:
+    """A document is a text, or an object that has one as its `text`."""
+    text = value.get("text") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        raise Invalid(f"documents[{index}] must be a string, or an object whose text is one")
+    return text
+
+
+def call(query: str, documents: Sequence[str]) -> Call:
+    return Call(_PATH, orjson.dumps({"query": query, "documents": documents}))
+
+
+def ranked(data: bytes) -> Ranked:
+    """The engine's reply, whose results stand in the order of their scores."""
+    reply = orjson.loads(data)
+    results = sorted(reply["results"], key=lambda item: item["index"])
+    scores = [item["relevance_score"] for item in results]
+    return Ranked(scores, reply["usage"]["prompt_tokens"])
+
+
+class Reply:
+    """A reply in one piece: nothing of the engine's is passed on."""
+
+    media_type = "application/json"
+
+    def __init__(self, ident: str, asked: Request) -> None:
+        self.tally = Tally()
+        self._ident = ident
+        self._asked = asked
+
+    def assigned(self) -> None:
+        """It does not say when that was."""
+
+    def feed(self, data: bytes) -> bytes:
+        return b""
+
+    def flush(self) -> bytes:
+        return b""
+
+    def failure(self, message: str, status: int) -> bytes:
+        return b""
+
+    def write(self, found: Ranked) -> bytes:
+        """The best documents first; of equal ones that which the request has first."""
+        best = sorted(enumerate(found.scores), key=lambda pair: -pair[1])[: self._asked.most]
+        return dumps(
+            {
+                "id": self._ident,
+                "object": "list",
+                "model": self._asked.model,
+                "results": [self._result(index, score) for index, score in best],
+                "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
+            }
+        )
+
+    def _result(self, index: int, score: float) -> dict[str, Any]:
+        result: dict[str, Any] = {"index": index, "relevance_score": score}
+        if self._asked.show:
+            result["document"] = {"text": self._asked.documents[index]}
+        return result

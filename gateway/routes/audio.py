@@ -1,0 +1,21 @@
+"""What is said in a recording."""
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.dialects import transcription
+from gateway.dialects.multipart import form
+from gateway.errors import Invalid
+from gateway.routes import inference
+
+
+async def transcriptions(request: Request) -> Response:
+    """The whole recording goes to the model at once."""
+    body = await request.body()
+    fields = form(body, request.headers.get("content-type", ""))
+    if "model" not in fields or not fields["model"].text.strip():
+        raise Invalid("model is required")
+    asked = transcription.request(fields)
+    turn = await run_sync(transcription.turn, asked)
+    return await inference.respond(request, asked.model, turn, transcription.Transcript(asked))

@@ -1,0 +1,61 @@
+"""Reranking, by models that were made for it."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.dialects import embeddings, rerank
+from gateway.dialects.call import Call
+from gateway.dialects.decode import decode
+from gateway.dialects.options import merge
+from gateway.dialects.rerank import Ranked, Reply
+from gateway.errors import Invalid
+from gateway.infer import Answer, Work
+from gateway.routes import inference
+from gateway.routes.errors import status_of
+from gateway.routes.openai import model_name
+from runners import Lease, Refused
+
+Ask = Callable[[Call], Awaitable[bytes]]
+"""The engine's reply to a call; Refused if it would not."""
+
+
+async def create(request: Request) -> Response:
+    """The documents that answer a query best."""
+    body = decode(await request.body(), rerank.REQUEST)
+    name = model_name(body)
+    asked = rerank.request(body)
+    model = await inference.found(request, name)
+    if model.header is None or not model.header.ranks:
+        raise Invalid(f'"{name}" does not support reranking')
+    options, _ = merge(model.parameters, {})
+    spec = inference.services(request).spec(model, options)
+    reply = Reply(f"rerank-{secrets.token_hex(12)}", asked)
+
+    async def prepare(lease: Lease) -> bytes:
+        async def ask(call: Call) -> bytes:
+            async with lease.open(call.path, call.body) as upstream:
+                return await upstream.read_all()
+
+        return reply.write(await scored(ask, asked))
+
+    work = Work(spec, asked.keep_alive, prepare, reply, inference.facts(request))
+    return Answer(inference.services(request).scheduler, work, status_of)
+
+
+async def scored(ask: Ask, asked: rerank.Request) -> Ranked:
+    """The scores of all documents, of a few at a time: between those a client may leave.
+
+    Invalid if one is too long.
+    """
+    found = Ranked()
+    for batch in embeddings.batches(asked.documents):
+        try:
+            found += rerank.ranked(await ask(rerank.call(asked.query, batch)))
+        except Refused as exc:
+            if embeddings.room(exc.message) is None:
+                raise
+            raise Invalid(rerank.TOO_LONG) from exc
+    return found

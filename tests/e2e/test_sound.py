@@ -1,0 +1,160 @@
+"""Sound, heard by the real engine: a model that says on which side of silence it is."""
+
+import base64
+import io
+import struct
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.scripted import CHATML
+from runners import Engine
+from tests.fakes import projector
+from tests.fakes.process import Gateway, gateway
+from tests.fakes.projector import FRAME, RATE
+from tests.fakes.scripts import PLAIN, create, upload
+
+pytestmark = pytest.mark.engine
+
+TEMPLATE = "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}assistant: "
+NO_IMAGES = "this model does not support image input"
+NO_SOUND = "this model does not support audio input"
+WRAPPED = len("<|audio>" + "<audio|>")
+"""Tokens that the engine puts around the sound for this kind of projector."""
+ONE = {"num_predict": 1}
+GIF = base64.b64encode(b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff;").decode()
+
+
+@pytest.fixture(scope="module")
+def serving(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("sound")
+    with gateway(folder, engine=engine.server, num_parallel=2) as running:
+        with running.client() as client:
+            hearing(client, "native", folder)
+            hearing(client, "worded", folder, template=TEMPLATE)
+            create(client, "deaf", PLAIN, folder)
+        yield running
+
+
+@pytest.fixture
+def client(serving: Gateway) -> Iterator[httpx.Client]:
+    with serving.client() as client:
+        yield client
+
+
+def hearing(client: httpx.Client, name: str, folder: Path, **recipe: Any) -> None:
+    """Make a model of two files. Without the GGUF's own template a TEMPLATE is not overruled."""
+    text = projector.model(folder / f"{name}.gguf", None if recipe else CHATML)
+    ear = projector.audio(folder / f"{name}-ear.gguf", text)
+    files = {path.name: upload(client, path.read_bytes()) for path in (text, ear)}
+    body = {"model": name, "files": files, "stream": False, **recipe}
+    assert client.post("/api/create", json=body).json() == {"status": "success"}
+
+
+def sound(sample: int, frames: int = 10) -> str:
+    """A WAV file whose every sample is that, base64."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(struct.pack("<h", sample) * FRAME * frames)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def requests(model: str, data: str) -> dict[str, dict[str, Any]]:
+    """Sound for every endpoint that takes it, by its path."""
+    message = {"role": "user", "content": "listen", "images": [data]}
+    part = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    parts = [{"type": "text", "text": "listen"}, part]
+    plain = {"model": model, "options": ONE, "stream": False}
+    return {
+        "/api/chat": {**plain, "messages": [message]},
+        "/api/generate": {**plain, "prompt": "listen", "images": [data]},
+        "/v1/chat/completions": {
+            "model": model,
+            "messages": [{"role": "user", "content": parts}],
+            "max_tokens": 1,
+        },
+    }
+
+
+def said(path: str, reply: dict[str, Any]) -> tuple[str, int]:
+    """The text of a reply, and the tokens of its prompt."""
+    if path == "/api/generate":
+        return reply["response"], reply["prompt_eval_count"]
+    if path == "/api/chat":
+        return reply["message"]["content"], reply["prompt_eval_count"]
+    return reply["choices"][0]["message"]["content"], reply["usage"]["prompt_tokens"]
+
+
+def refusal(client: httpx.Client, path: str, body: dict[str, Any]) -> tuple[int, str]:
+    reply = client.post(path, json=body)
+    error = reply.json()["error"]
+    return reply.status_code, error["message"] if path.startswith("/v1/") else error
+
+
+def test_show_lists_audio(client: httpx.Client) -> None:
+    """And vision, as Ollama has it for whatever has a projector."""
+    shown = client.post("/api/show", json={"model": "native"}).json()
+    assert shown["capabilities"] == ["completion", "vision", "audio"]
+
+
+@pytest.mark.parametrize("model", ["native", "worded"])
+def test_every_dialect_lets_models_hear(client: httpx.Client, model: str) -> None:
+    for path in requests("", ""):
+        for sample, word in ((9000, "High"), (-9000, "Low")):
+            reply = client.post(path, json=requests(model, sound(sample))[path])
+            assert reply.status_code == 200, reply.text
+            assert said(path, reply.json())[0] == word
+
+
+def test_sound_counts_as_its_tokens(client: httpx.Client) -> None:
+    for path in requests("", ""):
+        short, long = (
+            said(path, client.post(path, json=requests("native", sound(1, frames))[path]).json())
+            for frames in (1, 25)
+        )
+        assert long[1] - short[1] == 24
+        assert short[1] > WRAPPED
+
+
+@pytest.mark.parametrize("model", ["native", "worded"])
+def test_recordings_are_transcribed(client: httpx.Client, model: str) -> None:
+    """This model says the same word until its context is full."""
+    recording = base64.b64decode(sound(-9000))
+    reply = client.post(
+        "/v1/audio/transcriptions",
+        data={"model": model, "response_format": "text"},
+        files={"file": ("a.wav", recording)},
+    )
+    assert reply.status_code == 200, reply.text
+    assert set(reply.text.split("Low")) == {""}
+
+
+def test_models_without_ears_refuse_sound(client: httpx.Client) -> None:
+    for path, body in requests("deaf", sound(1)).items():
+        assert refusal(client, path, body) == (400, NO_SOUND)
+
+
+def test_models_that_only_hear_refuse_images(client: httpx.Client) -> None:
+    bodies = requests("native", GIF)
+    part = {"type": "image_url", "image_url": {"url": f"data:image/gif;base64,{GIF}"}}
+    bodies["/v1/chat/completions"]["messages"][0]["content"] = [part]
+    for path, body in bodies.items():
+        assert refusal(client, path, body) == (400, NO_IMAGES)
+
+
+def test_broken_sound_is_the_clients_fault(serving: Gateway, client: httpx.Client) -> None:
+    client.post("/api/chat", json=requests("native", sound(1))["/api/chat"])
+    children = serving.children()
+    broken = base64.b64encode(b"RIFF\x24\0\0\0WAVEfmt ").decode()
+    for data in (broken, sound(1, 0)):
+        for path, body in requests("native", data).items():
+            status, message = refusal(client, path, body)
+            assert (status, message != "") == (400, True)
+    assert serving.children() == children
