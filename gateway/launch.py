@@ -1,6 +1,7 @@
 """From a model and its options to a Spec. Pure."""
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 from gateway.dialects.options import Options
@@ -11,9 +12,18 @@ from runners import GIB, Device, Kind, Shape, Spec, cache_size
 _LEAST_CONTEXT = 4
 _LEAST_VISION_CONTEXT = 2048
 _DEFAULT_CONTEXT = 4096
+# With fewer the engine ends itself: with none at all, or where it must see an image at once.
+_LEAST_BATCH = 8
+_LEAST_VISION_BATCH = 512
 _AUTOMATIC_SLOTS = 4
 # Ollama's tiers of GPU memory and the context they are given.
 _TIERS = ((47 * GIB, 262_144), (23 * GIB, 32_768))
+# The GGUF's number for pooling that takes the last token's output.
+_POOLS_LAST = 3
+# Most tokens of a batch for texts read in pieces, and for those that must be read at once; what the
+# engine sets aside for the latter grows with the square.
+_PIECE = 2048
+_LONGEST_WHOLE = 8192
 # Its cache cannot be shifted.
 _NO_SHIFT = ("deepseek2",)
 
@@ -45,7 +55,10 @@ def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | N
     if shift is None:
         shift = model.config.family not in _NO_SHIFT
     facts = shape(header) if header else Shape()
-    tokens = _context(model, options.num_ctx or defaults.context)
+    tokens = context_for(model, options, defaults)
+    slots, batch = _slots(facts, tokens, defaults), _batch(model, options, tokens)
+    if embedding and batch:
+        slots = gcd(slots, batch)  # the engine shares a batch out evenly, or ends itself
     return Spec(
         weights=model.weights,
         digest=model.weights_digest,
@@ -55,25 +68,43 @@ def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | N
         media=model.projector.size if model.projector else 0,
         adapters=model.adapters,
         context=tokens,
-        parallel=1 if embedding else _slots(facts, tokens, defaults),
+        parallel=slots,
         context_shift=shift,
-        batch=options.num_batch if "num_batch" in options.given else None,
+        batch=batch,
         gpu_layers=options.num_gpu,
         main_gpu=options.main_gpu,
         threads=options.num_thread,
         mmap=options.use_mmap,
         embedding=embedding,
+        ranking=header is not None and header.ranks,
         cache_type=defaults.cache_type,
         flash_attention=defaults.flash_attention,
         prompt_cache=0 if embedding else defaults.prompt_cache,
     )
 
 
-def _context(model: Model, wanted: int) -> int:
-    """Within what the model was trained for, and not below what it cannot do without."""
+def context_for(model: Model, options: Options, defaults: Defaults) -> int:
+    """Tokens: within what the model was trained for, and not below what it cannot do without."""
+    wanted = options.num_ctx or defaults.context
     least = _LEAST_VISION_CONTEXT if "vision" in model.capabilities else _LEAST_CONTEXT
     trained = model.header.context_length if model.header else 0
     return min(max(wanted, least), trained) if trained else max(wanted, least)
+
+
+def _batch(model: Model, options: Options, context: int) -> int | None:
+    """Tokens that are computed at once; None: as many as the engine likes.
+
+    What an embedding model says of a text comes from all of its tokens together, unless it is what
+    the last one says.
+    """
+    header = model.header
+    if "num_batch" in options.given:
+        least = _LEAST_VISION_BATCH if "vision" in model.capabilities else _LEAST_BATCH
+        return max(options.num_batch, least)
+    if header is None or not header.pooling:
+        return None
+    last = header.get("pooling_type") == _POOLS_LAST
+    return min(context, _PIECE if last else _LONGEST_WHOLE)
 
 
 def cache_room(devices: tuple[Device, ...]) -> int:

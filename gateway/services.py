@@ -7,9 +7,11 @@ from anyio.to_thread import run_sync
 from gateway import names
 from gateway.dialects.options import Options
 from gateway.errors import NotFound
-from gateway.launch import Defaults, spec_for
+from gateway.launch import Defaults, context_for, spec_for
+from gateway.registry.transfers import Transfers
 from gateway.store.library import Library
 from gateway.store.model import Model
+from gateway.store.responses import Responses
 from runners import Engine, Scheduler, Spec
 
 _MOST_NAMES = 256
@@ -24,8 +26,14 @@ class Services:
     engine: Engine
     defaults: Defaults
     no_cloud: bool = False
+    responses: Responses | None = None
+    """Where replies are kept; None: nowhere."""
     loaded: dict[Spec, Model] = field(default_factory=dict)
     """The model under whose name each runner was first asked for."""
+    transfers: Transfers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.transfers = Transfers(self.library)
 
     async def model(self, text: str) -> Model:
         """The model that a client names. Invalid, Forbidden or NotFound, in Ollama's words."""
@@ -41,12 +49,22 @@ class Services:
         return found
 
     def spec(self, model: Model, options: Options, shift: bool | None = None) -> Spec:
-        """How to launch it, and a note of whose weights those are."""
+        """How to launch it, and a note of whose weights those are.
+
+        A smaller context than that of a child at hand is no reason to launch another.
+        """
         if not model.weights_digest:
             raise NotFound(f"model '{model.name.short}' has no weights that can be run")
         spec = spec_for(model, options, self.defaults, shift)
+        live = {runner.spec for runner in self.scheduler.snapshot().runners}
+        if spec not in live:
+            spec = next((other for other in live if other.covers(spec)), spec)
         self._note(spec, model)
         return spec
+
+    def context(self, model: Model, options: Options) -> int:
+        """Tokens that a request may use, be its child's context as large as it may."""
+        return context_for(model, options, self.defaults)
 
     def _note(self, spec: Spec, model: Model) -> None:
         """Remember the first name, for as long as the runner lives."""

@@ -18,7 +18,8 @@ _MARKS: tuple[tuple[Cause, re.Pattern[str]], ...] = (
         ),
     ),
     (Cause.UNSUPPORTED, re.compile(r"unknown model architecture|unknown pre-tokenizer type")),
-    (Cause.MISSING, re.compile(r"No such file or directory")),
+    # A debugger that writes the crash down misses the C library's sources.
+    (Cause.MISSING, re.compile(r"(?<!\.c: )No such file or directory")),
     (
         Cause.CORRUPT,
         re.compile(
@@ -32,6 +33,8 @@ _PREFIX = re.compile(r"^(\d+\.\d+\.\d+\.\d+ )?([EWID] )?(srv|cmn|slot|que|cmd)?\
 _ECHO = re.compile(
     r"common_fit_params: |exiting due to model loading error|failed to load model$|^#\d+ "
 )
+_ELSEWHERE = re.compile(r"\.c: No such file or directory")
+_FOLDERS = re.compile(r"(?<![\w/])/(?:[^\s/'\"]+/)+")
 _TELLING = re.compile(r"error|fail|unknown|invalid|unable|memory|assert|abort", re.IGNORECASE)
 
 
@@ -46,10 +49,17 @@ def cause_of(exit_code: int | None, tail: str) -> Cause:
 
 
 def last_words(tail: str, limit: int = 400) -> str:
-    """The one line of `tail` that says most, without the engine's log prefixes."""
-    lines = [_PREFIX.sub("", line).strip() for line in tail.splitlines()]
+    """The one line of `tail` that says most, without the engine's log prefixes.
+
+    Clients read it: of a path it keeps the file's name.
+    """
+    lines = [_FOLDERS.sub("", _PREFIX.sub("", line)).strip() for line in tail.splitlines()]
     # A warning is no reason to end; a build without GPUs begins with three of them.
-    lines = [line for line in lines if line and not line.startswith("warning: ")]
+    lines = [
+        line
+        for line in lines
+        if line and not line.startswith("warning: ") and not _ELSEWHERE.search(line)
+    ]
     for _, mark in _MARKS:
         for line in lines:
             if mark.search(line):

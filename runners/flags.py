@@ -93,9 +93,8 @@ def _context(spec: Spec) -> list[str]:
 
 def _compute(spec: Spec) -> list[str]:
     flags = ["--flash-attn", spec.flash_attention]
-    batch = spec.context if spec.embedding and spec.batch is None else spec.batch
-    if batch is not None:
-        flags += ["--batch-size", str(batch), "--ubatch-size", str(batch)]
+    if spec.batch is not None:
+        flags += ["--batch-size", str(spec.batch), "--ubatch-size", str(spec.batch)]
     if spec.cache_type:
         flags += ["--cache-type-k", spec.cache_type, "--cache-type-v", spec.cache_type]
     if spec.threads > 0:
@@ -123,6 +122,8 @@ def _extras(spec: Spec) -> list[str]:
         flags += ["--mmproj", str(spec.projector)]
     for adapter in spec.adapters:
         flags += ["--lora", str(adapter)]
-    if spec.embedding:
+    if spec.ranking:
+        flags.append("--reranking")
+    elif spec.embedding:
         flags.append("--embedding")
     return flags

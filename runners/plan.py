@@ -17,6 +17,7 @@ The rules, in order:
    of them: they drain, and are stopped when idle. A busy runner is never stopped.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -167,8 +168,19 @@ class _Desk:
             elif runner.state is State.READY and not runner.leases and runner.expires is not None:
                 if runner.expires <= self.view.now:
                     self._stop(runner, "idle past its keep alive")
+                elif runner.expires < math.inf and self._replaced(runner):
+                    self._stop(runner, "idle, and one with a larger context is there")
                 else:
                     self.wakes.append(runner.expires)
+
+    def _replaced(self, runner: RunnerView) -> bool:
+        """Whether a larger one does for all that might ask for this one."""
+        return any(
+            other.state is State.READY
+            and other.spec.context > runner.spec.context
+            and other.spec.covers(runner.spec)
+            for other in self.live
+        )
 
     # Rule 2
 

@@ -4,7 +4,7 @@ Equal Specs share a runner. Anything that can change between two requests to one
 prompts, stop words) is not part of a Spec.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -50,11 +50,19 @@ class Spec:
     """0: the engine decides."""
     mmap: bool | None = None
     embedding: bool = False
+    ranking: bool = False
+    """An embedding model that gives a score for each pair of texts, not a vector for each text."""
     cache_type: str = ""
     """Type of the K and V caches; empty: the engine's default, f16."""
     flash_attention: str = "auto"
     prompt_cache: int = 0
     """MiB of host memory for prompts of slots that moved on."""
+
+    def covers(self, other: "Spec") -> bool:
+        """Whether a child of this Spec does for `other`: the same, but for a larger context."""
+        if self.context < other.context or not self.context_shift or self.embedding:
+            return False
+        return replace(self, context=other.context, parallel=other.parallel) == other
 
     def __str__(self) -> str:
         return f"{self.digest.removeprefix('sha256:')[:12]}/{self.context}x{self.parallel}"

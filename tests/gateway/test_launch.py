@@ -35,6 +35,7 @@ MODEL = Model(
     parent="",
     capabilities=("completion",),
     native=True,
+    templated=False,
     weights=Path("/blobs/w"),
     weights_digest="sha256:w",
     projectors=(),
@@ -50,8 +51,16 @@ MODEL = Model(
     manifest=Manifest((), None),
 )
 VISION = replace(MODEL, capabilities=("completion", "vision"))
-EMBEDDER = replace(MODEL, header=Header({**METADATA, "llama.pooling_type": 1}, (), 1000))
+MEAN, LAST, RANK = 1, 3, 4
 DEFAULTS = Defaults(context=4096, parallel=2)
+
+
+def embedder(pooling: int, trained: int = 8192) -> Model:
+    facts = {"llama.pooling_type": pooling, "llama.context_length": trained}
+    return replace(MODEL, header=Header({**METADATA, **facts}, (), 1000))
+
+
+EMBEDDER = embedder(MEAN)
 
 
 def spec(model: Model = MODEL, defaults: Defaults = DEFAULTS, **options: Any) -> Spec:
@@ -101,6 +110,17 @@ def test_a_default_batch_is_left_to_the_engine() -> None:
     assert spec(num_batch=512).batch == 512
 
 
+@pytest.mark.parametrize("count", [-1, 0, 1, 7])
+def test_a_batch_that_would_end_the_engine_is_raised(count: int) -> None:
+    assert spec(num_batch=count).batch == 8
+    assert spec(EMBEDDER, num_batch=count).batch == 8
+
+
+def test_a_batch_holds_an_image() -> None:
+    assert spec(VISION, num_batch=64).batch == 512
+    assert spec(VISION, num_batch=600).batch == 600
+
+
 def test_the_settings_are_in_the_spec() -> None:
     found = spec(defaults=Defaults(4096, 3, 0, "q8_0", "on", 99))
     assert (found.parallel, found.cache_type, found.flash_attention) == (3, "q8_0", "on")
@@ -140,9 +160,47 @@ def test_a_vision_model_trained_for_little_gets_no_more_than_that() -> None:
     assert spec(replace(VISION, header=small)).context == 512
 
 
-def test_an_embedding_model_has_one_slot_and_no_prompt_cache() -> None:
+def test_an_embedding_model_has_no_prompt_cache() -> None:
     found = spec(EMBEDDER, Defaults(4096, 8, prompt_cache=99))
-    assert (found.embedding, found.parallel, found.prompt_cache) == (True, 1, 0)
+    assert (found.embedding, found.parallel, found.prompt_cache) == (True, 8, 0)
+
+
+@pytest.mark.parametrize(("pooling", "ranks"), [(MEAN, False), (LAST, False), (RANK, True)])
+def test_a_model_ranks_by_its_pooling(pooling: int, ranks: bool) -> None:
+    found = spec(embedder(pooling))
+    assert (found.embedding, found.ranking) == (True, ranks)
+    assert spec(MODEL).ranking is False
+
+
+@pytest.mark.parametrize(
+    ("pooling", "asked", "batch"),
+    [
+        (MEAN, {}, 4096),
+        (MEAN, {"num_ctx": 100}, 100),
+        (MEAN, {"num_ctx": 100_000}, 8192),
+        (MEAN, {"num_batch": 64}, 64),
+        (LAST, {}, 2048),
+        (LAST, {"num_ctx": 100}, 100),
+        (LAST, {"num_ctx": 100_000}, 2048),
+        (LAST, {"num_batch": 4096}, 4096),
+    ],
+)
+def test_a_text_to_embed_is_read_at_once_unless_its_last_token_decides(
+    pooling: int, asked: dict[str, Any], batch: int
+) -> None:
+    assert spec(embedder(pooling, 16_384), **asked).batch == batch
+
+
+@pytest.mark.parametrize(
+    ("parallel", "context", "slots"),
+    [(4, 512, 4), (4, 510, 2), (4, 511, 1), (3, 512, 1), (3, 513, 3), (1, 512, 1), (0, 512, 4)],
+)
+def test_slots_share_the_batch_of_an_embedding_model_evenly(
+    parallel: int, context: int, slots: int
+) -> None:
+    defaults = Defaults(context, parallel, cache_room=GIB)
+    assert spec(EMBEDDER, defaults).parallel == slots
+    assert spec(MODEL, defaults).parallel == (parallel or 4)
 
 
 @pytest.mark.parametrize(

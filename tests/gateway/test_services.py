@@ -99,9 +99,31 @@ async def test_the_same_weights_with_other_options_have_a_name_of_their_own() ->
         gateway.add("first")
         gateway.add("second")
         await gateway.client.post("/api/chat", json={"model": "first", **CHAT})
-        small = {"options": {"num_ctx": 256}, "keep_alive": 900}
-        await gateway.client.post("/api/chat", json={"model": "second", **CHAT, **small})
+        other = {"options": {"num_batch": 256}, "keep_alive": 900}
+        await gateway.client.post("/api/chat", json={"model": "second", **CHAT, **other})
         assert await shown(gateway) == ["second:latest", "first:latest"]
+
+
+async def test_a_smaller_context_than_that_of_a_runner_at_hand_starts_no_other() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("m")
+        lives = set()
+        for size in (512, 256, 512):
+            options = {"options": {"num_ctx": size}}
+            reply = await gateway.client.post("/api/chat", json={"model": "m", **CHAT, **options})
+            assert reply.status_code == 200
+            lives |= {(r.id, r.spec.context) for r in gateway.scheduler.snapshot().runners}
+        assert [context for _, context in lives] == [512]
+
+
+async def test_a_larger_one_takes_the_place_of_the_smaller() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("m")
+        for size in (256, 512):
+            options = {"options": {"num_ctx": size}}
+            await gateway.client.post("/api/chat", json={"model": "m", **CHAT, **options})
+        await gateway.until(lambda: len(gateway.scheduler.snapshot().runners) == 1)
+        assert [r.spec.context for r in gateway.scheduler.snapshot().runners] == [512]
 
 
 async def test_names_of_runners_that_are_gone_are_dropped_in_time() -> None:

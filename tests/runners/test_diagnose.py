@@ -103,7 +103,7 @@ def test_a_cause_is_told_from_status_and_last_words(
         (BAD_FLAG, BAD_FLAG),
         (
             ASSERTION,
-            "/src/ggml/src/ggml.c:1234: GGML_ASSERT(a->ne[2] == b->ne[0]) failed",
+            "ggml.c:1234: GGML_ASSERT(a->ne[2] == b->ne[0]) failed",
         ),
         ("", ""),
         ("\n \n", ""),
@@ -157,3 +157,14 @@ def test_an_ending_is_named(exit_code: int | None, words: str) -> None:
 def test_an_explanation_has_the_ending_and_the_words() -> None:
     assert explain(1, BAD_FLAG) == "exit status 1: error: invalid argument: --no-mmap"
     assert explain(-9, "") == "signal SIGKILL"
+
+
+def test_of_a_path_only_the_files_name_is_told() -> None:
+    line = "srv    load_model: failed to create_context with model '/home/me/blobs/sha256-0a'"
+    assert last_words(line) == "load_model: failed to create_context with model 'sha256-0a'"
+    assert last_words("failed at 1/2 of https://x/y") == "failed at 1/2 of https://x/y"
+
+
+def test_what_a_debugger_misses_is_no_missing_file() -> None:
+    tail = "terminate called: abort\n../sysdeps/wait4.c: No such file or directory"
+    assert (cause_of(-6, tail), last_words(tail)) == (Cause.CRASH, "terminate called: abort")

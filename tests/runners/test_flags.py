@@ -77,8 +77,8 @@ def test_without_context_shift_nothing_is_kept() -> None:
     assert argv(spec, HOST, SOCKET) == expected
 
 
-def test_an_embedding_model_takes_an_input_in_one_batch_and_never_shifts() -> None:
-    spec = replace(SPEC, embedding=True, context=512)
+def test_an_embedding_model_never_shifts() -> None:
+    spec = replace(SPEC, embedding=True, context=512, batch=512)
     assert argv(spec, HOST, SOCKET) == [
         *HEAD,
         *("--ctx-size", "512", "--parallel", "1", "--cache-ram", "0", "--flash-attn", "auto"),
@@ -87,9 +87,10 @@ def test_an_embedding_model_takes_an_input_in_one_batch_and_never_shifts() -> No
     ]
 
 
-def test_the_batch_of_an_embedding_model_can_be_set() -> None:
-    words = argv(replace(SPEC, embedding=True, context=512, batch=64), HOST, SOCKET)
-    assert words[words.index("--batch-size") + 1] == "64"
+def test_a_model_that_ranks_is_told_so_instead() -> None:
+    spec = replace(SPEC, embedding=True, ranking=True)
+    assert argv(spec, HOST, SOCKET)[-1] == "--reranking"
+    assert "--embedding" not in argv(spec, HOST, SOCKET)
 
 
 def test_projector_and_adapters_come_last() -> None:

@@ -74,6 +74,28 @@ def test_two_models_load_at_the_same_time_if_both_fit() -> None:
     assert world.arrives(2, B) == ["start r2 of b on CPU:4"]
 
 
+def test_an_idle_runner_goes_when_one_with_a_larger_context_is_ready() -> None:
+    longer = spec("a", context=2)
+    world = World.of([host(10)], {A: 4, longer: 4})
+    world.arrives(1, A)
+    world.ready(1)
+    world.leaves(1)
+    assert world.arrives(2, longer) == ["start r2 of a@2 on CPU:4"]
+    why = "idle, and one with a larger context is there"
+    assert world.ready(2) == [f"stop r1: {why}", "grant 2 r2"]
+
+
+def test_a_busy_runner_or_one_that_stays_for_ever_does_not() -> None:
+    longer = spec("a", context=2)
+    world = World.of([host(10)], {A: 4, longer: 4})
+    world.arrives(1, A)
+    world.ready(1)
+    world.arrives(2, longer)
+    assert world.ready(2) == ["grant 2 r2"]
+    world.keep_alive[1] = float("inf")
+    assert world.leaves(1) == []
+
+
 def test_other_options_are_another_runner() -> None:
     longer = spec("a", context=2)
     world = World.of([host(10)], {A: 4, longer: 4})

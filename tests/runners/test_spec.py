@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from runners.spec import Estimate, Placement, Spec
 
@@ -18,6 +21,28 @@ def test_equal_specs_are_one_key_and_any_difference_is_another() -> None:
         replace(SPEC, context_shift=False),
     )
     assert len({SPEC, *changed}) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "covered"),
+    [
+        ({}, True),
+        ({"context": 63}, True),
+        ({"context": 63, "parallel": 4}, True),
+        ({"context": 65}, False),
+        ({"digest": "sha256:1"}, False),
+        ({"gpu_layers": 0}, False),
+        ({"context": 63, "context_shift": False}, False),
+    ],
+)
+def test_a_larger_context_does_for_a_smaller_one(changes: dict[str, Any], covered: bool) -> None:
+    assert SPEC.covers(replace(SPEC, **changes)) == covered
+
+
+@pytest.mark.parametrize("facts", [{"context_shift": False}, {"embedding": True}])
+def test_where_the_context_bounds_the_reply_or_the_text_it_does_not(facts: dict[str, Any]) -> None:
+    larger = replace(SPEC, **facts)
+    assert not larger.covers(replace(larger, context=63))
 
 
 def test_a_spec_is_named_by_its_weights_context_and_slots() -> None:
