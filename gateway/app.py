@@ -6,7 +6,19 @@ from starlette.routing import Match, Route
 
 from gateway.guard import Guard, Rules
 from gateway.logs import RequestLog
-from gateway.routes import errors, library, ollama, openai, status
+from gateway.routes import (
+    anthropic,
+    audio,
+    embeddings,
+    errors,
+    library,
+    ollama,
+    openai,
+    rerank,
+    responses,
+    status,
+    transfer,
+)
 from gateway.services import Services
 
 ROUTES = [
@@ -20,16 +32,40 @@ ROUTES = [
     Route("/api/copy", library.copy, methods=["POST"]),
     Route("/api/delete", library.delete, methods=["DELETE"]),
     Route("/api/blobs/{digest}", library.blob, methods=["HEAD", "POST"]),
+    Route("/api/pull", transfer.pull, methods=["POST"]),
+    Route("/api/push", transfer.push, methods=["POST"]),
     Route("/api/generate", ollama.generate, methods=["POST"]),
     Route("/api/chat", ollama.chat, methods=["POST"]),
+    Route("/api/embed", embeddings.embed, methods=["POST"]),
+    Route("/api/embeddings", embeddings.legacy, methods=["POST"]),
     Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
     Route("/v1/completions", openai.completions, methods=["POST"]),
+    Route("/v1/responses", responses.create, methods=["POST"]),
+    Route("/v1/responses/{response}", responses.stored, methods=["GET", "DELETE"]),
+    Route("/v1/responses/{response}/input_items", responses.input_items, methods=["GET"]),
+    Route("/v1/embeddings", embeddings.openai, methods=["POST"]),
+    Route("/v1/rerank", rerank.create, methods=["POST"]),
+    Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
+    Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.NAMED),
+    Route(
+        "/v1/messages/count_tokens",
+        anthropic.count_tokens,
+        methods=["POST"],
+        middleware=anthropic.NAMED,
+    ),
     Route("/v1/models", openai.models, methods=["GET"]),
     Route("/v1/models/{model:path}", openai.model, methods=["GET"]),
 ]
 
 # Starlette lets every GET answer HEAD too; Ollama's clients see by the 405 that it is not there.
-_HEADLESS = ("/api/status", "/api/ps", "/v1/models", "/v1/models/{model:path}")
+_HEADLESS = (
+    "/api/status",
+    "/api/ps",
+    "/v1/models",
+    "/v1/models/{model:path}",
+    "/v1/responses/{response}",
+    "/v1/responses/{response}/input_items",
+)
 for _route in ROUTES:
     if _route.path in _HEADLESS and _route.methods:
         _route.methods.discard("HEAD")

@@ -137,7 +137,9 @@ class Guard:
         )
         if verdict.status is not None:
             headers = [*verdict.headers, (b"content-length", b"0")]
-            if verdict.status == 204 and (allow := self.methods(scope["path"])):
+            allow = self.methods(scope["path"])
+            # As of Ollama's router, which knows the route before anybody is asked.
+            if allow and scope["method"] not in allow.split(", "):
                 headers.append((b"allow", allow.encode()))
             start = {"type": "http.response.start", "status": verdict.status, "headers": headers}
             await send(start)

@@ -14,13 +14,16 @@ import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.dialects.call import Call, Encoder, EngineError
+from gateway.dialects.call import Call, Encoder, EngineError, Restart
 from gateway.errors import GatewayError
 from gateway.logs import Facts
-from runners import Lease, RunnerError, Scheduler, Spec, Upstream
+from runners import Lease, Refused, RunnerError, Scheduler, Spec, Upstream
 
 Prepare = Callable[[Lease], Awaitable[Call | bytes]]
 """What to ask of the runner; or, after a look at it, the whole reply already."""
+
+Retry = Callable[[Lease, Refused | Restart], Awaitable[Call | None]]
+"""What to ask instead of a call that was refused, or that cannot go on; None: nothing else."""
 
 Finish = Callable[[Lease], Awaitable[None]]
 """What is still to be asked of the runner when the reply has come to its end."""
@@ -37,6 +40,7 @@ class Work:
     prepare: Prepare
     encoder: Encoder
     facts: Facts
+    retry: Retry | None = None
     finish: Finish | None = None
 
 
@@ -85,13 +89,31 @@ class Answer(Response):
             call = await work.prepare(lease)
             if isinstance(call, bytes):
                 return call
-            async with lease.open(call.path, call.body) as upstream:
-                await self._relay(upstream, send)
-            if work.finish is not None:
-                await work.finish(lease)
-        last = work.encoder.flush()
+            while True:
+                try:
+                    last = await self._ask(lease, call, send)
+                    break
+                except (Refused, Restart) as exc:
+                    call = await self._instead(lease, exc, send)
         self._count()
         return last
+
+    async def _ask(self, lease: Lease, call: Call, send: Send) -> bytes:
+        """Relay the reply to `call`, up to what remains to be said at its end."""
+        async with lease.open(call.path, call.body) as upstream:
+            await self._relay(upstream, send)
+        if self.work.finish is not None:
+            await self.work.finish(lease)
+        return self.work.encoder.flush()
+
+    async def _instead(self, lease: Lease, reason: Refused | Restart, send: Send) -> Call:
+        """Another call, for one that was refused or cannot go on."""
+        if isinstance(reason, Restart) and reason.said:
+            await self._say(send, reason.said, more=True)
+        retry = self.work.retry
+        if retry is None or (call := await retry(lease, reason)) is None:
+            raise reason
+        return call
 
     async def _relay(self, upstream: Upstream, send: Send) -> None:
         """The path of a token."""
@@ -118,6 +140,8 @@ class Answer(Response):
             headers.append((b"content-length", str(length).encode()))
         if media_type == "text/event-stream":
             headers.append((b"cache-control", b"no-cache"))
+        if cut := self.work.facts.cut:
+            headers.append((b"x-paddock-truncated", cut.encode()))
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
     def _count(self) -> None:

@@ -33,6 +33,8 @@ class Facts:
     tokens: int | None = None
     rate: float | None = None
     """Tokens per second."""
+    cut: str = ""
+    """What of the prompt was left out because it was too long: "3 messages"."""
     error: str = ""
 
 
@@ -128,6 +130,8 @@ def summary(facts: Facts, method: str, path: str, seconds: float) -> dict[str, A
         line["tokens"] = facts.tokens
     if facts.rate is not None:
         line["tokens_per_s"] = round(facts.rate, 1)
+    if facts.cut:
+        line["truncated"] = facts.cut
     if facts.error:
         line["error"] = facts.error
     return line

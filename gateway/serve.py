@@ -28,6 +28,7 @@ from gateway.listen import listen
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings, ignored, load
 from gateway.store.library import Library
+from gateway.store.responses import Responses
 from runners import (
     Device,
     Devices,
@@ -85,8 +86,11 @@ async def _run(settings: Settings, address: Address, engine: Engine) -> None:
                 engine=engine,
                 defaults=defaults(settings, scheduler.devices()),
                 no_cloud=settings.no_cloud,
+                responses=responses(settings, cache_folder(os.environ)),
             )
             await _serve(services, settings, address, listener)
+            if services.responses is not None:
+                await run_sync(services.responses.close)
 
 
 async def _serve(
@@ -185,6 +189,18 @@ def defaults(settings: Settings, devices: tuple[Device, ...]) -> Defaults:
         cache_type=settings.kv_cache_type,
         flash_attention=settings.flash_attention,
         prompt_cache=settings.prompt_cache,
+    )
+
+
+def responses(settings: Settings, cache: Path) -> Responses | None:
+    """Where replies are kept, if they are; the file is made when there is something to keep."""
+    if not settings.store_responses:
+        return None
+    named = settings.responses_file
+    return Responses(
+        Path(named).expanduser() if named else cache / "responses.db",
+        lifetime=settings.responses_lifetime,
+        room=settings.responses_room << 20,
     )
 
 

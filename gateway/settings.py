@@ -170,6 +170,22 @@ class Settings(BaseSettings):
     prompt_cache: int = _setting(
         "PROMPT_CACHE", 256, "MiB of memory for each model's older prompts", ollama=False, ge=0
     )
+    store_responses: Boolean = _setting(
+        "STORE_RESPONSES", True, "keep the replies of /v1/responses to go on from", ollama=False
+    )
+    responses_file: str = _setting(
+        "RESPONSES_FILE", "", "where; empty: `responses.db` in the cache folder", ollama=False
+    )
+    responses_lifetime: Seconds = _setting(
+        "RESPONSES_LIFETIME", 604800.0, "how long they stay after their last use", ollama=False
+    )
+    responses_room: int = _setting(
+        "RESPONSES_ROOM",
+        256,
+        "MiB of them; beyond it those go that were not used for longest",
+        ollama=False,
+        ge=1,
+    )
     drain: Seconds = _setting(
         "DRAIN", 5.0, "how long a stopping server lets running requests finish", ollama=False
     )

@@ -1,6 +1,7 @@
 """The documents name everything there is, and nothing that is not there."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,6 +11,7 @@ import build
 from gateway.app import ROUTES
 from gateway.cli.commands import COMMANDS
 from gateway.cli.help import ROOT_FLAGS
+from gateway.dialects import openai_fields
 from gateway.dialects.options import TABLE
 from gateway.logs import Facts, summary
 from gateway.routes.errors import allow
@@ -215,7 +217,7 @@ def test_a_target_that_a_page_names_exists(page: str) -> None:
 
 
 def test_every_member_of_a_requests_line_is_described() -> None:
-    facts = Facts("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "why")
+    facts = Facts("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
     table = section(PAGES["docs/reference/logs.md"], "A request")
     found = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
     assert found == list(summary(facts, "GET", "/", 1.0))
@@ -248,3 +250,18 @@ def test_the_readme_leads_to_every_page() -> None:
     pages = {PurePath(page) for page in PAGES if page.startswith("docs/")}
     assert pages
     assert pages - linked == set()
+
+
+# OpenAI
+
+
+@pytest.mark.parametrize(
+    ("title", "fields"),
+    [("Chat completions", openai_fields.CHAT), ("Completions", openai_fields.COMPLETION)],
+)
+def test_every_member_of_a_request_is_in_its_table_with_what_happens(
+    title: str, fields: Mapping[str, openai_fields.Field]
+) -> None:
+    page = (REFERENCE / "openai.md").read_text()
+    found = [tuple(row) for row in rows(section(page, title)) if row[0].startswith("`")]
+    assert found == [(f"`{name}`", field.fate) for name, field in fields.items()]

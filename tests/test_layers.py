@@ -24,15 +24,29 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.durations": ("gateway.errors", ""),
     "gateway.address": ("gateway.errors", ""),
     "gateway.modelfile": ("gateway.errors gateway.numbers", ""),
+    "gateway.gotemplate*": ("gateway.gotemplate* gateway.numbers gateway.wire", "orjson"),
+    "gateway.templates*": (
+        "gateway.gotemplate* gateway.numbers gateway.templates* gateway.wire",
+        "orjson",
+    ),
     "gateway.dialects*": (
         "gateway.dialects* gateway.errors gateway.wire gateway.durations",
         "orjson",
     ),
     "gateway.store*": (
-        "gateway.store* gateway.errors gateway.names gateway.digests gateway.modelfile "
-        "gateway.numbers gateway.wire",
+        "gateway.store* gateway.errors gateway.gotemplate gateway.names gateway.digests "
+        "gateway.modelfile gateway.numbers gateway.templates* gateway.wire",
         "",
     ),
+    "gateway.registry*": (
+        "gateway gateway.digests gateway.errors gateway.names gateway.registry.* gateway.store.*",
+        "anyio httpx",
+    ),
+    "gateway.registry.keys": ("", ""),
+    "gateway.registry.parts": ("", ""),
+    "gateway.registry.references": ("gateway.errors gateway.names", ""),
+    "gateway.registry.failures": ("gateway.errors", "anyio"),
+    "gateway.registry.reporting": ("gateway.errors", "anyio"),
     "gateway.settings": ("gateway.durations gateway.errors", "pydantic pydantic_settings"),
     "gateway.clock": ("gateway.dialects.ollama_replies", ""),
     "gateway.describe": ("gateway.numbers gateway.store.*", ""),
@@ -41,8 +55,8 @@ TABLE: dict[str, tuple[str, str]] = {
         "",
     ),
     "gateway.services": (
-        "gateway.dialects.options gateway.errors gateway.launch gateway.names gateway.store.* "
-        "runners",
+        "gateway.dialects.options gateway.errors gateway.launch gateway.names "
+        "gateway.registry.transfers gateway.store.* runners",
         "anyio",
     ),
     "gateway.guard": ("", "starlette"),
@@ -51,10 +65,23 @@ TABLE: dict[str, tuple[str, str]] = {
         "gateway.dialects.call gateway.errors gateway.logs runners",
         "anyio starlette",
     ),
+    "gateway.transcode": (
+        "gateway.dialects.call gateway.dialects.pictures gateway.errors",
+        "anyio PIL",
+    ),
+    "gateway.quantize": ("gateway.errors gateway.store.*", "anyio"),
+    "gateway.prompting": (
+        "gateway.dialects* gateway.errors gateway.gotemplate gateway.logs gateway.store.model "
+        "gateway.templates* runners",
+        "orjson",
+    ),
     "gateway.routes*": (
         "gateway gateway.clock gateway.describe gateway.dialects* gateway.digests "
-        "gateway.durations gateway.errors gateway.infer gateway.logs gateway.names "
-        "gateway.numbers gateway.routes.* gateway.services gateway.store.* gateway.wire runners",
+        "gateway.durations gateway.errors gateway.gotemplate gateway.infer gateway.logs "
+        "gateway.names gateway.numbers gateway.prompting gateway.quantize "
+        "gateway.registry.references gateway.routes.* "
+        "gateway.services gateway.store.* gateway.templates.* gateway.transcode gateway.wire "
+        "runners",
         "anyio orjson starlette",
     ),
     "gateway.app": ("gateway.guard gateway.logs gateway.routes* gateway.services", "starlette"),
@@ -62,7 +89,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.serve": (
         "gateway gateway.address gateway.app gateway.errors gateway.guard gateway.launch "
         "gateway.listen gateway.logs gateway.services gateway.settings gateway.store.library "
-        "runners",
+        "gateway.store.responses runners",
         "anyio hypercorn",
     ),
     "gateway.demo": ("gateway gateway.scripted", ""),
@@ -112,13 +139,14 @@ TABLE: dict[str, tuple[str, str]] = {
 # Decisions and translations: values in, values out. They have no use for these.
 PURE = (
     "gateway.errors gateway.wire gateway.numbers gateway.names gateway.digests gateway.durations "
-    "gateway.address gateway.modelfile gateway.dialects* gateway.launch "
+    "gateway.address gateway.modelfile gateway.gotemplate* gateway.templates* gateway.dialects* "
+    "gateway.launch gateway.registry.keys gateway.registry.parts "
     "runners.errors runners.spec runners.states runners.diagnose runners.memory runners.place "
     "runners.evict runners.flags runners.plan"
 )
 IMPURE = (
     "asyncio concurrent http logging multiprocessing os random secrets select selectors shutil "
-    "socket subprocess tempfile threading time urllib"
+    "socket subprocess tempfile threading time urllib.request"
 )
 
 # Modules whose tests have another name, or are elsewhere because they need a process of its own.

@@ -1,7 +1,11 @@
 """What a dialect makes of a request, and what turns the runner's bytes back."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+CUT_SHORT = "an error was encountered while running the model: unexpected EOF"
+"""What Ollama says of a reply that has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,14 +16,113 @@ class Call:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """A request for the next message of a conversation, whichever dialect it came in.
+
+    Messages and tools have the shape of the engine's chat completions. What the model itself puts
+    before and under them, a SYSTEM, MESSAGEs and PARAMETERs, is added where the turn is served.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    system: str = ""
+    """Stands in for the model's SYSTEM."""
+    stored: bool = True
+    """Whether the model's own MESSAGEs come before."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    think: bool | str | None = None
+    """Off, on or a level; None where the request does not say."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the request sets, by Ollama's names: temperature, stop (a list), num_predict, …"""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Options that hold where neither the model nor the request sets them: OpenAI's 1.0 for
+    temperature and top_p."""
+    format: Mapping[str, Any] | None = None
+    """A `response_format`: json_object or json_schema."""
+    top_logprobs: int | None = None
+    """Alternatives for each token; None: no log probabilities at all."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """More members for a chat completion: tool_choice, parallel_tool_calls, logit_bias, …"""
+    keep_alive: float | None = None
+    truncate: bool = False
+    """Whether the oldest messages may go when the prompt is too long."""
+    shift: bool | None = None
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts of one reply, from the engine's own timings; tokens and seconds."""
 
     prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's tokens, those that were still there from an earlier one."""
     prompt_seconds: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class CallPiece:
+    """Part of a tool call. Its first piece has id and name; arguments are JSON text to join."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    whole: bool = False
+    """Whether this one piece is all of the call."""
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a reply grows by."""
+
+    text: str = ""
+    thinking: str = ""
+    calls: Sequence[CallPiece] = ()
+    logprobs: Sequence[Mapping[str, Any]] = ()
+    """The engine's entries: token, logprob, bytes, top_logprobs."""
+    held: bool = False
+    """Whether there was text that is kept back until it is clear what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a reply ended."""
+
+    reason: Literal["stop", "length", "tool_calls"]
+    stop: str = ""
+    """The stop text that ended it; empty where there was none, or the engine does not tell."""
+
+
+class Writer(Protocol):
+    """A reply in one dialect, from what the engine says; no I/O.
+
+    `begin` comes once, before the first `write` or `end`. A whole (not streamed) reply is a writer
+    too: all but `end` give nothing.
+    """
+
+    @property
+    def media_type(self) -> str: ...
+    def assigned(self) -> None:
+        """A runner was found for the request."""
+
+    def begin(self, tally: Tally) -> bytes:
+        """What stands before everything else; the prompt's counts are known by now."""
+
+    def write(self, delta: Delta) -> bytes: ...
+    def end(self, end: End, tally: Tally) -> bytes: ...
+    def failure(self, message: str, status: int) -> bytes:
+        """How a stream that has begun ends when it must end early."""
+
+
+class Restart(Exception):
+    """What comes next must come from another call: one that heeds the format.
+
+    `said` is what was written for the client before that was seen.
+    """
+
+    said: bytes = b""
 
 
 class EngineError(Exception):

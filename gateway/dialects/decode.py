@@ -14,11 +14,10 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.syntax import MAX_DEPTH, Number, first_value
+from gateway.dialects.syntax import Number, first_value, too_deep
 from gateway.errors import Invalid
 
 _KINDS = {str: "string", bool: "bool", list: "array", dict: "object"}
-_NESTS = (dict, list)
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/\r\n]")
 _AFTER_LINES = re.compile(rb"[\r\n]*")
 
@@ -53,11 +52,14 @@ class Place:
             raise Invalid(self._faults[0])
 
     def fault(self, text: str) -> None:
-        """Note what is wrong here."""
-        self._faults.append(text)
+        """Note what is wrong here, if it is the first thing."""
+        if not self._faults:
+            self._faults.append(text)
 
     def mismatch(self, value: Any, wanted: str, *, exact: bool = False) -> None:
         """Note that `value` cannot become Go's type `wanted`; `exact` quotes a number in full."""
+        if self._faults:
+            return
         kind = _KINDS.get(type(value), "number")
         if exact and isinstance(value, Number):
             kind = f"number {value}"
@@ -305,7 +307,7 @@ def decode(data: bytes, struct: Struct) -> dict[str, Any]:
     """The first JSON value of `data`, which must be as `struct` says; Invalid with Go's words."""
     try:
         value = orjson.loads(data)
-        if value is not None and not _too_deep(data, value):
+        if value is not None and not too_deep(data, value):
             found: dict[str, Any] = struct.take(value, _GLANCE)
             return found
     except (orjson.JSONDecodeError, _LookCloser, Invalid):
@@ -321,21 +323,6 @@ def _decode_slowly(data: bytes, struct: Struct) -> dict[str, Any]:
     found: dict[str, Any] = struct.take(value, top)
     top.settle()
     return found
-
-
-def _too_deep(data: bytes, value: Any) -> bool:
-    """Is `value`, which `data` spells, nested beyond MAX_DEPTH? Cheap where it cannot be."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
-        return False
-    level = [value] if type(value) in _NESTS else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for nest in level
-            for child in (nest.values() if type(nest) is dict else nest)
-            if type(child) in _NESTS
-        ]
-    return bool(level)
 
 
 def _base64_fault(data: bytes) -> int | None:

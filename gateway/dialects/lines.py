@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.call import EngineError, repaired
+from gateway.dialects.call import EngineError, Restart, repaired
 
 DATA = b"data: "
 DONE = b"data: [DONE]"
@@ -64,6 +64,9 @@ class Reading:
             if not said:
                 raise
             self._error = exc
+        except Restart as exc:
+            exc.said = b"".join((*said, exc.said))
+            raise
         return b"".join(said)
 
     def check(self) -> None:

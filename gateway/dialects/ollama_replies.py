@@ -1,23 +1,20 @@
-"""The Ollama dialect, towards the client: what the engine streams, as lines or as one object.
+"""The Ollama dialect, towards the client: a reply as lines or as one object.
 
 Members stand in Ollama's order. The line of a plain token is put together from bytes, for it is
 what most of the gateway's work consists of.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.lines import Reading, event
+from gateway.dialects.call import CallPiece, Delta, End, EngineError, Tally
 from gateway.wire import dumps, escape
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json; charset=utf-8"
-_CUT_SHORT = "an error was encountered while running the model: unexpected EOF"
-_REASONS = {"limit": "length", "length": "length"}
 
 
 class Clock(ABC):
@@ -36,16 +33,14 @@ class Reply(ABC):
     """What chat and generate have in common: when things happened, and the last object."""
 
     def __init__(self, model: str, clock: Clock, *, stream: bool) -> None:
-        self.tally = Tally()
         self.media_type = NDJSON if stream else JSON
+        self.alternatives = False
+        """Whether the client asked for `top_logprobs`."""
         self._stream = stream
         self._model = model
         self._clock = clock
-        self._reading = Reading(self._event)
         self._prefix = b'{"model":' + dumps(model) + b',"created_at":"'
         self._loaded = 0
-        self._reason = ""
-        self._finished = False
         self._thinking: list[str] = []
         self._text: list[str] = []
         self._logprobs: list[dict[str, Any]] = []
@@ -53,54 +48,54 @@ class Reply(ABC):
     def assigned(self) -> None:
         self._loaded = self._clock.elapsed()
 
-    def feed(self, data: bytes) -> bytes:
-        return self._reading.feed(data)
+    def begin(self, tally: Tally) -> bytes:
+        """Nothing stands before the first token."""
+        return b""
 
-    def flush(self) -> bytes:
-        self._reading.check()
-        if not self._finished:
-            raise EngineError(_CUT_SHORT, 500)
-        end = b"\n" if self._stream else b""
-        return dumps(self._last(self._clock.stamp(), self._metrics())) + end
+    def write(self, delta: Delta) -> bytes:
+        logprobs = [logprob(entry, self.alternatives) for entry in delta.logprobs]
+        if self._stream:
+            return self._lines(delta, logprobs)
+        self._text.append(delta.text)
+        self._thinking.append(delta.thinking)
+        self._logprobs += logprobs
+        return b""
+
+    def end(self, end: End, tally: Tally) -> bytes:
+        reason = "length" if end.reason == "length" else "stop"
+        last = dumps(self._last(reason, self._metrics(tally)))
+        return last + b"\n" if self._stream else last
 
     def failure(self, message: str, status: int) -> bytes:
         return dumps({"error": message}) + b"\n"
 
     def whole(self, reason: str) -> bytes:
         """A reply without generation: the model was loaded, or unloaded."""
-        self.media_type, self._stream, self._reason = JSON, False, reason
-        return dumps(self._last(self._clock.stamp(), {}))
+        self.media_type = JSON
+        return dumps(self._last(reason, {}))
 
-    def rendered(self, text: str) -> bytes:
+    def rendered(self, text: str, pictures: int = 0) -> bytes:
         """What `_debug_render_only` asks for: the prompt, and no reply."""
         self.media_type = JSON
         head = {"model": self._model, "created_at": self._clock.stamp(), **self._nothing()}
-        return dumps({**head, "done": False, "_debug_info": {"rendered_template": text}})
+        info: dict[str, Any] = {"rendered_template": text}
+        if pictures:
+            info["image_count"] = pictures
+        return dumps({**head, "done": False, "_debug_info": info})
 
     @abstractmethod
     def _nothing(self) -> dict[str, Any]:
         """The member that would hold the reply's text, without any."""
 
-    def _event(self, line: bytes) -> bytes:
-        value = event(line)
-        return b"" if value is None else self._take(value)
+    @abstractmethod
+    def _lines(self, delta: Delta, logprobs: list[dict[str, Any]]) -> bytes:
+        """What a stream says at once."""
 
     @abstractmethod
-    def _take(self, value: dict[str, Any]) -> bytes:
-        """One event of the engine's."""
-
-    @abstractmethod
-    def _last(self, stamp: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def _last(self, reason: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """The final object: everything if not streamed, else what has not been said yet."""
 
-    def _finish(self, reason: str, timings: Mapping[str, Any] | None) -> None:
-        self._finished = True
-        self._reason = _REASONS.get(reason, "stop")
-        if timings:
-            count(self.tally, timings)
-
-    def _metrics(self) -> dict[str, Any]:
-        tally = self.tally
+    def _metrics(self, tally: Tally) -> dict[str, Any]:
         metrics = {
             "total_duration": self._clock.elapsed(),
             "load_duration": self._loaded,
@@ -113,144 +108,109 @@ class Reply(ABC):
 
 
 class ChatReply(Reply):
-    """A chat, from the events of a chat completion."""
+    """The next message of a conversation."""
 
     def __init__(self, model: str, clock: Clock, *, stream: bool) -> None:
         super().__init__(model, clock, stream=stream)
-        self._calls: dict[int, dict[str, Any]] = {}
-        self.alternatives = False
-        """Whether the client asked for `top_logprobs`."""
+        self._calls: dict[int, dict[str, str]] = {}
 
     def _nothing(self) -> dict[str, Any]:
         return {"message": {"role": "", "content": ""}}
 
-    def _take(self, value: dict[str, Any]) -> bytes:
-        if timings := value.get("timings"):
-            count(self.tally, timings)
-        if "prompt_progress" in value or not value.get("choices"):
-            return b""
-        choice = value["choices"][0]
-        delta = choice.get("delta") or {}
-        text = delta.get("content") or ""
-        thinking = delta.get("reasoning_content") or ""
-        for call in delta.get("tool_calls") or ():
-            self._call(call)
-        logprobs = [
-            logprob(entry, self.alternatives)
-            for entry in ((choice.get("logprobs") or {}).get("content") or ())
-        ]
-        if reason := choice.get("finish_reason"):
-            self._finish(reason, None)
-        if not (text or thinking or logprobs):
-            return b""
-        if self._stream:
-            return self._line(text, thinking, logprobs)
-        self._text.append(text)
-        self._thinking.append(thinking)
-        self._logprobs += logprobs
-        return b""
+    def write(self, delta: Delta) -> bytes:
+        if delta.calls and not self._stream:
+            self._keep(delta.calls)
+        return super().write(delta)
 
-    def _line(self, text: str, thinking: str, logprobs: list[dict[str, Any]]) -> bytes:
+    def _keep(self, calls: Sequence[CallPiece]) -> None:
+        """Calls that come in pieces are given whole, with the last object, as Ollama does."""
+        for piece in calls:
+            call = self._calls.setdefault(piece.index, {"id": "", "name": "", "arguments": ""})
+            for key, value in _call(piece).items():
+                call[key] += value
+
+    def _lines(self, delta: Delta, logprobs: list[dict[str, Any]]) -> bytes:
+        lines = b""
+        if delta.text or delta.thinking or logprobs:
+            message = b'"content":' + escape(orjson.dumps(delta.text))
+            if delta.thinking:
+                message += b',"thinking":' + escape(orjson.dumps(delta.thinking))
+            lines = self._line(message, b',"logprobs":' + dumps(logprobs) if logprobs else b"")
+        if not delta.calls:
+            return lines
+        self._keep([piece for piece in delta.calls if not piece.whole])
+        whole = [tool_call(piece.index, _call(piece)) for piece in delta.calls if piece.whole]
+        if whole:
+            lines += self._line(b'"content":"","tool_calls":' + dumps(whole), b"")
+        return lines
+
+    def _line(self, message: bytes, more: bytes) -> bytes:
         stamp = self._clock.stamp().encode()
-        message = b'","message":{"role":"assistant","content":' + escape(orjson.dumps(text))
-        if thinking:
-            message += b',"thinking":' + escape(orjson.dumps(thinking))
-        tail = b',"logprobs":' + dumps(logprobs) if logprobs else b""
-        return self._prefix + stamp + message + b'},"done":false' + tail + b"}\n"
+        said = b'","message":{"role":"assistant",' + message
+        return self._prefix + stamp + said + b'},"done":false' + more + b"}\n"
 
-    def _call(self, delta: Mapping[str, Any]) -> None:
-        """Calls come in pieces; they are given whole, with the last object, as Ollama does."""
-        index = int(delta.get("index", len(self._calls)))
-        call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
-        function = delta.get("function") or {}
-        call["id"] += delta.get("id") or ""
-        call["name"] += function.get("name") or ""
-        call["arguments"] += function.get("arguments") or ""
-
-    def _last(self, stamp: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def _last(self, reason: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
         if thinking := "".join(self._thinking):
             message["thinking"] = thinking
-        if self._calls:
-            message["tool_calls"] = [
-                tool_call(index, call) for index, call in sorted(self._calls.items())
-            ]
+        if calls := self._complete(reason):
+            message["tool_calls"] = calls
         last = {
             "model": self._model,
-            "created_at": stamp,
+            "created_at": self._clock.stamp(),
             "message": message,
             "done": True,
-            "done_reason": self._reason,
+            "done_reason": reason,
         }
         if self._logprobs:
             last["logprobs"] = self._logprobs
         return {**last, **metrics}
 
+    def _complete(self, reason: str) -> list[dict[str, Any]]:
+        """The calls; but the last, if a limit cut it short, is none."""
+        calls = sorted(self._calls.items())
+        if reason == "length" and calls and not _is_json(calls[-1][1]["arguments"]):
+            calls.pop()
+        return [tool_call(index, call) for index, call in calls]
+
 
 class GenerateReply(Reply):
-    """A completion, from the events of `/completion`."""
+    """What follows a prompt."""
 
     def __init__(self, model: str, clock: Clock, *, stream: bool) -> None:
         super().__init__(model, clock, stream=stream)
         self.context: list[int] | None = None
-        """The prompt's tokens, for the deprecated `context`; None leaves it out."""
-        self._tokens: list[int] = []
-        self.alternatives = False
+        """Tokens of prompt and reply, for the deprecated `context`; None leaves it out."""
 
     def _nothing(self) -> dict[str, Any]:
         return {"response": ""}
 
-    def _take(self, value: dict[str, Any]) -> bytes:
-        if "prompt_progress" in value:
+    def _lines(self, delta: Delta, logprobs: list[dict[str, Any]]) -> bytes:
+        """While thinking is told from text there may be nothing to say; Ollama says so."""
+        if not (delta.text or delta.thinking or delta.held or logprobs):
             return b""
-        text = value.get("content") or ""
-        tokens = value.get("tokens") or ()
-        logprobs = [
-            logprob(entry, self.alternatives)
-            for entry in value.get("completion_probabilities") or ()
-        ]
-        if value.get("stop"):
-            reason = value.get("stop_type", "")
-            if reason == "eos" and self._tokens:
-                self._tokens.pop()  # the end marker is a token but no text
-            self._finish(reason, value.get("timings"))
-        self._tokens += tokens
-        if not (text or logprobs):
-            return b""
-        if self._stream:
-            return self._line(text, logprobs)
-        self._text.append(text)
-        self._logprobs += logprobs
-        return b""
-
-    def _line(self, text: str, logprobs: list[dict[str, Any]]) -> bytes:
         stamp = self._clock.stamp().encode()
-        response = b'","response":' + escape(orjson.dumps(text)) + b',"done":false'
+        said = b'","response":' + escape(orjson.dumps(delta.text))
+        if delta.thinking:
+            said += b',"thinking":' + escape(orjson.dumps(delta.thinking))
         tail = b',"logprobs":' + dumps(logprobs) if logprobs else b""
-        return self._prefix + stamp + response + tail + b"}\n"
+        return self._prefix + stamp + said + b',"done":false' + tail + b"}\n"
 
-    def _last(self, stamp: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def _last(self, reason: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
         last: dict[str, Any] = {
             "model": self._model,
-            "created_at": stamp,
+            "created_at": self._clock.stamp(),
             "response": "".join(self._text),
-            "done": True,
-            "done_reason": self._reason,
         }
-        if self.context is not None and self._finished:
-            last["context"] = [*self.context, *self._tokens]
+        if thinking := "".join(self._thinking):
+            last["thinking"] = thinking
+        last |= {"done": True, "done_reason": reason}
+        if self.context is not None:
+            last["context"] = self.context
         last.update(metrics)
         if self._logprobs:
             last["logprobs"] = self._logprobs
         return last
-
-
-def count(tally: Tally, timings: Mapping[str, Any]) -> None:
-    """Take over the engine's timings; its prompt count leaves out what it found in the cache."""
-    tally.prompt_tokens = int(timings.get("cache_n", 0)) + int(timings.get("prompt_n", 0))
-    tally.prompt_seconds = float(timings.get("prompt_ms", 0)) / 1e3
-    tally.tokens = int(timings.get("predicted_n", 0))
-    tally.seconds = float(timings.get("predicted_ms", 0)) / 1e3
 
 
 def logprob(entry: Mapping[str, Any], alternatives: bool) -> dict[str, Any]:
@@ -269,15 +229,23 @@ def _logprob(entry: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def tool_call(index: int, call: Mapping[str, str]) -> dict[str, Any]:
-    """A call in Ollama's form; arguments that were cut short are shown as far as they came."""
+def _call(piece: CallPiece) -> dict[str, str]:
+    return {"id": piece.id, "name": piece.name, "arguments": piece.arguments}
+
+
+def _is_json(text: str) -> bool:
     try:
-        arguments = orjson.loads(call["arguments"] or "{}")
+        orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
-        raise EngineError(
-            f'the model wrote invalid tool call arguments for "{call["name"]}": '
-            f"{call['arguments']}",
-            500,
-        ) from None
+        return False
+    return True
+
+
+def tool_call(index: int, call: Mapping[str, str]) -> dict[str, Any]:
+    """A call in Ollama's form."""
+    if not _is_json(call["arguments"]):
+        message = f'llama-server returned invalid tool call arguments for "{call["name"]}"'
+        raise EngineError(f"{message}: {call['arguments']}", 500)
+    arguments = orjson.loads(call["arguments"] or "{}")
     function = {"index": index, "name": call["name"], "arguments": arguments}
     return {**({"id": call["id"]} if call["id"] else {}), "function": function}

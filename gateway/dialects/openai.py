@@ -1,7 +1,8 @@
-"""The OpenAI dialect, towards the engine, which speaks it itself: check, patch, forward.
+"""The OpenAI dialect: requests checked, and made turns.
 
-Only the members that are ours are touched: what a Modelfile lays under the request, what bounds
-the reply, and what would reach into the supervisor's business. Unknown members pass.
+The engine speaks it itself, so only the members that are ours are touched: what a Modelfile lays
+under the request, what bounds the reply, and what would reach into the supervisor's business.
+Unknown members pass.
 """
 
 from collections.abc import Mapping
@@ -9,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.call import Call
+from gateway.dialects.call import Turn
 from gateway.dialects.decode import Place
-from gateway.dialects.ollama import CHAT
-from gateway.dialects.openai_checks import check_tools
+from gateway.dialects.openai_checks import chosen
+from gateway.dialects.openai_fields import CHAT, COMPLETION, check_types
 from gateway.dialects.syntax import first_value
+from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
 
 # Slots, caches, adapters and the shape of the stream belong to the gateway; `n_predict` would
@@ -40,19 +42,36 @@ _OURS = frozenset(
         "reasoning_effort",
         "functions",
         "function_call",
+        "tools",
+        "tool_choice",
+        "messages",
+        "response_format",
+        "logprobs",
+        "top_logprobs",
         "stop",
         "n",
         "n_cmpl",
     }
 )
-_INTEGERS = ("seed", "n", "max_tokens", "max_completion_tokens", "top_logprobs")
+DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
+"""What OpenAI's clients expect where nobody says otherwise."""
+
 _NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
-_BOOLEANS = ("stream", "logprobs", "parallel_tool_calls")
-_OBJECTS = ("stream_options", "response_format", "logit_bias", "chat_template_kwargs", "reasoning")
+_REFUSED = {
+    "audio": "no model here speaks",
+    "web_search_options": "there is no search here",
+    "functions": "use 'tools'",
+    "function_call": "use 'tool_choice'",
+}
 
 
-def body(data: bytes) -> dict[str, Any]:
-    """A request body: an object, its nulls left out. What Go would tolerate is tolerated."""
+def body(data: bytes, struct: str, empty: str = "missing request body") -> dict[str, Any]:
+    """A request body: an object, its nulls left out. What Go would tolerate is tolerated.
+
+    `struct` is Ollama's name for it, `empty` what it says to no body at all.
+    """
+    if not data.strip():
+        raise Invalid(empty)
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -60,100 +79,98 @@ def body(data: bytes) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise Invalid("the request body must be a JSON object")
+        place = Place()
+        place.mismatch(value, f"openai.{struct}")
+        place.settle()
     return {key: item for key, item in value.items() if item is not None}
 
 
 def check(request: Mapping[str, Any]) -> None:
-    """Invalid for a member of the wrong type; the engine would answer 500, or nothing, to many."""
-    for names, types, what in (
-        (_BOOLEANS, (bool,), "a boolean"),
-        (_OBJECTS, (dict,), "an object"),
-    ):
-        for name in names:
-            if name in request and not isinstance(request[name], types):
-                raise Invalid(f"'{name}' must be {what}")
-    for name in _INTEGERS:
-        value = request.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
-            raise Invalid(f"'{name}' must be an integer")
-    for name in _NUMBERS:
-        value = request.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise Invalid(f"'{name}' must be a number")
-    if request.get("n", 1) != 1:
-        raise Invalid("'n' must be 1: a request gets one reply")
-    if not 0 <= request.get("top_logprobs", 0) <= 20:
+    """Invalid for a member that a chat completion cannot have, or cannot have so."""
+    check_types(request, CHAT, "ChatCompletionRequest")
+    for name, why in _REFUSED.items():
+        if name in request:
+            raise Invalid(f"'{name}' is not supported: {why}")
+    if any(kind != "text" for kind in request.get("modalities", ())):
+        raise Invalid("'modalities' must be [\"text\"]")
+    _check_one(request, "n")
+    _check_logprobs(request.get("top_logprobs", 0))
+
+
+def _check_one(request: Mapping[str, Any], name: str) -> None:
+    if request.get(name, 1) != 1:
+        raise Invalid(f"'{name}' must be 1: a request gets one reply")
+
+
+def _check_logprobs(count: int) -> None:
+    if not 0 <= count <= 20:
         raise Invalid("top_logprobs must be between 0 and 20")
 
 
-def chat(
-    request: Mapping[str, Any],
-    messages: list[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    think: bool | str | None,
-) -> Call:
-    """A chat completion. `messages`: what the model puts before them included."""
-    check_tools(request)
-    payload = sampling(request, settings)
-    payload |= {key: value for key, value in request.items() if key not in _OURS}
-    payload |= {"stream": True, "return_progress": True, "cache_prompt": True}
-    payload["messages"] = messages
-    if not request.get("logprobs"):
-        payload.pop("top_logprobs", None)
-    elif not request.get("top_logprobs"):
-        payload["top_logprobs"] = 1
-    if think is not None:
-        kwargs: dict[str, Any] = {"enable_thinking": bool(think)}
-        if isinstance(think, str):
-            kwargs["reasoning_effort"] = think
-        payload["chat_template_kwargs"] = {**kwargs, **request.get("chat_template_kwargs", {})}
+def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
+    """A chat completion; `messages` are checked, see `check_messages`."""
+    tools, choice = chosen(request)
+    ours = _OURS.union(_NUMBERS, ("seed",))
+    extra = {key: value for key, value in request.items() if key not in ours}
+    if choice is not None:
+        extra["tool_choice"] = choice
     if not request.get("stream"):
-        payload["stream_options"] = {"include_usage": True}
-    try:
-        return Call(CHAT, orjson.dumps(payload))
-    except orjson.JSONEncodeError as exc:
-        raise Invalid(f"the request cannot be passed on: {exc}".lower()) from exc
+        extra["stream_options"] = {"include_usage": True}
+    return Turn(
+        messages=messages,
+        tools=tools,
+        think=effort(request),
+        options=options(request),
+        defaults=DEFAULTS,
+        format=_format(request.get("response_format")),
+        top_logprobs=request.get("top_logprobs", 0) if request.get("logprobs") else None,
+        extra=extra,
+        keep_alive=parse_keep_alive(request.get("keep_alive")),
+    )
 
 
-def sampling(request: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model says about sampling, under what the request says."""
+def completion(request: Mapping[str, Any]) -> Turn:
+    """A text completion: the prompt goes through the model's template, as Ollama does it."""
+    return Turn(
+        messages=[{"role": "user", "content": request.get("prompt", "")}],
+        options=options(request),
+        defaults=DEFAULTS,
+        top_logprobs=request.get("logprobs"),
+        extra={"logit_bias": bias} if (bias := request.get("logit_bias")) else {},
+        keep_alive=parse_keep_alive(request.get("keep_alive")),
+    )
+
+
+def options(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What the request says about sampling, by Ollama's names."""
     said = {name: request[name] for name in (*_NUMBERS, "seed") if name in request}
-    return {
-        **settings,
-        **said,
-        "n_predict": limit(request, settings["n_predict"]),
-        "stop": stops(request.get("stop"), settings["stop"]),
-    }
+    limit = request.get("max_completion_tokens", request.get("max_tokens", -1))
+    if limit >= 0:
+        said["num_predict"] = limit
+    if given := stops(request.get("stop")):
+        said["stop"] = given
+    return said
+
+
+def _format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return None if form is None or form.get("type") == "text" else form
 
 
 def check_completion(request: Mapping[str, Any]) -> None:
     """The same for a text completion, which takes one prompt."""
-    check({key: value for key, value in request.items() if key != "logprobs"})
-    if not isinstance(request.get("prompt", ""), str):
-        raise Invalid("'prompt' must be a string")
-    if not isinstance(request.get("suffix", ""), str):
-        raise Invalid("'suffix' must be a string")
+    check_types(request, COMPLETION, "CompletionRequest")
     stop = request.get("stop", [])
     if not isinstance(stop, str | list) or any(not isinstance(text, str) for text in stop):
         raise Invalid("invalid type for 'stop' field")
-    logprobs = request.get("logprobs", 0)
-    if isinstance(logprobs, bool) or not isinstance(logprobs, int):
-        raise Invalid("'logprobs' must be an integer")
-    if not 0 <= logprobs <= 20:
-        raise Invalid("top_logprobs must be between 0 and 20")
+    _check_one(request, "n")
+    _check_one(request, "best_of")
+    _check_logprobs(request.get("logprobs", 0))
 
 
-def limit(request: Mapping[str, Any], default: int) -> int:
-    """Most tokens of the reply; a negative number means no limit of the client's own."""
-    value = request.get("max_completion_tokens", request.get("max_tokens", -1))
-    return min(int(value), default) if value >= 0 else default
-
-
-def stops(value: Any, default: list[str]) -> list[str]:
-    """The client's stop texts instead of the model's; an empty text would end every reply."""
+def stops(value: Any) -> list[str]:
+    """The client's stop texts; an empty one would end every reply."""
     given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return [text for text in given if isinstance(text, str) and text] or default
+    return [text for text in given if isinstance(text, str) and text]
 
 
 _EFFORTS: dict[str, bool | str] = {

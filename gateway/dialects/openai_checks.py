@@ -25,33 +25,55 @@ def check_messages(messages: Any) -> list[dict[str, Any]]:
     return [_message(message) for message in messages]
 
 
-def check_tools(request: Mapping[str, Any]) -> None:
-    """Tools must be functions with a name; a choice must name one of them."""
-    tools = request.get("tools", [])
-    if not isinstance(tools, list):
-        raise Invalid("'tools' must be an array")
-    names = [_tool(tool) for tool in tools]
-    choice = request.get("tool_choice", "auto")
-    if isinstance(choice, dict):
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
+def chosen(request: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+    """The tools that may be called, and whether one must be: "required", "auto", or None unsaid.
+
+    The engine knows no other choices, so those are made by the tools that are left: a single one
+    for a choice that names it, none for "none".
+    """
+    tools = [_tool(tool) for tool in request.get("tools", ())]
+    choice = request.get("tool_choice")
+    match choice:
+        case None:
+            return tools, None
+        case "none":
+            return [], None
+        case "auto" | "required":
+            return tools, choice
+        case {"type": "function", "function": {"name": str(name)}}:
+            return _named(tools, [name]), "required"
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(allowed)}}:
+            if mode not in ("auto", "required"):
+                raise Invalid(f"invalid 'tool_choice': mode {mode!r}")
+            return _named(tools, [_name(tool) for tool in allowed]), mode
+    raise Invalid(f"invalid 'tool_choice': {choice!r}")
+
+
+def _named(tools: list[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
+    names = {_name(tool) for tool in tools}
+    for name in wanted:
         if name not in names:
             raise Invalid(f"'tool_choice' names {name!r}, which is not among the tools")
-    elif choice not in ("auto", "none", "required"):
-        raise Invalid(f"invalid 'tool_choice': {choice!r}")
+    return [tool for tool in tools if _name(tool) in wanted]
 
 
-def _tool(tool: Any) -> str:
+def _name(tool: Any) -> str:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return str(function.get("name")) if isinstance(function, dict) else ""
+
+
+def _tool(tool: Any) -> dict[str, Any]:
+    """A tool must be a function with a name."""
     if not isinstance(tool, dict):
         raise Invalid("a tool must be an object")
-    if tool.setdefault("type", "function") != "function":
+    if tool.get("type", "function") != "function":
         raise Invalid(f"tools of type {tool['type']!r} are not supported")
     function = tool.get("function")
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise Invalid("a tool must have a function with a name")
     if not isinstance(function.get("parameters") or {}, dict):
         raise Invalid(f"the parameters of tool {function['name']!r} must be an object")
-    return str(function["name"])
+    return {**tool, "type": "function"}
 
 
 def _message(value: Any) -> dict[str, Any]:

@@ -6,14 +6,15 @@ by line; after that a token costs three searches and no parsing.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.lines import DATA, DONE, Lines, Reading, event
-from gateway.dialects.ollama_replies import count
+from gateway.dialects.call import CUT_SHORT, CallPiece, Delta, End, EngineError, Tally
+from gateway.dialects.lines import DATA, DONE, Reading, event
 from gateway.dialects.openai import error_body
+from gateway.dialects.readers import count
 from gateway.wire import dumps
 
 SSE = "text/event-stream"
@@ -22,7 +23,6 @@ _FINGERPRINT = re.compile(rb'"system_fingerprint":"[^"]*"')
 _OUR_FINGERPRINT = b'"system_fingerprint":"fp_ollama"'
 _ROLE = b'"delta":{"role":"assistant",'
 _REASONING = b'"delta":{"reasoning_content":'
-_CUT_SHORT = "the model runner stopped before the reply was complete"
 
 
 class Passthrough:
@@ -47,7 +47,7 @@ class Passthrough:
     def flush(self) -> bytes:
         self._reading.check()
         if not self._done:
-            raise EngineError(_CUT_SHORT, 500)
+            raise EngineError(CUT_SHORT, 500)
         return b""
 
     def failure(self, message: str, status: int) -> bytes:
@@ -105,157 +105,209 @@ class Passthrough:
             count(self.tally, value["timings"])
 
 
-class Whole:
-    """A chat completion in one object, put together from its stream."""
+class Chat:
+    """A chat completion from what a reply grows by, streamed or whole."""
 
-    media_type = JSON
-
-    def __init__(self, model: str, *, alternatives: bool = False) -> None:
-        self.tally = Tally()
-        self._model = model
+    def __init__(
+        self, model: str, ident: str, created: int, *, stream: bool, usage: bool, alternatives: bool
+    ) -> None:
+        self.media_type = SSE if stream else JSON
+        self._stream = stream
+        self._usage = usage
         self._alternatives = alternatives
-        self._lines = Lines()
-        self._head: dict[str, Any] = {}
-        self._tail: dict[str, Any] = {}
-        self._choices: dict[int, dict[str, Any]] = {}
+        kind = "chat.completion.chunk" if stream else "chat.completion"
+        self._frame = _frame(ident, kind, created, model)
+        self._message: dict[str, Any] = {"role": "assistant", "content": ""}
+        self._logprobs: list[Any] = []
 
     def assigned(self) -> None:
         """Nothing of a chat completion tells when that was."""
 
-    def feed(self, data: bytes) -> bytes:
-        for line in self._lines.feed(data):
-            value = event(line)
-            if value is None or "prompt_progress" in value:
-                continue
-            self._head = self._head or value
-            for choice in value["choices"]:
-                self._add(choice)
-            self._tail |= {k: value[k] for k in ("usage", "timings") if k in value}
+    def begin(self, tally: Tally) -> bytes:
         return b""
 
-    def flush(self) -> bytes:
-        choices = [self._choices[index] for index in sorted(self._choices)]
-        if not choices or any(choice["finish_reason"] is None for choice in choices):
-            raise EngineError(_CUT_SHORT, 500)
-        if timings := self._tail.get("timings"):
-            count(self.tally, timings)
-        whole = {
-            "id": self._head["id"],
-            "object": "chat.completion",
-            "created": self._head["created"],
-            "model": self._model,
-            "system_fingerprint": "fp_ollama",
-            "choices": choices,
-        }
-        return dumps(whole | self._tail) + b"\n"
+    def write(self, delta: Delta) -> bytes:
+        logprobs = [
+            entry if self._alternatives else {**entry, "top_logprobs": []}
+            for entry in delta.logprobs
+        ]
+        if self._stream:
+            return self._chunk(delta, logprobs)
+        message = self._message
+        message["content"] += delta.text
+        if delta.thinking:
+            message["reasoning"] = message.get("reasoning", "") + delta.thinking
+        for piece in delta.calls:
+            _add_call(message.setdefault("tool_calls", []), piece)
+        self._logprobs += logprobs
+        return b""
 
-    def failure(self, message: str, status: int) -> bytes:
-        return dumps(error_body(message, status))
-
-    def _add(self, delta_choice: dict[str, Any]) -> None:
-        index = delta_choice["index"]
-        choice = self._choices.setdefault(
-            index,
-            {
-                "index": index,
-                "message": {"role": "assistant", "content": ""},
-                "finish_reason": None,
-            },
-        )
-        message, delta = choice["message"], delta_choice.get("delta") or {}
-        message["content"] += delta.get("content") or ""
-        if thinking := delta.get("reasoning_content"):
-            message["reasoning"] = message.get("reasoning", "") + thinking
-        for call in delta.get("tool_calls") or ():
-            _add_call(message.setdefault("tool_calls", []), call)
-        if logprobs := delta_choice.get("logprobs"):
-            kept = choice.setdefault("logprobs", {"content": []})["content"]
-            for entry in logprobs.get("content") or ():
-                kept.append(entry if self._alternatives else {**entry, "top_logprobs": []})
-        choice["finish_reason"] = delta_choice.get("finish_reason") or choice["finish_reason"]
-
-
-def _add_call(calls: list[dict[str, Any]], delta: dict[str, Any]) -> None:
-    index = delta.get("index", len(calls))
-    if index >= len(calls):
-        function = {"name": "", "arguments": ""}
-        calls.append({"id": "", "index": index, "type": "function", "function": function})
-    call = calls[index]
-    call["id"] += delta.get("id") or ""
-    for key, piece in (delta.get("function") or {}).items():
-        call["function"][key] = call["function"].get(key, "") + (piece or "")
-
-
-class Completion:
-    """A text completion, streamed or whole, from the events of `/completion`."""
-
-    def __init__(self, model: str, ident: str, created: int, *, stream: bool, usage: bool) -> None:
-        self.tally = Tally()
-        self.media_type = SSE if stream else JSON
-        self._stream = stream
-        self._usage = usage
-        self._reading = Reading(self._line)
-        self._frame = {
-            "id": ident,
-            "object": "text_completion",
-            "created": created,
-            "model": model,
-            "system_fingerprint": "fp_ollama",
-        }
-        self._text: list[str] = []
-        self._reason: str | None = None
-
-    def assigned(self) -> None:
-        """Nothing of a completion tells when that was."""
-
-    def feed(self, data: bytes) -> bytes:
-        return self._reading.feed(data)
-
-    def flush(self) -> bytes:
-        self._reading.check()
-        if self._reason is None:
-            raise EngineError(_CUT_SHORT, 500)
+    def end(self, end: End, tally: Tally) -> bytes:
+        choice: dict[str, Any] = {"index": 0, "finish_reason": end.reason}
         if not self._stream:
-            return dumps(self._chunk("".join(self._text), self._reason) | self._used()) + b"\n"
-        last = [self._event(self._chunk("", self._reason))]
+            choice["message"] = self._message
+            for call in self._message.get("tool_calls", ()):
+                call["function"]["arguments"] = _compact(call["function"]["arguments"])
+            if self._logprobs:
+                choice["logprobs"] = {"content": self._logprobs}
+            return dumps({**self._frame, "choices": [choice], "usage": usage(tally)}) + b"\n"
+        last = [sse({**self._frame, "choices": [{**choice, "delta": {}}]})]
         if self._usage:
-            last.append(self._event({**self._frame, "choices": [], **self._used()}))
+            last.append(sse({**self._frame, "choices": [], "usage": usage(tally)}))
         return b"".join((*last, DONE, b"\n\n"))
-
-    def whole(self, reason: str) -> bytes:
-        """A reply without generation."""
-        self._reason = reason
-        return self.flush()
 
     def failure(self, message: str, status: int) -> bytes:
         return DATA + dumps(error_body(message, status)) + b"\n\n"
 
-    def _line(self, line: bytes) -> bytes:
-        value = event(line)
-        return b"" if value is None else self._take(value)
+    def _chunk(self, delta: Delta, logprobs: list[Any]) -> bytes:
+        said: dict[str, Any] = {"content": delta.text}
+        if delta.thinking:
+            said["reasoning"] = delta.thinking
+        if delta.calls:
+            said["tool_calls"] = [_call(piece) for piece in delta.calls]
+        if not (delta.text or delta.thinking or delta.calls or logprobs):
+            return b""
+        if self._message:
+            said, self._message = {"role": "assistant", **said}, {}
+        choice: dict[str, Any] = {"index": 0, "delta": said, "finish_reason": None}
+        if logprobs:
+            choice["logprobs"] = {"content": logprobs}
+        return sse({**self._frame, "choices": [choice]})
 
-    def _take(self, value: dict[str, Any]) -> bytes:
-        if "prompt_progress" in value:
-            return b""
-        if value.get("stop"):
-            self._reason = "length" if value.get("stop_type") == "limit" else "stop"
-            count(self.tally, value.get("timings") or {})
-        text = value.get("content") or ""
-        if not text:
-            return b""
-        if self._stream:
-            return self._event(self._chunk(text, None))
-        self._text.append(text)
+
+def _call(piece: CallPiece) -> dict[str, Any]:
+    out: dict[str, Any] = {"index": piece.index, "function": {"arguments": piece.arguments}}
+    if piece.name:
+        out["function"] = {"name": piece.name, **out["function"]}
+    return {"id": piece.id, "type": "function", **out} if piece.id else out
+
+
+def _compact(arguments: str) -> str:
+    """JSON without blanks; what a limit cut short stays as it is."""
+    try:
+        return orjson.dumps(orjson.loads(arguments)).decode()
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _add_call(calls: list[dict[str, Any]], piece: CallPiece) -> None:
+    if piece.index >= len(calls):
+        function = {"name": "", "arguments": ""}
+        calls.append({"id": "", "index": piece.index, "type": "function", "function": function})
+    call = calls[piece.index]
+    call["id"] += piece.id
+    call["function"]["name"] += piece.name
+    call["function"]["arguments"] += piece.arguments
+
+
+class Completion:
+    """A text completion, streamed or whole."""
+
+    def __init__(
+        self,
+        model: str,
+        ident: str,
+        created: int,
+        *,
+        stream: bool,
+        usage: bool,
+        echo: str = "",
+    ) -> None:
+        self.media_type = SSE if stream else JSON
+        self._stream = stream
+        self._usage = usage
+        self._echo = echo
+        """What the text begins with: the prompt, if the client wants it back."""
+        self._frame = _frame(ident, "text_completion", created, model)
+        self._text: list[str] = []
+        self._offset = 0
+        self._logprobs: dict[str, list[Any]] = {}
+
+    def assigned(self) -> None:
+        """Nothing of a completion tells when that was."""
+
+    def begin(self, tally: Tally) -> bytes:
+        return self.write(Delta(self._echo)) if self._echo else b""
+
+    def write(self, delta: Delta) -> bytes:
+        logprobs = token_logprobs(delta.logprobs, self._offset)
+        self._offset += len(delta.text)
+        if self._stream and (delta.text or delta.held):
+            return sse(self._chunk(delta.text, None, logprobs))
+        self._text.append(delta.text)
+        for key, values in logprobs.items():
+            self._logprobs.setdefault(key, []).extend(values)
         return b""
 
-    def _chunk(self, text: str, reason: str | None) -> dict[str, Any]:
-        choice = {"text": text, "index": 0, "finish_reason": reason}
+    def loaded(self) -> bytes:
+        """A reply without generation: the model was loaded."""
+        return self._last("load", Tally())
+
+    def end(self, end: End, tally: Tally) -> bytes:
+        return self._last("length" if end.reason == "length" else "stop", tally)
+
+    def _last(self, reason: str, tally: Tally) -> bytes:
+        if not self._stream:
+            whole = self._chunk("".join(self._text), reason, self._logprobs)
+            return dumps({**whole, "usage": usage(tally)}) + b"\n"
+        last = [sse(self._chunk("", reason, {}))]
+        if self._usage:
+            last.append(sse({**self._frame, "choices": [], "usage": usage(tally)}))
+        return b"".join((*last, DONE, b"\n\n"))
+
+    def failure(self, message: str, status: int) -> bytes:
+        return DATA + dumps(error_body(message, status)) + b"\n\n"
+
+    def _chunk(
+        self, text: str, reason: str | None, logprobs: dict[str, list[Any]]
+    ) -> dict[str, Any]:
+        choice: dict[str, Any] = {"text": text, "index": 0, "finish_reason": reason}
+        if logprobs:
+            choice["logprobs"] = logprobs
         return {**self._frame, "choices": [choice]}
 
-    def _used(self) -> dict[str, Any]:
-        prompt, tokens = self.tally.prompt_tokens, self.tally.tokens
-        usage = {"prompt_tokens": prompt, "completion_tokens": tokens}
-        return {"usage": {**usage, "total_tokens": prompt + tokens}}
 
-    def _event(self, chunk: dict[str, Any]) -> bytes:
-        return DATA + dumps(chunk) + b"\n\n"
+def token_logprobs(entries: Sequence[Mapping[str, Any]], offset: int) -> dict[str, list[Any]]:
+    """The engine's entries in the old form of text completions: four lists side by side.
+
+    `offset`: code points of the text before the first of them. Empty without entries.
+    """
+    if not entries:
+        return {}
+    offsets = []
+    for entry in entries:
+        offsets.append(offset)
+        offset += len(entry["token"])
+    return {
+        "tokens": [entry["token"] for entry in entries],
+        "token_logprobs": [entry["logprob"] for entry in entries],
+        "top_logprobs": [
+            {other["token"]: other["logprob"] for other in entry.get("top_logprobs", ())}
+            for entry in entries
+        ],
+        "text_offset": offsets,
+    }
+
+
+def usage(tally: Tally) -> dict[str, Any]:
+    """Tokens of one reply."""
+    return {
+        "prompt_tokens": tally.prompt_tokens,
+        "completion_tokens": tally.tokens,
+        "total_tokens": tally.prompt_tokens + tally.tokens,
+        "prompt_tokens_details": {"cached_tokens": tally.cached_tokens},
+    }
+
+
+def sse(value: dict[str, Any]) -> bytes:
+    return DATA + dumps(value) + b"\n\n"
+
+
+def _frame(ident: str, kind: str, created: int, model: str) -> dict[str, Any]:
+    return {
+        "id": ident,
+        "object": kind,
+        "created": created,
+        "model": model,
+        "system_fingerprint": "fp_ollama",
+    }

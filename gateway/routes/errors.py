@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway import errors
+from gateway.dialects import anthropic, anthropic_replies
 from gateway.dialects.call import EngineError, repaired
 from gateway.dialects.openai import error_body
 from gateway.logs import Facts
@@ -40,6 +41,7 @@ STATUS: Mapping[type[Exception], int] = {
 }
 _METHODS = ("HEAD", "GET", "POST", "PUT", "DELETE")
 _OVERFLOW = "exceed_context_size_error"
+_ANTHROPIC = "/v1/messages"
 
 
 def status_of(error: Exception) -> int:
@@ -79,6 +81,13 @@ def reply(
     headers: Mapping[str, str] | None = None,
     code: str | None = None,
 ) -> Response:
+    if request.scope["path"].startswith(_ANTHROPIC):
+        return json_reply(
+            anthropic_replies.error_body(anthropic.too_long(message), status, request_id(request)),
+            status,
+            media_type="application/json",
+            headers=headers,
+        )
     if request.scope["path"].startswith("/v1/"):
         return json_reply(
             error_body(message, status, code),
@@ -87,6 +96,12 @@ def reply(
             headers=headers,
         )
     return json_reply({"error": message}, status, headers=headers)
+
+
+def request_id(request: Request) -> str:
+    """The id of a request as Anthropic's clients know it; the log has it without its prefix."""
+    facts: Facts = request.state.facts
+    return f"req_{facts.id}"
 
 
 async def http(request: Request, error: Exception) -> Response:

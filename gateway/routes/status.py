@@ -6,13 +6,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from gateway import __version__, describe
+from gateway import OLLAMA_VERSION, __version__, describe
 from gateway.routes.reply import json_reply
 from gateway.services import Services
 from runners import Kind, RunnerInfo, State, resident
 
-# The version of Ollama whose API this is: clients ask for features by it.
-OLLAMA_VERSION = "0.33.0"
 _FOREVER = 1 << 63
 """Nanoseconds of Go's longest duration, 292 years: what Ollama adds to now for 'never'."""
 

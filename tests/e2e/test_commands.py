@@ -115,7 +115,7 @@ def test_the_version(paddock: Paddock) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("run", "missing", "hi"), "model 'missing:latest' not found"),
+        (("push", "missing"), "model 'missing:latest' not found"),
         (("show", "missing"), "model 'missing:latest' not found"),
         (("rm", "missing"), "model 'missing' not found"),
         (("cp", "missing", "other2"), 'model "missing" not found'),

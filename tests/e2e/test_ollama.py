@@ -13,9 +13,15 @@ from tests.fakes.scripts import JSON, PLAIN, THINKING, UNICODE, WEATHER
 pytestmark = pytest.mark.engine
 
 HI = [{"role": "user", "content": "hi"}]
-# <s>, then by ChatML: mark u s e r \n h i mark, mark a s s i s t a n t.
-HI_TOKENS = 1 + 9 + 10
-HI_PROMPT = "<|im_start|>user\nhi<|im_end|><|im_start|>assistant"
+# What ChatML makes of "hi": by the TEMPLATE that "plain" got, and by the template of "own", where
+# no line ends after a mark. And as tokens: <s>, then mark u s e r \n h i mark \n, mark
+# a s s i s t a n t \n.
+PROMPTS = {
+    "plain": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n",
+    "own": "<|im_start|>user\nhi<|im_end|><|im_start|>assistant",
+}
+TOKENS = {"plain": 1 + 10 + 11, "own": 1 + 9 + 10}
+either = pytest.mark.parametrize("model", PROMPTS)
 SCHEMA = {
     "type": "object",
     "properties": {"answer": {"type": "integer"}},
@@ -59,12 +65,13 @@ def prompt_of(client: httpx.Client, path: str, **body: Any) -> str:
 # Whole and streamed
 
 
-def test_a_chat_in_one_object(client: httpx.Client) -> None:
-    reply = chat(client, "plain")
+@either
+def test_a_chat_in_one_object(client: httpx.Client, model: str) -> None:
+    reply = chat(client, model)
     assert [*reply] == ["model", "created_at", "message", "done", "done_reason", *sorted_metrics()]
     assert reply["message"] == {"role": "assistant", "content": PLAIN.text}
     assert (reply["done"], reply["done_reason"]) == (True, "stop")
-    assert reply["prompt_eval_count"] == HI_TOKENS
+    assert reply["prompt_eval_count"] == TOKENS[model]
     assert reply["eval_count"] == len(PLAIN.pieces) + 1
     assert all(reply[name] > 0 for name in TIMES)
     assert abs(seconds_since(reply["created_at"])) < 60
@@ -88,8 +95,9 @@ def seconds_since(stamp: str) -> float:
     return datetime.now(moment.tzinfo).timestamp() - moment.timestamp()
 
 
-def test_a_chat_line_by_line(client: httpx.Client) -> None:
-    *lines, last = stream(client, "/api/chat", model="plain", messages=HI)
+@either
+def test_a_chat_line_by_line(client: httpx.Client, model: str) -> None:
+    *lines, last = stream(client, "/api/chat", model=model, messages=HI)
     assert [line["message"] for line in lines] == [
         {"role": "assistant", "content": piece} for piece in PLAIN.pieces
     ]
@@ -97,15 +105,16 @@ def test_a_chat_line_by_line(client: httpx.Client) -> None:
     assert not any(line["done"] for line in lines)
     assert last["message"] == {"role": "assistant", "content": ""}
     assert (last["done"], last["done_reason"]) == (True, "stop")
-    assert [last[name] for name in COUNTS] == [HI_TOKENS, len(PLAIN.pieces) + 1]
+    assert [last[name] for name in COUNTS] == [TOKENS[model], len(PLAIN.pieces) + 1]
 
 
-def test_a_completion_in_one_object(client: httpx.Client) -> None:
-    reply = generate(client, "plain")
+@either
+def test_a_completion_in_one_object(client: httpx.Client, model: str) -> None:
+    reply = generate(client, model)
     assert (reply["response"], reply["done_reason"]) == (PLAIN.text, "stop")
-    assert [reply[name] for name in COUNTS] == [HI_TOKENS, len(PLAIN.pieces) + 1]
+    assert [reply[name] for name in COUNTS] == [TOKENS[model], len(PLAIN.pieces) + 1]
     # What was read, but for <s>, which every prompt gets anew; and what was said, but for its end.
-    assert len(reply["context"]) == HI_TOKENS - 1 + len(PLAIN.pieces)
+    assert len(reply["context"]) == TOKENS[model] - 1 + len(PLAIN.pieces)
 
 
 def test_a_completion_line_by_line(client: httpx.Client) -> None:
@@ -163,32 +172,50 @@ def test_a_stop_word_ends_a_reply_and_is_not_in_it(client: httpx.Client) -> None
     assert "".join(line["response"] for line in lines) == "tick tack "
 
 
-def test_a_prompt_that_is_too_long_is_refused(client: httpx.Client) -> None:
-    body = {"model": "plain", "prompt": "x" * 600}
-    for more in ({}, {"stream": False}):
-        reply = client.post("/api/generate", json=body | more)
-        assert reply.status_code == 400
-        assert "exceeds the available context size" in reply.json()["error"]
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_prompt_that_must_not_be_cut_is_refused(
+    client: httpx.Client, path: str, whole: bool
+) -> None:
+    text = "x" * 600
+    body = {"model": "plain", "prompt": text, "messages": [{"role": "user", "content": text}]}
+    reply = client.post(path, json={**body, "truncate": False, "stream": not whole})
+    assert reply.status_code == 400
+    assert "exceeds the available context size" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+def test_of_a_prompt_that_is_too_long_the_middle_goes(client: httpx.Client, path: str) -> None:
+    """Half of the context is the reply's, and the head of the prompt stays with it."""
+    text = "x" * 600
+    body = {"model": "plain", "prompt": text, "messages": [{"role": "user", "content": text}]}
+    reply = client.post(path, json={**body, "stream": False})
+    assert reply.status_code == 200
+    kept = 256 + 4 // 2 + 1
+    assert reply.headers["x-paddock-truncated"] == f"{TOKENS['plain'] - 2 + 600 - kept} tokens"
+    assert reply.json()["prompt_eval_count"] == kept
 
 
 # Prompts
 
 
-def test_a_prompt_goes_through_the_models_template(client: httpx.Client) -> None:
-    assert prompt_of(client, "/api/chat", model="plain", messages=HI) == HI_PROMPT
-    assert prompt_of(client, "/api/generate", model="plain", prompt="hi") == HI_PROMPT
-    system = "<|im_start|>system\nBe nice.<|im_end|>"
-    nice = prompt_of(client, "/api/generate", model="plain", prompt="hi", system="Be nice.")
-    assert nice == system + HI_PROMPT
+@either
+def test_a_prompt_goes_through_the_models_template(client: httpx.Client, model: str) -> None:
+    hi = PROMPTS[model]
+    assert prompt_of(client, "/api/chat", model=model, messages=HI) == hi
+    assert prompt_of(client, "/api/generate", model=model, prompt="hi") == hi
+    system = "<|im_start|>system\nBe nice.<|im_end|>" + "\n" * (model == "plain")
+    nice = prompt_of(client, "/api/generate", model=model, prompt="hi", system="Be nice.")
+    assert nice == system + hi
 
 
 def test_system_and_messages_of_the_model_come_first(client: httpx.Client) -> None:
-    before = (
-        "<|im_start|>system\nBe brief.<|im_end|><|im_start|>user\nSure?<|im_end|>"
-        "<|im_start|>assistant\nSure.<|im_end|>"
-    )
-    assert prompt_of(client, "/api/chat", model="tutored", messages=HI) == before + HI_PROMPT
-    assert prompt_of(client, "/api/generate", model="tutored", prompt="hi") == before + HI_PROMPT
+    whole = (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSure?<|im_end|>\n"
+        "<|im_start|>assistant\nSure.<|im_end|>\n"
+    ) + PROMPTS["plain"]
+    assert prompt_of(client, "/api/chat", model="tutored", messages=HI) == whole
+    assert prompt_of(client, "/api/generate", model="tutored", prompt="hi") == whole
 
 
 def test_parameters_of_the_model_hold_unless_the_request_has_its_own(client: httpx.Client) -> None:
@@ -199,10 +226,11 @@ def test_parameters_of_the_model_hold_unless_the_request_has_its_own(client: htt
     assert (short["message"]["content"], short["done_reason"]) == ("Yes, ", "length")
 
 
-def test_a_context_is_what_the_next_prompt_goes_on_from(client: httpx.Client) -> None:
-    context = generate(client, "plain")["context"]
-    again = prompt_of(client, "/api/generate", model="plain", prompt="hi", context=context)
-    assert again == HI_PROMPT + PLAIN.text + HI_PROMPT
+@either
+def test_a_context_is_what_the_next_prompt_goes_on_from(client: httpx.Client, model: str) -> None:
+    context = generate(client, model)["context"]
+    again = prompt_of(client, "/api/generate", model=model, prompt="hi", context=context)
+    assert again == PROMPTS[model] + PLAIN.text + PROMPTS[model]
 
 
 def test_a_raw_prompt_is_gone_on_from_as_it_is(client: httpx.Client) -> None:
@@ -221,11 +249,12 @@ def test_json_that_the_model_would_write_anyway(client: httpx.Client, form: Any)
     assert generate(client, "json", format=form)["response"] == JSON.text
 
 
-def test_a_format_keeps_the_model_from_its_own_text(client: httpx.Client) -> None:
+@either
+def test_a_format_keeps_the_model_from_its_own_text(client: httpx.Client, model: str) -> None:
     """Its script is no JSON, so what it writes instead is the grammar's doing."""
     options = {"num_predict": 60, "seed": 1}
-    assert generate(client, "plain", format="json", options=options)["response"].startswith("{")
-    reply = chat(client, "plain", format=SCHEMA, options=options)
+    assert generate(client, model, format="json", options=options)["response"].startswith("{")
+    reply = chat(client, model, format=SCHEMA, options=options)
     assert re.match(r'\{\s*"answer"\s*:', reply["message"]["content"])
 
 

@@ -14,7 +14,8 @@ HI = [{"role": "user", "content": "hi"}]
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 # Those of ChatML around "hi", as tests/e2e/test_ollama.py has them.
-CHAT_TOKENS = 20
+TOKENS = {"plain": 22, "own": 20}
+either = pytest.mark.parametrize("model", TOKENS)
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}}}
 
 
@@ -53,21 +54,23 @@ def choice_of(reply: dict[str, Any]) -> dict[str, Any]:
 # Chat completions
 
 
-def test_a_chat_completion_in_one_object(client: httpx.Client) -> None:
-    reply = ask(client, CHAT, model="plain")
+@either
+def test_a_chat_completion_in_one_object(client: httpx.Client, model: str) -> None:
+    reply = ask(client, CHAT, model=model)
     assert reply["id"].startswith("chatcmpl-")
     assert reply["object"] == "chat.completion"
-    assert (reply["model"], reply["system_fingerprint"]) == ("plain", "fp_ollama")
+    assert (reply["model"], reply["system_fingerprint"]) == (model, "fp_ollama")
     assert choice_of(reply)["message"] == {"role": "assistant", "content": PLAIN.text}
     assert choice_of(reply)["finish_reason"] == "stop"
     spoken = len(PLAIN.pieces) + 1
     usage = {key: reply["usage"][key] for key in ("prompt_tokens", "completion_tokens")}
-    assert usage == {"prompt_tokens": CHAT_TOKENS, "completion_tokens": spoken}
-    assert reply["usage"]["total_tokens"] == CHAT_TOKENS + spoken
+    assert usage == {"prompt_tokens": TOKENS[model], "completion_tokens": spoken}
+    assert reply["usage"]["total_tokens"] == TOKENS[model] + spoken
 
 
-def test_a_chat_completion_event_by_event(client: httpx.Client) -> None:
-    events = stream(client, CHAT, model="plain")
+@either
+def test_a_chat_completion_event_by_event(client: httpx.Client, model: str) -> None:
+    events = stream(client, CHAT, model=model)
     first, *others, last = (choice_of(event) for event in events)
     assert first["delta"] == {"role": "assistant", "content": PLAIN.pieces[0]}
     assert [choice["delta"] for choice in others] == [{"content": p} for p in PLAIN.pieces[1:]]
@@ -76,7 +79,7 @@ def test_a_chat_completion_event_by_event(client: httpx.Client) -> None:
     assert len({event["id"] for event in events}) == 1
     shared = ("object", "model", "system_fingerprint")
     told = {tuple(event[name] for name in shared) for event in events}
-    assert told == {("chat.completion.chunk", "plain", "fp_ollama")}
+    assert told == {("chat.completion.chunk", model, "fp_ollama")}
 
 
 def test_usage_comes_as_an_event_of_its_own(client: httpx.Client) -> None:
@@ -165,15 +168,18 @@ def test_a_tool_call_is_streamed_in_pieces(client: httpx.Client) -> None:
 # Completions
 
 
-def test_a_completion_in_one_object(client: httpx.Client) -> None:
-    reply = ask(client, COMPLETIONS, model="plain")
-    assert (reply["object"], reply["model"]) == ("text_completion", "plain")
+@either
+def test_a_completion_in_one_object(client: httpx.Client, model: str) -> None:
+    reply = ask(client, COMPLETIONS, model=model)
+    assert (reply["object"], reply["model"]) == ("text_completion", model)
     assert choice_of(reply) == {"text": PLAIN.text, "index": 0, "finish_reason": "stop"}
     spoken = len(PLAIN.pieces) + 1
-    assert reply["usage"] == {
-        "prompt_tokens": CHAT_TOKENS,
+    found = reply["usage"]
+    assert 0 <= found.pop("prompt_tokens_details")["cached_tokens"] < TOKENS[model]
+    assert found == {
+        "prompt_tokens": TOKENS[model],
         "completion_tokens": spoken,
-        "total_tokens": CHAT_TOKENS + spoken,
+        "total_tokens": TOKENS[model] + spoken,
     }
 
 
@@ -229,10 +235,11 @@ def test_an_error_has_the_dialects_envelope(
         assert words in error["message"]
 
 
-def test_a_prompt_that_is_too_long_has_its_code(client: httpx.Client) -> None:
+@either
+def test_a_prompt_that_is_too_long_has_its_code(client: httpx.Client, model: str) -> None:
     messages = [{"role": "user", "content": "x" * 600}]
     for more in ({}, {"stream": True}):
-        reply = client.post(CHAT, json={"model": "plain", "messages": messages, **more})
+        reply = client.post(CHAT, json={"model": model, "messages": messages, **more})
         assert reply.status_code == 400
         error = reply.json()["error"]
         assert (error["type"], error["code"]) == (

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 BUILD = "b1-0c1e570"
-END_OF_TEXT = 2
+BEGIN_OF_TEXT, END_OF_TEXT = 1, 2
+MARKER = "<__media__>"
 WIDTH = 8  # of an embedding
 TRAINED_CONTEXT = 131072
 LOADING = {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 REASONS[503] = "Service Unavailable"
 UNKNOWN = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
-SEEN: dict[int, str] = {END_OF_TEXT: ""}  # the text of every token number given out
+SEEN = {BEGIN_OF_TEXT: "", END_OF_TEXT: ""}  # the text of every token number given out
 TEMPLATE = (
     "{%- for m in messages -%}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{%- endfor -%}"
 )
@@ -69,6 +70,7 @@ class Plan:
     trigger = ""
     ignore_term = False  # deaf to SIGTERM, to the exit line and to the end of stdin
     reply = "Hello from the fake engine."  # one token per word
+    formatted = ""  # said instead of `reply` where a JSON schema is asked for
     tokens = -1  # text tokens in a reply: the words again and again. -1: each once
     interval = 0.0  # between two tokens
     prefill = 0.0  # before the first token
@@ -143,12 +145,10 @@ def token_id(piece: str) -> int:
 
 
 def words(prompt: Any) -> list[str]:
-    """Tokens of a prompt: a text, or a list of texts and token numbers."""
-    if isinstance(prompt, str):
-        return split(prompt)
-    return [
-        word for x in prompt for word in (split(x) if isinstance(x, str) else [SEEN.get(x, "")])
-    ]
+    """Tokens of a prompt: a text, one with media, or a list of texts and token numbers."""
+    prompt = prompt["prompt_string"] if isinstance(prompt, dict) else prompt
+    parts = [prompt] if isinstance(prompt, str) else prompt
+    return [w for x in parts for w in (split(x) if isinstance(x, str) else [SEEN.get(x, "")])]
 
 
 def apply_template(body: dict[str, Any], model: str = "") -> dict[str, Any]:
@@ -169,7 +169,8 @@ def tokenize(body: dict[str, Any], model: str) -> dict[str, Any]:
     pieces = split(body.get("content", ""))
     if body.get("with_pieces"):
         return {"tokens": [{"id": token_id(piece), "piece": piece} for piece in pieces]}
-    return {"tokens": [token_id(piece) for piece in pieces]}
+    head = [BEGIN_OF_TEXT] if body.get("add_special") else []
+    return {"tokens": [*head, *map(token_id, pieces)]}
 
 
 def detokenize(body: dict[str, Any], model: str) -> dict[str, Any]:
@@ -198,8 +199,8 @@ def embeddings(body: dict[str, Any], model: str) -> dict[str, Any]:
 class Script:
     """The words of every reply, ready to be sent."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.pieces = split(plan.reply)
+    def __init__(self, plan: Plan, reply: str = "") -> None:
+        self.pieces = split(reply or plan.reply)
         self.quoted = [encode(piece).encode() for piece in self.pieces]
         self.ids = [token_id(piece) for piece in self.pieces]
         self.tokens = plan.tokens if plan.tokens >= 0 else len(self.pieces)
@@ -388,7 +389,7 @@ def props(alias: str, model: str, slots: int, context: int) -> dict[str, Any]:
     told |= {"model_alias": alias, "model_path": model, "chat_template": TEMPLATE}
     told |= {"modalities": {"vision": False, "video": False, "audio": False}}
     told |= {"chat_template_caps": {"supports_tools": False, "supports_system_role": True}}
-    return told | {"build_info": BUILD, "is_sleeping": False}
+    return told | {"build_info": BUILD, "is_sleeping": False, "media_marker": MARKER}
 
 
 def about(aliases: list[str], context: int) -> dict[str, Any]:

@@ -239,7 +239,7 @@ class Server:
 
     def __init__(self, plan: Plan, argv: list[str]) -> None:
         self.plan, self.argv, self.loop = plan, argv, Loop()
-        self.script = engine.Script(plan)
+        self.script, self.formatted = engine.Script(plan), engine.Script(plan, plan.formatted)
         self.model = option(argv, "-m", "--model")
         self.aliases = sorted((option(argv, "-a", "--alias") or self.model).split(","))
         slots = int(option(argv, "-np", "--parallel") or -1)
@@ -359,7 +359,8 @@ class Server:
             connection.reply(error.status, error.body)
 
     def generate(self, connection: Connection, path: str, body: dict[str, Any]) -> None:
-        ask = Ask(body, engine.prompt_of(path, body), self.script)
+        script = self.formatted if "json_schema" in body else self.script
+        ask = Ask(body, engine.prompt_of(path, body), script)
         engine.require_room(ask.prompt_tokens, self.context)
         shape = engine.SHAPES[path](ask, self.aliases[0], time.time())
         connection.job = job = Job(self, connection, shape)

@@ -21,9 +21,9 @@ def event(text: str) -> bytes:
     return f"data: {text}\n\n".encode()
 
 
-def chat(delta: str, reason: str = "null", *, index: int = 0, more: str = "") -> bytes:
+def chat(delta: str, reason: str = "null", *, more: str = "") -> bytes:
     """A chunk of a chat; `more` is what follows its last member."""
-    choice = f'{{"finish_reason":{reason},"index":{index},"delta":{delta}}}'
+    choice = f'{{"finish_reason":{reason},"index":0,"delta":{delta}}}'
     return chunk(choice, more)
 
 
@@ -42,15 +42,17 @@ def raw(content: str, token: int, made: int, more: str = "") -> bytes:
     )
 
 
-def raw_end(kind: str, timings: str) -> bytes:
+def raw_end(kind: str, timings: str, word: str = "") -> bytes:
+    """Its last chunk; `word` is the stop text that ended it."""
     return event(
-        f'{{"content":"","stop":true,"tokens":[],"stop_type":"{kind}",{timings},"truncated":false}}'
+        f'{{"content":"","stop":true,"stop_type":"{kind}","stopping_word":"{word}",{timings},'
+        f'"truncated":false}}'
     )
 
 
-def progress(processed: int, *, index: int = 0) -> bytes:
+def progress(processed: int) -> bytes:
     mark = f'{{"total":20,"cache":0,"processed":{processed},"time_ms":2}}'
-    return chat(ROLE, index=index, more=f',"prompt_progress":{mark}')
+    return chat(ROLE, more=f',"prompt_progress":{mark}')
 
 
 ROLE = '{"role":"assistant","content":null}'
@@ -179,22 +181,6 @@ SCORED = (
     + DONE
 )
 
-# `n` of 2: the second choice comes first.
-TWO_CHOICES = (
-    progress(19)
-    + progress(20, index=1)
-    + chat(ROLE, index=1)
-    + chat('{"content":"Hi "}', index=1)
-    + progress(20)
-    + START
-    + chat('{"content":"Hi "}')
-    + chat('{"content":"you"}', index=1)
-    + chat("{}", '"length"', index=1, more=f",{STOPPED_TIMINGS}")
-    + chat('{"content":"you"}')
-    + chat("{}", '"length"', more=f",{STOPPED_TIMINGS}")
-    + DONE
-)
-
 FAILURE = '{"error":{"code":500,"message":"Compute error.","type":"server_error"}}'
 FAILED = PROGRESS + START + SAID[0] + event(FAILURE)
 # The engine was killed after a token and a half.
@@ -220,7 +206,7 @@ RAW_STOPPED = (
     + RAW_SAID[0]
     + RAW_SAID[1]
     + raw("", 357, 3, f",{RAW_TIMINGS}")
-    + raw_end("word", RAW_TIMINGS)
+    + raw_end("word", RAW_TIMINGS, "<b>&")
 )
 RAW_SCORED = (
     RAW_PROGRESS
@@ -231,7 +217,7 @@ RAW_SCORED = (
 )
 RAW_FAILED = RAW_PROGRESS + RAW_SAID[0] + event(FAILURE)
 
-CHATS = (PLAIN, WITH_USAGE, THOUGHT, CALLED, STOPPED, SCORED, TWO_CHOICES)
+CHATS = (PLAIN, WITH_USAGE, THOUGHT, CALLED, STOPPED, SCORED)
 RAWS = (RAW, RAW_LIMITED, RAW_STOPPED, RAW_SCORED)
 
 # Lengths to cut a recording into; what is left over is the last piece.

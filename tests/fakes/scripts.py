@@ -10,6 +10,8 @@ import httpx
 
 from gateway.scripted import CHATML, write
 
+# ChatML too, but for so many words that no TEMPLATE fits it: the engine makes these prompts itself.
+NATIVE = "{#- " + "The chat template of a model that nobody else has. " * 9 + "-#}" + CHATML
 _REASONING = (
     "{%- for m in messages -%}<|im_start|>{{ m.role }}\n"
     "{% if m.reasoning_content %}<think>\n{{ m.reasoning_content }}\n</think>\n\n{% endif %}"
@@ -44,6 +46,8 @@ class Scripted:
 
 
 PLAIN = Scripted(("Alpha ", "beta ", "gamma ", "delta."))
+# The same, by a chat template of its own.
+OWN = Scripted(PLAIN.pieces, template=NATIVE)
 OTHER = Scripted(("Another ", "model ", "speaks."))
 UNICODE = Scripted(
     ("Zażółć ", "日本", "👩‍🚀", " e\u0301", "a\u2028b", "c\u2029d", "e\u0085f", " <&>", "😀")
@@ -90,6 +94,7 @@ ALIEN = Scripted(("It ", "never ", "runs."), more={"architecture": "alien"})
 
 MODELS: Mapping[str, Scripted] = {
     "plain": PLAIN,
+    "own": OWN,
     "other": OTHER,
     "unicode": UNICODE,
     "empty": EMPTY,

@@ -96,28 +96,38 @@ class Gateway:
     def scheduler(self) -> Scheduler:
         return self.services.scheduler
 
+    def blob(self, pieces: Sequence[str], **more: Any) -> str:
+        """Store a scripted GGUF; its digest."""
+        blobs = self.services.library.blobs
+        path = self.folder / "new.gguf"
+        write(path, pieces, **more)
+        data = path.read_bytes()
+        path.unlink()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        if not blobs.exists(digest):
+            with blobs.writer(digest) as out:
+                out.write(data)
+                out.commit()
+        return digest
+
     def add(
         self,
         name: str = "m",
         *,
         pieces: Sequence[str] = ("Hi ",),
         template: str | None = CHATML,
+        layer: str = "",
         metadata: dict[str, Any] | None = None,
         behaviour: Sequence[str] = (),
         **recipe: Any,
     ) -> Model:
-        """Create a model from a scripted GGUF; `behaviour` is for its engine alone."""
+        """Create a model from a scripted GGUF with this chat template and TEMPLATE layer.
+
+        `behaviour` is for its engine alone.
+        """
         library = self.services.library
-        path = self.folder / "new.gguf"
-        write(path, pieces, template=template, metadata=metadata)
-        data = path.read_bytes()
-        path.unlink()
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        if not library.blobs.exists(digest):
-            with library.blobs.writer(digest) as out:
-                out.write(data)
-                out.commit()
-        body = {"files": {"m.gguf": digest}, **recipe}
+        digest = self.blob(pieces, template=template, metadata=metadata)
+        body = {"files": {"m.gguf": digest}, "template": layer, **recipe}
         create(library, names.parse(name), checked(body))
         model = library.get(names.parse(name))
         if behaviour:

@@ -53,6 +53,7 @@ BARE = Model(
     parent="",
     capabilities=("completion",),
     native=True,
+    templated=False,
     weights=Path("/models/blobs/sha256-w"),
     weights_digest="sha256:w",
     projectors=(),

@@ -238,6 +238,14 @@ async def test_an_answer_to_options_lists_what_the_path_takes() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_refusal_lists_what_the_path_takes_if_the_method_is_not_of_it() -> None:
+    refused = await ask("OPTIONS", origin="http://evil.com")
+    assert (refused.status_code, refused.headers["allow"]) == (403, "HEAD, GET")
+    posted = await ask("POST", origin="http://evil.com")
+    assert (posted.status_code, posted.headers["allow"]) == (403, "HEAD, GET")
+
+
+@pytest.mark.anyio
 async def test_a_request_without_a_host_header_is_let_in() -> None:
     sent: list[Message] = []
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from runners import Limits
+from tests.fakes.scripts import NATIVE
 from tests.fakes.server import ONE_SLOT, STREAMS, open_gateway, running_gateway, whole
 
 pytestmark = pytest.mark.anyio
@@ -18,6 +19,19 @@ DIED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal "
     "error: "
 )
+
+
+TOO_LONG = (
+    "the prompt is longer than the context length currently available to the model; shorten the "
+    "prompt, adjust the context length in settings, or use a model with a longer context length"
+)
+
+
+def too_long(path: str, **more: Any) -> dict[str, Any]:
+    """A request for a stream whose only message does not fit into the context."""
+    text = "a " * 2000
+    messages = [{"role": "user", "content": text}]
+    return {**STREAMS[path], "messages": messages, "prompt": text, **more}
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -116,9 +130,7 @@ async def test_a_full_queue_is_503_at_once() -> None:
 async def test_a_prompt_that_is_too_long_is_the_clients_mistake(path: str) -> None:
     async with open_gateway() as gateway:
         gateway.add()
-        text = "a " * 2000
-        body = {**STREAMS[path], "messages": [{"role": "user", "content": text}], "prompt": text}
-        reply = await gateway.client.post(path, json=body)
+        reply = await gateway.client.post(path, json=too_long(path, truncate=False))
         assert reply.status_code == 400
         error = reply.json()["error"]
         message = error if path.startswith("/api") else error["message"]
@@ -126,6 +138,22 @@ async def test_a_prompt_that_is_too_long_is_the_clients_mistake(path: str) -> No
         if path.startswith("/v1"):
             assert error["type"] == "invalid_request_error"
             assert error["code"] == "context_length_exceeded"
+
+
+async def test_a_message_that_is_too_long_cannot_be_cut_where_the_engine_makes_the_prompt() -> None:
+    async with open_gateway() as gateway:
+        gateway.add(template=NATIVE)
+        reply = await gateway.client.post("/api/chat", json=too_long("/api/chat"))
+        assert reply.status_code == 400
+        assert "exceeds the available context size (1024 tokens)" in reply.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+async def test_a_prompt_is_not_cut_where_the_context_must_not_be_shifted(path: str) -> None:
+    async with open_gateway() as gateway:
+        gateway.add()
+        reply = await gateway.client.post(path, json=too_long(path, shift=False))
+        assert (reply.status_code, error_of(path, reply)) == (400, TOO_LONG)
 
 
 # ---- errors after the first byte

@@ -117,9 +117,8 @@ def test_a_line_names_only_what_is_known() -> None:
 
 
 def test_a_line_tells_the_times_in_milliseconds() -> None:
-    facts = replace(
-        FACTS, model="m", queue=0.0, load=1.5, first=2.00004, tokens=0, rate=33.333, error='a "b"\n'
-    )
+    facts = replace(FACTS, model="m", queue=0.0, load=1.5, first=2.00004, tokens=0, rate=33.333)
+    facts = replace(facts, cut="3 messages", error='a "b"\n')
     line = summary(facts, "POST", "/api/chat", 2.5)
     assert list(line.items())[4:] == [
         ("total_ms", 2500.0),
@@ -129,6 +128,7 @@ def test_a_line_tells_the_times_in_milliseconds() -> None:
         ("first_ms", 2000.0),
         ("tokens", 0),
         ("tokens_per_s", 33.3),
+        ("truncated", "3 messages"),
         ("error", 'a "b"\n'),
     ]
 

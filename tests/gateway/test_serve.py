@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from gateway.launch import Defaults
-from gateway.serve import cache_folder, defaults, limits, server_config
+from gateway.serve import cache_folder, defaults, limits, responses, server_config
 from gateway.settings import load
+from gateway.store.responses import Kept
 from runners import GIB, Device, Kind, Limits
 from tests.fakes.engine import fake_engine
 from tests.fakes.store import Store
@@ -135,6 +136,31 @@ def test_what_settings_leave_open_goes_by_the_memory_there_is() -> None:
     gpu = Device("GPU", Kind.GPU, 24 * GIB, 24 * GIB)
     assert defaults(load({}), (host,)) == Defaults(4096, 0, 4 * GIB, prompt_cache=256)
     assert defaults(load({}), (host, gpu)) == Defaults(32768, 0, 6 * GIB, prompt_cache=256)
+
+
+def test_responses_are_kept_in_the_cache_folder_unless_told_otherwise(tmp_path: Path) -> None:
+    kept = Kept({"id": "a", "previous_response_id": None, "output": []}, [])
+    places: list[tuple[dict[str, str], str]] = [
+        ({}, "responses.db"),
+        ({"PADDOCK_RESPONSES_FILE": str(tmp_path / "mine.db")}, "mine.db"),
+    ]
+    for given, place in places:
+        store = responses(load(given), tmp_path)
+        assert store is not None
+        assert store.save(kept)
+        assert store.get("a") == kept.response
+        store.close()
+        assert (tmp_path / place).is_file()
+    assert responses(load({"PADDOCK_STORE_RESPONSES": "0"}), tmp_path) is None
+
+
+def test_responses_have_the_room_they_are_given(tmp_path: Path) -> None:
+    store = responses(load({"PADDOCK_RESPONSES_ROOM": "1"}), tmp_path)
+    assert store is not None
+    response: dict[str, Any] = {"id": "a", "previous_response_id": None, "output": []}
+    assert not store.save(Kept({**response, "text": "x" * (1 << 20)}, []))
+    assert store.save(Kept({**response, "text": "x" * 1_000_000}, []))
+    store.close()
 
 
 def test_measurements_are_kept_where_caches_are() -> None:

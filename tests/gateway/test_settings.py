@@ -32,6 +32,10 @@ FIELDS: list[tuple[str, str, bool, Any, str, Any]] = [
     ("log_json", "LOG_JSON", False, False, "true", True),
     ("engine", "ENGINE", False, "", "/opt/llama-server", "/opt/llama-server"),
     ("prompt_cache", "PROMPT_CACHE", False, 256, "0", 0),
+    ("store_responses", "STORE_RESPONSES", False, True, "0", False),
+    ("responses_file", "RESPONSES_FILE", False, "", "/srv/r.db", "/srv/r.db"),
+    ("responses_lifetime", "RESPONSES_LIFETIME", False, 604800.0, "-1", math.inf),
+    ("responses_room", "RESPONSES_ROOM", False, 256, "1", 1),
     ("drain", "DRAIN", False, 5.0, "500ms", 0.5),
 ]
 WRONG = [
@@ -146,6 +150,8 @@ def test_a_wrong_value_is_told_with_its_variable(
     [
         ("LOG_JSON", "yes", "'yes' is neither true nor false"),
         ("PROMPT_CACHE", "-1", "input should be greater than or equal to 0"),
+        ("STORE_RESPONSES", "maybe", "'maybe' is neither true nor false"),
+        ("RESPONSES_ROOM", "0", "input should be greater than or equal to 1"),
         ("DRAIN", "long", 'time: invalid duration "long"'),
     ],
 )

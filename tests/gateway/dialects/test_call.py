@@ -45,4 +45,4 @@ def test_an_engine_error_has_a_message_and_a_status() -> None:
 
 def test_a_call_is_a_value_and_a_tally_begins_at_nothing() -> None:
     assert Call("/x", b"{}") == Call("/x", b"{}")
-    assert Tally() == Tally(0, 0.0, 0, 0.0)
+    assert Tally() == Tally(0, 0, 0.0, 0, 0.0)

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.openai_checks import check_messages, check_tools
+from gateway.dialects.openai_checks import check_messages, chosen
 from gateway.errors import Invalid
 
 ADD = {"type": "function", "function": {"name": "add"}}
+SUB = {"type": "function", "function": {"name": "sub"}}
 PNG = "data:image/png;base64,aGk="
 
 
@@ -256,17 +257,16 @@ def test_audio_that_is_none_is_refused(audio: Any, message: str) -> None:
 
 def test_tools_pass_and_a_missing_type_is_set() -> None:
     tool: dict[str, Any] = {"function": {"name": "add", "parameters": None}}
-    check_tools({"tools": [tool]})
-    assert tool == {"type": "function", "function": {"name": "add", "parameters": None}}
-    check_tools({})
-    check_tools({"tools": []})
+    tools, choice = chosen({"tools": [tool]})
+    assert tools == [{"type": "function", "function": {"name": "add", "parameters": None}}]
+    assert (choice, "type" in tool) == (None, False)
+    assert chosen({}) == ([], None)
+    assert chosen({"tools": []}) == ([], None)
 
 
 @pytest.mark.parametrize(
     ("tools", "message"),
     [
-        ({"a": 1}, "'tools' must be an array"),
-        ("x", "'tools' must be an array"),
         ([1], "a tool must be an object"),
         ([None], "a tool must be an object"),
         ([{"type": "custom", "name": "x"}], "tools of type 'custom' are not supported"),
@@ -281,15 +281,29 @@ def test_tools_pass_and_a_missing_type_is_set() -> None:
     ],
 )
 def test_a_tool_is_a_function_with_a_name(tools: Any, message: str) -> None:
-    assert refused(check_tools, {"tools": tools}) == message
+    assert refused(chosen, {"tools": tools}) == message
+
+
+def only(*names: str, mode: str = "auto") -> Any:
+    """A choice among these tools."""
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
 
 
 @pytest.mark.parametrize(
-    "choice",
-    ["auto", "none", "required", {"type": "function", "function": {"name": "add"}}],
+    ("choice", "tools", "word"),
+    [
+        ("auto", [ADD, SUB], "auto"),
+        ("none", [], None),
+        ("required", [ADD, SUB], "required"),
+        (SUB, [SUB], "required"),
+        (only("sub"), [SUB], "auto"),
+        (only("sub", "add", mode="required"), [ADD, SUB], "required"),
+        (only(), [], "auto"),
+    ],
 )
-def test_a_choice_may_be_a_word_or_one_of_the_tools(choice: Any) -> None:
-    check_tools({"tools": [ADD], "tool_choice": choice})
+def test_a_choice_is_made_by_the_tools_that_are_left(choice: Any, tools: Any, word: Any) -> None:
+    assert chosen({"tools": [ADD, SUB], "tool_choice": choice}) == (tools, word)
 
 
 @pytest.mark.parametrize(
@@ -298,11 +312,16 @@ def test_a_choice_may_be_a_word_or_one_of_the_tools(choice: Any) -> None:
         ("sometimes", "invalid 'tool_choice': 'sometimes'"),
         (5, "invalid 'tool_choice': 5"),
         (["auto"], "invalid 'tool_choice': ['auto']"),
-        ({"function": {"name": "sub"}}, "'tool_choice' names 'sub', which is not among the tools"),
-        ({"function": "add"}, "'tool_choice' names None, which is not among the tools"),
-        ({"function": None}, "'tool_choice' names None, which is not among the tools"),
-        ({}, "'tool_choice' names None, which is not among the tools"),
+        ({}, "invalid 'tool_choice': {}"),
+        ({"function": {"name": "add"}}, "invalid 'tool_choice': {'function': {'name': 'add'}}"),
+        (
+            {"type": "function", "function": "add"},
+            "invalid 'tool_choice': {'type': 'function', 'function': 'add'}",
+        ),
+        (SUB, "'tool_choice' names 'sub', which is not among the tools"),
+        (only("add", "sub"), "'tool_choice' names 'sub', which is not among the tools"),
+        (only("add", mode="none"), "invalid 'tool_choice': mode 'none'"),
     ],
 )
 def test_another_choice_is_refused(choice: Any, message: str) -> None:
-    assert refused(check_tools, {"tools": [ADD], "tool_choice": choice}) == message
+    assert refused(chosen, {"tools": [ADD], "tool_choice": choice}) == message

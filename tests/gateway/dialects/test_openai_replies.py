@@ -1,7 +1,6 @@
 """The engine's chunks as OpenAI's, byte for byte."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.call import EngineError, Tally
-from gateway.dialects.openai_replies import Completion, Passthrough, Whole
+from gateway.dialects.openai_replies import Passthrough
 from tests.fakes import recorded
 
-CUT_SHORT = "the model runner stopped before the reply was complete"
 FRAME = (
     f'"created":{recorded.CREATED},"id":"{recorded.IDENT}","model":"m",'
     '"system_fingerprint":"fp_ollama","object":"chat.completion.chunk"'
@@ -24,19 +22,9 @@ def passthrough(model: str = "m") -> Passthrough:
     return Passthrough(model, recorded.ALIAS)
 
 
-def completion(*, stream: bool = True, usage: bool = False) -> Completion:
-    return Completion("m", "cmpl-1", 99, stream=stream, usage=usage)
-
-
-def run(reply: Passthrough | Whole | Completion, data: bytes) -> str:
+def run(reply: Passthrough, data: bytes) -> str:
     reply.assigned()
     return (reply.feed(data) + reply.flush()).decode()
-
-
-def whole(data: bytes, **more: Any) -> Any:
-    reply = Whole("m", **more)
-    assert reply.feed(data) == b""
-    return json.loads(reply.flush())
 
 
 def chunk(delta: str, reason: str = "null", *, index: int = 0, more: str = "") -> str:
@@ -163,157 +151,20 @@ def test_comments_and_blank_lines_are_left_out() -> None:
 
 def test_a_stream_is_counted_on_the_way() -> None:
     for data, tally in (
-        (recorded.PLAIN, Tally(20, 2.155 / 1e3, 5, 0.685 / 1e3)),
-        (recorded.WITH_USAGE, Tally(20, 0.418 / 1e3, 5, 0.642 / 1e3)),
+        (recorded.PLAIN, Tally(20, 0, 2.155 / 1e3, 5, 0.685 / 1e3)),
+        (recorded.WITH_USAGE, Tally(20, 19, 0.418 / 1e3, 5, 0.642 / 1e3)),
     ):
         reply = passthrough()
         run(reply, data)
         assert reply.tally == tally
 
 
-# ---- whole chats
-
-
-def test_a_whole_chat_is_put_together_from_its_stream() -> None:
-    message = '"message":{"role":"assistant","content":"Hi you\\u2028\\u003cb\\u003e\\u0026é."}'
-    assert run(Whole("m"), recorded.WITH_USAGE) == (
-        f'{{"id":"{recorded.IDENT}","object":"chat.completion","created":{recorded.CREATED},'
-        f'"model":"m","system_fingerprint":"fp_ollama","choices":[{{"index":0,{message},'
-        f'"finish_reason":"stop"}}],{recorded.USAGE},{recorded.USAGE_TIMINGS}}}\n'
-    )
-
-
-def test_a_whole_chat_holds_reasoning_and_calls() -> None:
-    assert whole(recorded.CALLED)["choices"] == [
-        {
-            "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": "Let me. ",
-                "reasoning": "hm ",
-                "tool_calls": [
-                    {
-                        "id": recorded.ONE_ID,
-                        "index": 0,
-                        "type": "function",
-                        "function": {"name": "add", "arguments": '{"a": 1, "b": "<"}'},
-                    },
-                    {
-                        "id": recorded.TWO_ID,
-                        "index": 1,
-                        "type": "function",
-                        "function": {"name": "sub", "arguments": "{}"},
-                    },
-                ],
-            },
-            "finish_reason": "tool_calls",
-        }
-    ]
-
-
-def test_a_call_that_was_cut_short_is_given_as_far_as_it_came() -> None:
-    [choice] = whole(recorded.CALL_CUT)["choices"]
-    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == "{"
-    assert choice["finish_reason"] == "length"
-
-
-def test_logprobs_have_alternatives_only_if_they_were_asked_for() -> None:
-    [choice] = whole(recorded.SCORED)["choices"]
-    assert [entry["token"] for entry in choice["logprobs"]["content"]] == ["Hi ", "you\u2028"]
-    assert [entry["top_logprobs"] for entry in choice["logprobs"]["content"]] == [[], []]
-    [choice] = whole(recorded.SCORED, alternatives=True)["choices"]
-    assert len(choice["logprobs"]["content"][0]["top_logprobs"]) == 2
-
-
-def test_several_choices_are_told_apart_and_in_order() -> None:
-    choices = whole(recorded.TWO_CHOICES)["choices"]
-    assert [choice["index"] for choice in choices] == [0, 1]
-    assert {choice["message"]["content"] for choice in choices} == {"Hi you"}
-
-
-def test_an_empty_whole_chat_has_an_empty_text() -> None:
-    [choice] = whole(recorded.STOPPED)["choices"]
-    assert choice["message"] == {"role": "assistant", "content": ""}
-    assert choice["finish_reason"] == "stop"
-
-
-def test_a_whole_chat_without_counts_counts_nothing() -> None:
-    reply = Whole("m")
-    told = json.loads(run(reply, recorded.SAID[0] + recorded.chat("{}", '"stop"')))
-    assert (told.keys() & {"usage", "timings"}, reply.tally) == (set(), Tally())
-
-
-def test_a_whole_chat_is_counted() -> None:
-    reply = Whole("m")
-    run(reply, recorded.WITH_USAGE)
-    assert reply.tally == Tally(20, 0.418 / 1e3, 5, 0.642 / 1e3)
-
-
-# ---- completions
-
-
-def text_chunk(text: str, reason: str = "null") -> str:
-    frame = '"id":"cmpl-1","object":"text_completion","created":99,"model":"m"'
-    choice = f'{{"text":"{text}","index":0,"finish_reason":{reason}}}'
-    return f'data: {{{frame},"system_fingerprint":"fp_ollama","choices":[{choice}]}}\n\n'
-
-
-SAID = "".join(map(text_chunk, ("Hi ", "you\\u2028", "\\u003cb\\u003e\\u0026", "é.")))
-USED = {"prompt_tokens": 4, "completion_tokens": 5, "total_tokens": 9}
-
-
-def test_a_completion_is_streamed_in_chunks_of_text() -> None:
-    assert run(completion(), recorded.RAW) == SAID + text_chunk("", '"stop"') + DONE
-
-
-def test_usage_of_a_completion_is_a_chunk_of_its_own() -> None:
-    *told, used = events(run(completion(usage=True), recorded.RAW))
-    assert (used["choices"], used["usage"]) == ([], USED)
-    assert not any("usage" in event for event in told)
-
-
-def test_a_whole_completion_always_has_its_usage() -> None:
-    frame = '"id":"cmpl-1","object":"text_completion","created":99,"model":"m"'
-    choice = '{"text":"Hi you\\u2028","index":0,"finish_reason":"length"}'
-    usage = '{"prompt_tokens":4,"completion_tokens":5,"total_tokens":9}'
-    assert run(completion(stream=False), recorded.RAW_LIMITED) == (
-        f'{{{frame},"system_fingerprint":"fp_ollama","choices":[{choice}],"usage":{usage}}}\n'
-    )
-
-
-def test_a_stop_text_is_a_reason_to_stop() -> None:
-    [*_, last] = events(run(completion(), recorded.RAW_STOPPED))
-    assert last["choices"][0]["finish_reason"] == "stop"
-
-
-def test_a_completion_without_a_prompt_says_that_the_model_is_loaded() -> None:
-    assert completion().whole("load").decode() == text_chunk("", '"load"') + DONE
-    found = json.loads(completion(stream=False).whole("load"))
-    assert found["choices"] == [{"text": "", "index": 0, "finish_reason": "load"}]
-    assert found["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-
-
 # ---- any pieces
 
 
-REPLIES: list[tuple[Callable[[], Passthrough | Whole | Completion], tuple[bytes, ...]]] = [
-    (passthrough, recorded.CHATS),
-    (lambda: Whole("m"), recorded.CHATS),
-    (lambda: completion(usage=True), recorded.RAWS),
-    (lambda: completion(stream=False), recorded.RAWS),
-]
-
-
-@pytest.mark.parametrize(("make", "recordings"), REPLIES)
-@given(st.data(), recorded.CUTS)
-def test_a_reply_is_the_same_whatever_the_pieces(
-    make: Callable[[], Passthrough | Whole | Completion],
-    recordings: tuple[bytes, ...],
-    choice: st.DataObject,
-    cuts: list[int],
-) -> None:
-    data = choice.draw(st.sampled_from(recordings))
-    assert recorded.heard(make(), data, cuts) == run(make(), data)
+@given(st.sampled_from(recorded.CHATS), recorded.CUTS)
+def test_a_reply_is_the_same_whatever_the_pieces(data: bytes, cuts: list[int]) -> None:
+    assert recorded.heard(passthrough(), data, cuts) == run(passthrough(), data)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5))
@@ -326,7 +177,6 @@ def test_any_text_survives(texts: list[str]) -> None:
         event["choices"][0]["delta"].get("content") for event in events(run(passthrough(), data))
     ]
     assert told == [*texts, None]
-    assert whole(data)["choices"][0]["message"]["content"] == "".join(texts)
 
 
 # ---- errors
@@ -334,66 +184,42 @@ def test_any_text_survives(texts: list[str]) -> None:
 
 @given(recorded.CUTS)
 def test_an_error_in_the_stream_follows_what_came_before_it_in_any_pieces(cuts: list[int]) -> None:
-    for reply, data, first in (
-        (passthrough(), recorded.FAILED, chunk('{"role":"assistant","content":"Hi "}')),
-        (completion(), recorded.RAW_FAILED, text_chunk("Hi ")),
-        (Whole("m"), recorded.FAILED, ""),
-        (completion(stream=False), recorded.RAW_FAILED, ""),
-    ):
-        out, error = recorded.failing(reply, data, cuts)
-        assert (out, error.message, error.status) == (first, "Compute error.", 500)
+    out, error = recorded.failing(passthrough(), recorded.FAILED, cuts)
+    assert out == chunk('{"role":"assistant","content":"Hi "}')
+    assert (error.message, error.status) == ("Compute error.", 500)
 
 
 def test_an_error_with_nothing_before_it_is_raised_at_once() -> None:
-    for reply in (passthrough(), Whole("m"), completion(), completion(stream=False)):
-        with pytest.raises(EngineError, match=r"^Compute error\.$"):
-            reply.feed(recorded.PROGRESS + recorded.event(recorded.FAILURE))
+    with pytest.raises(EngineError, match=r"^Compute error\.$"):
+        passthrough().feed(recorded.PROGRESS + recorded.event(recorded.FAILURE))
 
 
 def test_what_follows_an_error_does_not_make_it_undone() -> None:
-    for reply, data in ((passthrough(), recorded.FAILED), (completion(), recorded.RAW_FAILED)):
-        assert reply.feed(data)
-        with pytest.raises(EngineError, match=r"^Compute error\.$"):
-            reply.feed(recorded.DONE)
-        with pytest.raises(EngineError, match=r"^Compute error\.$"):
-            reply.flush()
+    reply = passthrough()
+    assert reply.feed(recorded.FAILED)
+    with pytest.raises(EngineError, match=r"^Compute error\.$"):
+        reply.feed(recorded.DONE)
+    with pytest.raises(EngineError, match=r"^Compute error\.$"):
+        reply.flush()
 
 
 @pytest.mark.parametrize(
     "data", [b"", recorded.PROGRESS + recorded.START, recorded.KILLED, recorded.DONE]
 )
 def test_a_chat_that_was_cut_short_is_an_error(data: bytes) -> None:
-    for reply in (passthrough(), Whole("m")):
-        reply.feed(data)
-        with pytest.raises(EngineError) as caught:
-            reply.flush()
-        assert (caught.value.message, caught.value.status) == (CUT_SHORT, 500)
-
-
-def test_a_chat_without_its_last_choice_was_cut_short() -> None:
-    reply = Whole("m")
-    reply.feed(recorded.chat('{"content":"a"}') + recorded.chat("{}", '"stop"', index=1))
-    with pytest.raises(EngineError):
-        reply.flush()
-
-
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("data", [b"", recorded.RAW_PROGRESS + recorded.RAW_SAID[0]])
-def test_a_completion_that_was_cut_short_is_an_error(data: bytes, stream: bool) -> None:
-    reply = completion(stream=stream)
+    reply = passthrough()
     reply.feed(data)
     with pytest.raises(EngineError) as caught:
         reply.flush()
-    assert caught.value.message == CUT_SHORT
+    cut_short = "an error was encountered while running the model: unexpected EOF"
+    assert (caught.value.message, caught.value.status) == (cut_short, 500)
 
 
 def test_a_stream_that_fails_ends_with_an_error_event() -> None:
     error = '{"message":"it \\u003cdied\\u003e","type":"api_error","param":null,"code":null}'
-    for reply in (passthrough(), completion()):
-        assert reply.failure("it <died>", 500).decode() == f'data: {{"error":{error}}}\n\n'
-    assert Whole("m").failure("it <died>", 500).decode() == f'{{"error":{error}}}'
+    failure = passthrough().failure("it <died>", 500)
+    assert failure.decode() == f'data: {{"error":{error}}}\n\n'
 
 
-def test_the_types_of_the_replies() -> None:
-    assert passthrough().media_type == completion().media_type == "text/event-stream"
-    assert Whole("m").media_type == completion(stream=False).media_type == "application/json"
+def test_a_stream_is_a_stream_of_events() -> None:
+    assert passthrough().media_type == "text/event-stream"

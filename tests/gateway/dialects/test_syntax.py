@@ -1,5 +1,7 @@
 """JSON text in the eyes of Go's decoder."""
 
+import re
+
 import orjson
 import pytest
 from hypothesis import given
@@ -47,6 +49,40 @@ def test_any_bytes_give_a_value_or_invalid(data: bytes) -> None:
     except Invalid:
         value = None
     assert isinstance(orjson.dumps(plain(value)), bytes)
+
+
+@given(JSON.map(orjson.dumps) | st.text(alphabet='{}[]",:\\u0dDcC8tfn1e.- ').map(str.encode))
+def test_a_long_document_is_read_alike(inner: bytes) -> None:
+    data = b'{"a":1,"b":2,"value":' + inner + b',"a":"\xff\\\\ud800\\ud800\\ud800\\udc00"}'
+    read: list[object] = []
+    for text in (data, data + b" " * 70_000):
+        try:
+            read.append(list(plain(first_value(text)).items()))  # type: ignore[attr-defined]
+        except Invalid:
+            read.append(None)
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize(
+    ("start", "error"),
+    [
+        (b'{"a":1', "unexpected EOF"),
+        (b'{"a":"', "unexpected EOF"),
+        (b'{"a":NaN,', "invalid character 'N' looking for beginning of value"),
+        (b'{"a"-', "invalid character '-' in JSON"),
+        (b'{"a":"\x01"', "invalid character '\\x01' in JSON"),
+        (b"[" * 100_000, "invalid character '[' exceeded max depth"),
+        (b"[" * 300 + b"]" * 300, "invalid character '[' exceeded max depth"),
+    ],
+)
+def test_a_long_document_is_refused_in_fewer_words(start: bytes, error: str) -> None:
+    with pytest.raises(Invalid, match=f"^{re.escape(error)}$"):
+        first_value(start + b" " * 70_000)
+
+
+def test_what_is_no_int_keeps_its_text_in_a_long_document_too() -> None:
+    number = first_value(b"[" + b"0," * 500_000 + b"1" * 30 + b"]")[-1]
+    assert (type(number), number) == (Number, "1" * 30)
 
 
 @given(JSON, st.data())

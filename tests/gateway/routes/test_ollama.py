@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.scripted import CHATML
+from tests.fakes.scripts import NATIVE
 from tests.fakes.server import ABLE, Gateway, open_gateway
 
 pytestmark = pytest.mark.anyio
@@ -111,11 +113,7 @@ async def test_a_chat_refuses_what_its_model_cannot_do_and_what_is_no_chat(
         ({"raw": True, "system": "x"}, "raw mode does not support template, system, or context"),
         ({"raw": True, "template": "x"}, "raw mode does not support template, system, or context"),
         ({"raw": True, "context": [1]}, "raw mode does not support template, system, or context"),
-        (
-            {"template": "{{ .Prompt }}"},
-            "'template' is not supported here; the GGUF's own template is used",
-        ),
-        ({"images": ["aGk="]}, "'images' is not supported here; send them to /api/chat"),
+        ({"template": "{{ .Prompt"}, "template: :1: unclosed action"),
     ],
 )
 async def test_generate_refuses_what_contradicts_itself(
@@ -143,7 +141,7 @@ async def test_a_model_that_only_embeds_neither_chats_nor_generates(gateway: Gat
 
 
 async def test_a_chat_goes_to_the_engine_and_comes_back(gateway: Gateway) -> None:
-    gateway.add()
+    gateway.add(template=NATIVE)
     reply = (await chat(gateway)).json()
     assert reply["message"] == {"role": "assistant", "content": SAID}
     assert (reply["model"], reply["done"], reply["done_reason"]) == ("m", True, "stop")
@@ -165,7 +163,7 @@ async def test_a_chat_is_streamed_unless_it_says_otherwise(gateway: Gateway) -> 
 async def test_the_models_words_and_parameters_lie_under_the_request(gateway: Gateway) -> None:
     stored = {"role": "assistant", "content": "stored"}
     parameters = {"temperature": 0.1, "stop": ["A"], "num_ctx": 512, "top_k": 7}
-    gateway.add(system="Be.", messages=[stored], parameters=parameters)
+    gateway.add(template=NATIVE, system="Be.", messages=[stored], parameters=parameters)
     options = {"top_k": 9, "unknown": 1, "seed": 3}
     assert (await chat(gateway, options=options)).status_code == 200
     sent = await asked(gateway)
@@ -196,7 +194,7 @@ async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> N
 
 
 async def test_a_model_that_cannot_think_may_be_told_not_to(gateway: Gateway) -> None:
-    gateway.add()
+    gateway.add(template=NATIVE)
     await chat(gateway, think=False)
     assert (await asked(gateway))["chat_template_kwargs"] == {"enable_thinking": False}
     await chat(gateway)
@@ -246,8 +244,11 @@ async def test_nothing_to_say_and_no_time_to_stay_unloads_it(gateway: Gateway) -
     assert refusal(missing) == (404, "model 'nope' not found")
 
 
-async def test_a_prompt_can_be_seen_without_a_reply(gateway: Gateway) -> None:
-    gateway.add(system="Be.")
+@pytest.mark.parametrize(("template", "paths"), [(CHATML, []), (NATIVE, ["/apply-template"] * 2)])
+async def test_a_prompt_can_be_seen_without_a_reply(
+    gateway: Gateway, template: str, paths: list[str]
+) -> None:
+    gateway.add(template=template, system="Be.")
     prompt = f"<|im_start|>system\nBe.<|im_end|>\n{PROMPT}"
     for response in (
         await chat(gateway, _debug_render_only=True, stream=True),
@@ -256,31 +257,44 @@ async def test_a_prompt_can_be_seen_without_a_reply(gateway: Gateway) -> None:
         reply = response.json()
         assert reply["_debug_info"] == {"rendered_template": prompt}
         assert (reply["done"], response.headers["content-type"][:16]) == (False, "application/json")
-    assert set((await gateway.engine())["paths"]) == {"/apply-template"}
+    assert (await gateway.engine())["paths"] == paths
 
 
 # ---- generate
 
 
+@pytest.mark.parametrize(
+    ("template", "paths"),
+    [
+        (CHATML, ["/completion", "/tokenize"]),
+        (NATIVE, ["/apply-template", "/completion", "/tokenize"]),
+    ],
+)
 async def test_a_prompt_goes_through_the_template_and_the_reply_has_its_context(
-    gateway: Gateway,
+    gateway: Gateway, template: str, paths: list[str]
 ) -> None:
-    gateway.add()
+    gateway.add(template=template)
     reply = (await generate(gateway)).json()
     assert (reply["response"], reply["done_reason"]) == (SAID, "stop")
-    seen = await gateway.engine()
-    assert seen["paths"] == ["/apply-template", "/completion", "/tokenize"]
+    assert (await gateway.engine())["paths"] == paths
     assert (await asked(gateway, "/completion"))["prompt"] == PROMPT
-    assert (await asked(gateway, "/tokenize")) == {"content": PROMPT}
-    assert len(reply["context"]) == 1 + 5
+    assert (await asked(gateway, "/tokenize")) == {"content": PROMPT + SAID}
+    assert len(reply["context"]) == len((PROMPT + SAID).split(" "))
 
 
+async def test_a_requests_template_takes_the_place_of_the_models(gateway: Gateway) -> None:
+    gateway.add(system="Be.")
+    await generate(gateway, template="<{{ .System }}> {{ .Prompt }} =")
+    assert (await asked(gateway, "/completion"))["prompt"] == "<Be.> hi ="
+
+
+@pytest.mark.parametrize("template", [CHATML, NATIVE])
 async def test_a_context_goes_before_the_prompt_and_takes_the_place_of_stored_messages(
-    gateway: Gateway,
+    gateway: Gateway, template: str
 ) -> None:
-    gateway.add(messages=[{"role": "user", "content": "stored"}])
+    gateway.add(template=template, messages=[{"role": "assistant", "content": "stored"}])
     context = (await generate(gateway)).json()["context"]
-    stored = "<|im_start|>user\nstored<|im_end|>\n"
+    stored = "<|im_start|>assistant\nstored<|im_end|>\n"
     assert (await asked(gateway, "/completion"))["prompt"] == stored + PROMPT
     await generate(gateway, context=context)
     assert (await asked(gateway, "/detokenize")) == {"tokens": context}
@@ -309,7 +323,7 @@ async def test_a_model_without_a_template_takes_the_prompt_as_it_is(gateway: Gat
     gateway.add(template=None)
     reply = (await generate(gateway)).json()
     assert (await asked(gateway, "/completion"))["prompt"] == "hi"
-    assert len(reply["context"]) == 1 + 5
+    assert len(reply["context"]) == len(("hi" + SAID).split(" "))
 
 
 async def test_generate_passes_format_and_logprobs(gateway: Gateway) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.scripted import CHATML
+from tests.fakes.scripts import NATIVE
 from tests.fakes.server import ABLE, Gateway, open_gateway
 
 pytestmark = pytest.mark.anyio
@@ -66,12 +68,10 @@ async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
     [
         ({"model": None}, 400, "model is required"),
         ({"model": " "}, 400, "model is required"),
-        ({"model": 5}, 400, "'model' must be a string"),
         ({"model": "nope"}, 404, "model 'nope' not found"),
         ({"model": "../x"}, 400, "invalid model name"),
         ({"model": "m:cloud"}, 403, "ollama cloud is disabled: remote model is unavailable"),
-        ({"stream": "yes"}, 400, "'stream' must be a boolean"),
-        ({"temperature": "hot", "model": "nope"}, 400, "'temperature' must be a number"),
+        ({"model": "nope", "n": 2}, 400, "'n' must be 1: a request gets one reply"),
         ({"keep_alive": "1d"}, 400, 'time: unknown unit "d" in duration "1d"'),
     ],
 )
@@ -85,17 +85,54 @@ async def test_both_refuse_what_cannot_be_had(
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("body", "mismatch"),
     [
-        (b"", "missing request body"),
-        (b"[]", "the request body must be a JSON object"),
-        (b'{"seed":1e999}', "'seed' must be an integer"),
-        (b"null", "model is required"),
+        ({"model": 5}, "number into Go struct field STRUCT.model of type string"),
+        ({"stream": "yes"}, "string into Go struct field STRUCT.stream of type bool"),
+        (
+            {"temperature": "hot", "model": "nope"},
+            "string into Go struct field STRUCT.temperature of type float64",
+        ),
     ],
 )
-async def test_a_body_that_is_none_is_refused(gateway: Gateway, data: bytes, message: str) -> None:
-    for path in ("/v1/chat/completions", "/v1/completions"):
-        assert refusal(await gateway.client.post(path, content=data)) == (400, message)
+async def test_both_refuse_another_type_in_ollamas_words(
+    gateway: Gateway, body: dict[str, Any], mismatch: str
+) -> None:
+    for ask, struct in ((chat, "ChatCompletionRequest"), (complete, "CompletionRequest")):
+        message = f"json: cannot unmarshal {mismatch.replace('STRUCT', struct)}"
+        assert refusal(await ask(gateway, **body)) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "message"),
+    [
+        ("chat/completions", b"", "missing request body"),
+        ("completions", b"", "EOF"),
+        (
+            "chat/completions",
+            b"[]",
+            "json: cannot unmarshal array into Go value of type openai.ChatCompletionRequest",
+        ),
+        (
+            "completions",
+            b"[]",
+            "json: cannot unmarshal array into Go value of type openai.CompletionRequest",
+        ),
+        ("chat/completions", b"null", "[] is too short - 'messages'"),
+        ("completions", b"null", "model is required"),
+    ],
+)
+async def test_a_body_that_is_none_is_refused(
+    gateway: Gateway, path: str, data: bytes, message: str
+) -> None:
+    assert refusal(await gateway.client.post(f"/v1/{path}", content=data)) == (400, message)
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+async def test_a_number_without_bounds_is_refused(gateway: Gateway, path: str) -> None:
+    response = await gateway.client.post(f"/v1/{path}", content=b'{"seed":1e999}')
+    assert refusal(response)[0] == 400
+    assert "seed" in refusal(response)[1]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +145,8 @@ async def test_a_body_that_is_none_is_refused(gateway: Gateway, data: bytes, mes
         ({"reasoning_effort": "high"}, '"m" does not support thinking'),
         ({"reasoning": {"effort": "low"}}, '"m" does not support thinking'),
         (
-            {"tool_choice": {"function": "x"}},
-            "'tool_choice' names None, which is not among the tools",
+            {"tool_choice": {"type": "function", "function": {"name": "x"}}},
+            "'tool_choice' names 'x', which is not among the tools",
         ),
     ],
 )
@@ -123,10 +160,18 @@ async def test_a_chat_refuses_what_its_model_cannot_do(
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"prompt": ["a"]}, "'prompt' must be a string"),
+        (
+            {"prompt": ["a"]},
+            "json: cannot unmarshal array into Go struct field CompletionRequest.prompt of type "
+            "string",
+        ),
         ({"suffix": "x"}, "registry.ollama.ai/library/m:latest does not support insert"),
         ({"stop": [1]}, "invalid type for 'stop' field"),
-        ({"logprobs": True}, "'logprobs' must be an integer"),
+        (
+            {"logprobs": True},
+            "json: cannot unmarshal bool into Go struct field CompletionRequest.logprobs of type "
+            "int",
+        ),
     ],
 )
 async def test_a_completion_refuses_what_its_model_cannot_do(
@@ -188,7 +233,7 @@ async def test_usage_of_a_stream_comes_when_it_is_asked_for(gateway: Gateway) ->
 
 
 async def test_sampling_that_nobody_mentions_is_openais(gateway: Gateway) -> None:
-    gateway.add()
+    gateway.add(template=NATIVE)
     await chat(gateway)
     sent = await asked(gateway)
     assert (sent["temperature"], sent["top_p"], sent["top_k"]) == (1.0, 1.0, 40)
@@ -197,7 +242,7 @@ async def test_sampling_that_nobody_mentions_is_openais(gateway: Gateway) -> Non
 
 async def test_the_models_parameters_lie_under_the_request(gateway: Gateway) -> None:
     parameters = {"temperature": 0.1, "stop": ["A"], "num_ctx": 512, "num_predict": 5}
-    gateway.add(parameters=parameters)
+    gateway.add(template=NATIVE, parameters=parameters)
     for ask, path in ((chat, "/v1/chat/completions"), (complete, "/completion")):
         await ask(gateway)
         sent = await asked(gateway, path)
@@ -214,7 +259,7 @@ async def test_the_models_parameters_lie_under_the_request(gateway: Gateway) -> 
 async def test_the_models_words_come_before_the_requests(gateway: Gateway, role: str) -> None:
     stored = {"role": "assistant", "content": "stored"}
     system, own = {"role": "system", "content": "Be."}, {"role": role, "content": "Mine."}
-    gateway.add(system="Be.", messages=[stored])
+    gateway.add(template=NATIVE, system="Be.", messages=[stored])
     await chat(gateway)
     assert (await asked(gateway))["messages"] == [system, stored, HI]
     await chat(gateway, messages=[own, HI])
@@ -237,17 +282,24 @@ async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> N
         assert "reasoning_effort" not in sent
 
 
-async def test_a_model_that_cannot_think_hears_nothing_of_it(gateway: Gateway) -> None:
-    gateway.add()
+async def test_a_model_that_cannot_think_may_be_told_not_to(gateway: Gateway) -> None:
+    gateway.add(template=NATIVE)
     assert (await chat(gateway, reasoning_effort="none")).status_code == 200
+    assert (await asked(gateway))["chat_template_kwargs"] == {"enable_thinking": False}
+    await chat(gateway)
     assert "chat_template_kwargs" not in await asked(gateway)
 
 
-async def test_a_client_cannot_reach_into_the_engine(gateway: Gateway) -> None:
-    gateway.add()
+@pytest.mark.parametrize(
+    ("template", "path"), [(NATIVE, "/v1/chat/completions"), (CHATML, "/completion")]
+)
+async def test_a_client_cannot_reach_into_the_engine(
+    gateway: Gateway, template: str, path: str
+) -> None:
+    gateway.add(template=template)
     ours = {"id_slot": 7, "model": "m", "cache_prompt": False, "return_progress": False}
     await chat(gateway, **ours, n_predict=1, lora=[1], grammar="root ::= x")
-    sent = await asked(gateway)
+    sent = await asked(gateway, path)
     assert sent.keys().isdisjoint({"id_slot", "model", "lora"})
     assert (sent["cache_prompt"], sent["return_progress"], sent["n_predict"]) == (True, True, 10240)
     assert sent["grammar"] == "root ::= x"
@@ -256,8 +308,13 @@ async def test_a_client_cannot_reach_into_the_engine(gateway: Gateway) -> None:
 # ---- completions
 
 
-async def test_a_whole_completion_goes_through_the_template(gateway: Gateway) -> None:
-    gateway.add(system="Be.")
+@pytest.mark.parametrize(
+    ("template", "paths"), [(CHATML, ["/completion"]), (NATIVE, ["/apply-template", "/completion"])]
+)
+async def test_a_whole_completion_goes_through_the_template(
+    gateway: Gateway, template: str, paths: list[str]
+) -> None:
+    gateway.add(template=template, system="Be.")
     response = await complete(gateway)
     reply = response.json()
     assert (reply["object"], reply["model"]) == ("text_completion", "m")
@@ -265,7 +322,7 @@ async def test_a_whole_completion_goes_through_the_template(gateway: Gateway) ->
     assert reply["choices"] == [{"text": SAID, "index": 0, "finish_reason": "stop"}]
     prompt = f"<|im_start|>system\nBe.<|im_end|>\n{PROMPT}"
     assert (await asked(gateway, "/completion"))["prompt"] == prompt
-    assert (await gateway.engine())["paths"] == ["/apply-template", "/completion"]
+    assert (await gateway.engine())["paths"] == paths
 
 
 async def test_a_streamed_completion(gateway: Gateway) -> None:
@@ -288,6 +345,7 @@ async def test_a_completion_without_a_prompt_loads_the_model(
     assert len(gateway.scheduler.snapshot().runners) == 1
     [event] = events(await complete(gateway, stream=True, **more))
     assert event["choices"][0]["finish_reason"] == "load"
+    assert (await gateway.engine())["paths"] == []
 
 
 async def test_members_of_ollamas_own_requests_mean_nothing_in_a_completion(

@@ -1,0 +1,64 @@
+"""Writers fed with what the engine streams, and the time that a reply shows."""
+
+import json
+from typing import Any
+
+from gateway.dialects.call import Writer
+from gateway.dialects.ollama_replies import ChatReply, Clock, GenerateReply
+from gateway.dialects.readers import ChatReader, CompletionReader
+from gateway.dialects.translation import Translation
+
+STAMP = "2026-11-21T22:30:21.5Z"
+HEAD = f'{{"model":"m","created_at":"{STAMP}"'
+
+
+class FakeClock(Clock):
+    """Each look at it takes 7 nanoseconds; the day stands still."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+
+    def stamp(self) -> str:
+        return STAMP
+
+    def elapsed(self) -> int:
+        self.passed += 7
+        return self.passed
+
+
+def chat(*, stream: bool = True, model: str = "m") -> ChatReply:
+    """Ollama's reply to a chat, whose runner was there at once."""
+    reply = ChatReply(model, FakeClock(), stream=stream)
+    reply.assigned()
+    return reply
+
+
+def generate(*, stream: bool = True) -> GenerateReply:
+    reply = GenerateReply("m", FakeClock(), stream=stream)
+    reply.assigned()
+    return reply
+
+
+def of_chat(writer: Writer) -> Translation:
+    """`writer` for a chat completion of the engine's."""
+    translation = Translation(writer)
+    translation.reader = ChatReader()
+    return translation
+
+
+def of_completion(writer: Writer) -> Translation:
+    """`writer` for a `/completion` of the engine's, whose text is nothing but text."""
+    translation = Translation(writer)
+    translation.reader = CompletionReader()
+    return translation
+
+
+def run(reply: Translation, data: bytes) -> str:
+    """All that becomes of `data`."""
+    return (reply.feed(data) + reply.flush()).decode()
+
+
+def whole(reply: Translation, data: bytes) -> Any:
+    """The one object that becomes of `data`."""
+    assert reply.feed(data) == b""
+    return json.loads(reply.flush())
