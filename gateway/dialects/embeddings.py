@@ -33,6 +33,7 @@ OPENAI = Struct(
         "encoding_format": STRING,
         "keep_alive": Custom(parse_keep_alive),
     },
+    go=f"openai.{EMBED.name}",
 )
 TOO_LONG = "the input length exceeds the context length"
 

@@ -55,7 +55,7 @@ CHAT: Mapping[str, Field] = {
     "max_completion_tokens": Field("integer", "limits the reply; wins over max_tokens"),
     "tools": Field("array", "functions; other kinds are refused", "[]api.Tool"),
     "tool_choice": Field("any", "none, auto, required, a function, or allowed_tools"),
-    "parallel_tool_calls": Field("boolean", "honoured by templates that know several calls"),
+    "parallel_tool_calls": Field("boolean", "false: at most one call in a reply"),
     "response_format": Field(
         "object", "json_object or json_schema constrain the reply", "openai.ResponseFormat"
     ),

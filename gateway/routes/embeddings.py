@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 async def embed(request: Request) -> Response:
     """A vector for each text."""
     body = decode(await request.body(), EMBED)
+    if not body.get("model", "").strip():
+        raise NotFound(f"model '{body.get('model', '')}' not found")
     name = _name(body)
     texts = embeddings.texts(body.get("input"))
     reply = EmbedReply(name, _clock(request), body.get("dimensions", 0))
@@ -52,9 +54,9 @@ async def legacy(request: Request) -> Response:
 async def openai(request: Request) -> Response:
     """A vector for each text, in OpenAI's form."""
     body = decode(await request.body(), embeddings.OPENAI)
-    name = _name(body)
     base64 = embeddings.as_base64(body.get("encoding_format", ""))
     texts = embeddings.openai_texts(body.get("input"))
+    name = _name(body)
     reply = OpenAIReply(name, _clock(request), body.get("dimensions", 0), base64=base64)
     return await _answer(request, body, texts, reply, truncate=True)
 

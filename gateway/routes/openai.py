@@ -30,6 +30,8 @@ async def chat_completions(request: Request) -> Response:
     turn = openai.chat(body, check_messages(body.get("messages")))
     name = model_name(body)
     stream = body.get("stream", False)
+    # The engine takes it for a hint.
+    single = body.get("parallel_tool_calls") is False
     writer = Chat(
         name,
         f"chatcmpl-{secrets.token_hex(12)}",
@@ -37,8 +39,9 @@ async def chat_completions(request: Request) -> Response:
         stream=stream,
         usage=_usage(body),
         alternatives=bool(body.get("top_logprobs")),
+        single=single,
     )
-    native = Passthrough(name, ALIAS) if stream else None
+    native = Passthrough(name, ALIAS) if stream and not single else None
     return await inference.respond(request, name, turn, writer, native)
 
 

@@ -196,12 +196,20 @@ async def test_the_old_form_gives_what_some_models_make_as_it_is(
 # ---- refused
 
 
+@pytest.mark.parametrize("name", ["", " "])
+async def test_no_model_is_refused_in_ollamas_two_ways(gateway: Gateway, name: str) -> None:
+    for path, answer in (
+        ("/api/embed", (404, f"model '{name}' not found")),
+        ("/api/embeddings", (400, "model is required")),
+        ("/v1/embeddings", (400, "model is required")),
+    ):
+        assert refusal(await post(gateway, path, model=name)) == answer
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
-        ({"model": None}, 400, "model is required"),
-        ({"model": " "}, 400, "model is required"),
         ({"model": "a b"}, 400, "invalid model name"),
         ({"model": "nope"}, 404, 'model "nope" not found, try pulling it first'),
         ({"model": "m:cloud"}, 403, "ollama cloud is disabled: remote model is unavailable"),
