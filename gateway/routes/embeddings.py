@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import names
-from gateway.clock import RequestClock
 from gateway.dialects import embeddings
 from gateway.dialects.bodies import EMBED, EMBEDDINGS
 from gateway.dialects.call import Call
@@ -20,9 +19,8 @@ from gateway.dialects.engine import tokenize
 from gateway.dialects.options import merge
 from gateway.errors import Invalid, NotFound
 from gateway.infer import Answer, Work
-from gateway.logs import Facts
+from gateway.routes import inference
 from gateway.routes.errors import status_of
-from gateway.services import Services
 from gateway.store.model import Model
 from runners import Lease, Refused
 
@@ -39,14 +37,14 @@ async def embed(request: Request) -> Response:
         raise NotFound(f"model '{body.get('model', '')}' not found")
     name = _name(body)
     texts = embeddings.texts(body.get("input"))
-    reply = EmbedReply(name, _clock(request), body.get("dimensions", 0))
+    reply = EmbedReply(name, inference.clock(request), body.get("dimensions", 0))
     return await _answer(request, body, texts, reply, truncate=body.get("truncate", True))
 
 
 async def legacy(request: Request) -> Response:
     """One vector, of which nothing is said but its numbers."""
     body = decode(await request.body(), EMBEDDINGS)
-    reply = LegacyReply(_name(body), _clock(request))
+    reply = LegacyReply(_name(body), inference.clock(request))
     texts = embeddings.texts(body.get("prompt"))
     return await _answer(request, body, texts, reply, truncate=False, raw=_raw)
 
@@ -57,7 +55,7 @@ async def openai(request: Request) -> Response:
     base64 = embeddings.as_base64(body.get("encoding_format", ""))
     texts = embeddings.openai_texts(body.get("input"))
     name = _name(body)
-    reply = OpenAIReply(name, _clock(request), body.get("dimensions", 0), base64=base64)
+    reply = OpenAIReply(name, inference.clock(request), body.get("dimensions", 0), base64=base64)
     return await _answer(request, body, texts, reply, truncate=True)
 
 
@@ -124,7 +122,7 @@ async def _answer(
     options, unknown = merge(model.parameters, body.get("options", {}))
     if unknown:
         log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = _services(request).spec(model, options)
+    spec = inference.services(request).spec(model, options)
     context = min(options.num_ctx or spec.context, spec.context)
 
     async def prepare(lease: Lease) -> bytes:
@@ -139,8 +137,8 @@ async def _answer(
             return await run_sync(reply.write, found)
         return reply.write(found)
 
-    work = Work(spec, body.get("keep_alive"), prepare, reply, _facts(request))
-    return Answer(_services(request).scheduler, work, status_of)
+    work = Work(spec, body.get("keep_alive"), prepare, reply, inference.facts(request))
+    return Answer(inference.services(request).scheduler, work, status_of)
 
 
 def _name(body: Mapping[str, Any]) -> str:
@@ -152,9 +150,9 @@ def _name(body: Mapping[str, Any]) -> str:
 
 async def _model(request: Request, name: str) -> Model:
     """The model of that name; Invalid if it is not one for embeddings."""
-    _facts(request).model = name
+    inference.facts(request).model = name
     try:
-        model = await _services(request).model(name)
+        model = await inference.services(request).model(name)
     except NotFound as exc:
         raise NotFound(f'model "{name}" not found, try pulling it first') from exc
     ranks = model.header is not None and model.header.ranks
@@ -172,17 +170,3 @@ def _raw(model: Model) -> bool:
         return unit is not True
     foreign = header.get("tokenizer.ggml.model") != "bert"
     return header.architecture == "bert" and (foreign or unit is False)
-
-
-def _clock(request: Request) -> RequestClock:
-    return RequestClock(_facts(request).began)
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-def _facts(request: Request) -> Facts:
-    facts: Facts = request.state.facts
-    return facts
