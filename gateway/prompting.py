@@ -73,6 +73,7 @@ class Prompting(ABC):
 
     def __post_init__(self) -> None:
         self.messages = self.asked.messages
+        self.translation.single = self.asked.turn.extra.get("parallel_tool_calls") is False
 
     async def first(self, lease: Lease) -> Call:
         """What to ask to begin with. A larger runner would not refuse what is too long here."""

@@ -7,7 +7,6 @@ by line; after that a token costs three searches and no parsing.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -118,14 +117,11 @@ class Chat:
         stream: bool,
         usage: bool,
         alternatives: bool,
-        single: bool = False,
     ) -> None:
         self.media_type = SSE if stream else JSON
         self._stream = stream
         self._usage = usage
         self._alternatives = alternatives
-        self._single = single
-        """At most one call: further ones are left out."""
         kind = "chat.completion.chunk" if stream else "chat.completion"
         self._frame = _frame(ident, kind, created, model)
         self._message: dict[str, Any] = {"role": "assistant", "content": ""}
@@ -138,8 +134,6 @@ class Chat:
         return b""
 
     def write(self, delta: Delta) -> bytes:
-        if self._single:
-            delta = replace(delta, calls=[piece for piece in delta.calls if piece.index == 0])
         logprobs = [
             entry if self._alternatives else {**entry, "top_logprobs": []}
             for entry in delta.logprobs

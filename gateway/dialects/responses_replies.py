@@ -28,8 +28,6 @@ class Style:
     """For each token of the text; None: no log probabilities."""
     parts: bool = False
     """Whether the parts of a reasoning's summary have events of their own."""
-    single: bool = False
-    """At most one call."""
     cached: bool = False
     """Whether the prompt's cached tokens are counted; Ollama always says 0."""
 
@@ -220,8 +218,6 @@ class Reply:
     def _call(self, piece: CallPiece) -> bytes:
         opening = b""
         if piece.index not in self._calls:
-            if self._calls and self._style.single:
-                return b""
             self._calls.append(piece.index)
             opening = self._begin("function_call", self._called(piece))
         elif self._open != "function_call" or piece.index != self._calls[-1]:

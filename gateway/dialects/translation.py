@@ -1,6 +1,6 @@
 """From the engine's bytes to the caller's: a reader of the one, a writer of the other."""
 
-from gateway.dialects.call import CUT_SHORT, EngineError, Restart, Tally, Writer
+from gateway.dialects.call import CUT_SHORT, Delta, EngineError, Restart, Tally, Writer
 from gateway.dialects.lines import Reading, event
 from gateway.dialects.readers import Reader
 
@@ -10,6 +10,8 @@ class Translation:
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
+        self.single = False
+        """At most one tool call: further ones are left out."""
         self._begun = False
         self._reader: Reader | None = None
         self._reading = Reading(self._line)
@@ -43,7 +45,7 @@ class Translation:
         self._reading.check()
         reader, said = self.reader, b""
         if rest := reader.rest():
-            said = self._begin() + self.writer.write(rest)
+            said = self._say(rest)
         if reader.again:
             raise _restart(said)
         if reader.end is None:
@@ -58,10 +60,17 @@ class Translation:
         if value is None:
             return b""
         delta = self.reader.take(value)
-        said = b"" if delta is None else self._begin() + self.writer.write(delta)
+        said = b"" if delta is None else self._say(delta)
         if self.reader.again:
             raise _restart(said)
         return said
+
+    def _say(self, delta: Delta) -> bytes:
+        if self.single and delta.calls:
+            delta.calls = [piece for piece in delta.calls if piece.index == 0]
+            if not (delta.calls or delta.text or delta.thinking or delta.logprobs or delta.held):
+                return b""
+        return self._begin() + self.writer.write(delta)
 
     def _begin(self) -> bytes:
         if self._begun:

@@ -39,7 +39,6 @@ async def chat_completions(request: Request) -> Response:
         stream=stream,
         usage=_usage(body),
         alternatives=bool(body.get("top_logprobs")),
-        single=single,
     )
     native = Passthrough(name, ALIAS) if stream and not single else None
     return await inference.respond(request, name, turn, writer, native)

@@ -147,6 +147,5 @@ def _style(body: Mapping[str, Any]) -> Style:
         stream=body.get("stream", False),
         alternatives=responses.logprobs(body),
         parts=bool(reasoning.get("summary") or reasoning.get("generate_summary")),
-        single=body.get("parallel_tool_calls") is False,
         cached=bool(body.get("prompt_cache_key") or body.get("previous_response_id")),
     )

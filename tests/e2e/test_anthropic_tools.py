@@ -12,6 +12,7 @@ from anthropic.types import ToolParam, ToolUseBlock
 from pydantic import BaseModel
 
 from tests.fakes.claude import HI, WEATHER, ask, connected, text_of
+from tests.fakes.gpt import SCRIPTS
 from tests.fakes.process import Gateway
 from tests.fakes.scripts import JSON, TOOLS, Scripted, create
 
@@ -25,11 +26,17 @@ HELPER = Scripted(
 )
 
 
+TWICE = ("native-parallel", "layered-parallel")
+"""Both call two tools at once; the one by the GGUF's own template, the other by a TEMPLATE."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def models(served: Gateway, folder: Path) -> None:
     """One that uses tools, with slashes in its name."""
     with served.client() as client:
         create(client, "helper", HELPER, folder)
+        for name in TWICE:
+            create(client, name, SCRIPTS[name], folder)
         body = {"source": "helper", "destination": "team/helper"}
         assert client.post("/api/copy", json=body).status_code == 200
 
@@ -77,6 +84,18 @@ def test_a_tool_that_must_be_called(claude: anthropic.Anthropic, choice: Any) ->
     other = {"name": "other", "input_schema": {"type": "object"}}
     message = ask(claude, model="tools", tools=[WEATHER, other], tool_choice=choice)
     assert [block.type for block in message.content] == ["tool_use"]
+
+
+@pytest.mark.parametrize("model", TWICE)
+@pytest.mark.parametrize("alone", [True, False])
+def test_one_call_at_most(claude: anthropic.Anthropic, model: str, alone: bool) -> None:
+    choice: Any = {"type": "auto", "disable_parallel_tool_use": alone}
+    body: dict[str, Any] = {"model": model, "tools": [WEATHER], "tool_choice": choice}
+    message = ask(claude, **body)
+    assert [block.type for block in message.content].count("tool_use") == (1 if alone else 2)
+    with claude.messages.stream(max_tokens=50, messages=[HI], **body) as stream:
+        content = stream.get_final_message().content
+    assert [block.type for block in content] == [block.type for block in message.content]
 
 
 def test_a_tool_that_must_not_be_called(claude: anthropic.Anthropic) -> None:

@@ -142,21 +142,6 @@ def test_a_whole_chat_is_one_object_with_its_usage() -> None:
     )
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_further_calls_are_left_out_of_a_reply_that_may_have_one(stream: bool) -> None:
-    reply = Chat("m", "c", 99, stream=stream, usage=False, alternatives=False, single=True)
-    written = [
-        reply.write(Delta(calls=[CallPiece(0, "c1", "add", "{"), CallPiece(1, "c2", "sub", "{}")])),
-        reply.write(Delta(calls=[CallPiece(0, arguments="}")])),
-        reply.write(Delta(calls=[CallPiece(2, "c3", "mul", "{}")])),
-        reply.end(End("tool_calls"), Tally()),
-    ]
-    told = b"".join(written).decode()
-    assert ("c1" in told, "c2" in told, "c3" in told) == (True, False, False)
-    assert written[2] == b""
-    assert '"finish_reason":"tool_calls"' in told
-
-
 def test_a_whole_chat_holds_reasoning_and_calls() -> None:
     assert object_of(recorded.CALLED)["choices"] == [
         {

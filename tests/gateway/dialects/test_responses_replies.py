@@ -260,13 +260,6 @@ def test_an_id_is_given_to_one_call_only() -> None:
     assert [item["call_id"] for item in whole(twice)["output"]] == ["call_x", "call_t01"]
 
 
-def test_one_call_is_enough_where_no_more_are_wanted() -> None:
-    second = CallPiece(1, id="y", name="sub", arguments="{}")
-    deltas = [*PIECES, Delta(calls=[second]), Delta(calls=[CallPiece(1, arguments="{}")])]
-    assert [item["name"] for item in whole(deltas, single=True)["output"]] == ["add"]
-    assert [item["name"] for item in whole(deltas[:-1])["output"]] == ["add", "sub"]
-
-
 def test_a_piece_of_a_call_that_has_ended_is_dropped() -> None:
     second = CallPiece(1, id="y", name="sub", arguments="{}")
     late = [*PIECES, Delta(calls=[second]), Delta(calls=[CallPiece(0, arguments="late")])]
@@ -375,11 +368,9 @@ def growth() -> st.SearchStrategy[list[Delta]]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(growth(), st.sampled_from(["stop", "length"]), st.booleans(), st.booleans())
-def test_the_official_accounts_come_out_even(
-    deltas: list[Delta], reason: Any, parts: bool, single: bool
-) -> None:
-    style: dict[str, Any] = {"parts": parts, "single": single, "alternatives": 1}
+@given(growth(), st.sampled_from(["stop", "length"]), st.booleans())
+def test_the_official_accounts_come_out_even(deltas: list[Delta], reason: Any, parts: bool) -> None:
+    style: dict[str, Any] = {"parts": parts, "alternatives": 1}
     state: ResponseStreamState[Any] = ResponseStreamState(input_tools=[], text_format=omit)
     events = streamed(deltas, End(reason), **style)
     for event in events:
@@ -392,4 +383,3 @@ def test_the_official_accounts_come_out_even(
     assert [item["id"] for item in accounts["output"]] == [item["id"] for item in output]
     one = whole(deltas, End(reason), **style)["output"]
     assert one == output or (not output and len(one) == 1)
-    assert not single or [item["type"] for item in output].count("function_call") <= 1

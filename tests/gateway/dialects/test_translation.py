@@ -1,5 +1,7 @@
 """The engine's bytes become a writer's: beginnings, ends, errors, restarts."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,8 @@ class Notes:
 
     def write(self, delta: Delta) -> bytes:
         thinking = f"?{delta.thinking}?" if delta.thinking else ""
-        return f"{thinking}{delta.text}|".encode()
+        calls = "".join(f"[{piece.index}{piece.name}{piece.arguments}]" for piece in delta.calls)
+        return f"{thinking}{delta.text}{calls}|".encode()
 
     def end(self, end: End, tally: Tally) -> bytes:
         return f"<{end.reason} {tally.tokens}>".encode()
@@ -55,6 +58,37 @@ def restarting() -> Translation:
 
 def said(*texts: str) -> bytes:
     return b"".join(recorded.raw(text, 9, 1) for text in texts)
+
+
+def calling(text: str, *calls: tuple[int, str, str]) -> bytes:
+    """An event of a chat completion with pieces of calls: index, name, arguments."""
+    pieces = [
+        {"index": index, "function": {"name": name, "arguments": arguments}}
+        for index, name, arguments in calls
+    ]
+    delta = {"content": text, "tool_calls": pieces}
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("single", "told"),
+    [
+        (False, [b"(0)[0add{][1sub{}]|", b"[0}]|", b"a[2mul{}]|", b"[2]]|"]),
+        (True, [b"(0)[0add{]|", b"[0}]|", b"a|", b""]),
+    ],
+)
+def test_further_calls_are_left_out_of_a_reply_that_may_have_one(
+    single: bool, told: list[bytes]
+) -> None:
+    translation = chatting()
+    translation.single = single
+    fed = [
+        translation.feed(calling("", (0, "add", "{"), (1, "sub", "{}"))),
+        translation.feed(calling("", (0, "", "}"))),
+        translation.feed(calling("a", (2, "mul", "{}"))),
+        translation.feed(calling("", (2, "", "]"))),
+    ]
+    assert fed == told
 
 
 def test_a_beginning_tokens_and_an_end() -> None:
