@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from bench.direct import Flags
 from bench.gateway import Gateway
 from bench.load import BenchError, Lane, Load, Questions
 from gateway import scripted
+from tests.fakes.scripts import NATIVE
 
 T = TypeVar("T")
 
@@ -81,11 +83,12 @@ class Lab:
 
     def _sources(self, cache: Path) -> dict[str, Path]:
         here = self.folder
+        write = partial(scripted.write, template=NATIVE)
         pieces = [f"other {number} " for number in range(30)]
         return {
-            SCRIPTED: scripted.write(here / "scripted.gguf", scripted.DEMO),
-            OTHER: scripted.write(here / "other.gguf", pieces),
-            ENDLESS: scripted.write(here / "endless.gguf", scripted.DEMO, loop=True),
+            SCRIPTED: write(here / "scripted.gguf", scripted.DEMO),
+            OTHER: write(here / "other.gguf", pieces),
+            ENDLESS: write(here / "endless.gguf", scripted.DEMO, loop=True),
             BIG: model.cached(cache, 1),
             SECOND: model.cached(cache, 2),
         }

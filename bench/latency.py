@@ -11,8 +11,9 @@ from bench.client import connect, request
 from bench.direct import Direct, Flags
 from bench.figures import Row, added, plain
 from bench.lab import ENDLESS, OTHER, SCRIPTED, Lab, taking_turns
-from bench.load import OLLAMA, OPENAI, chat
+from bench.load import MESSAGES, OLLAMA, OPENAI, RESPONSES, chat
 
+_OTHERS = {"Ollama dialect": OLLAMA, "messages": MESSAGES, "responses": RESPONSES}
 _REPLY = 30
 _LONG = 2000
 """Tokens: about a second of a scripted model."""
@@ -34,17 +35,21 @@ def first_byte(lab: Lab) -> list[Row]:
 
                 return turn
 
-            alone, kept, fresh, ollama = taking_turns(
+            alone, kept, fresh, *others = taking_turns(
                 25,
                 asked(direct.address, OPENAI, keep=False),
                 asked(gateway.address, OPENAI, keep=True),
                 asked(gateway.address, OPENAI, keep=False),
-                asked(gateway.address, OLLAMA, keep=True),
+                *(asked(gateway.address, path, keep=True) for path in _OTHERS.values()),
+                budget=60.0,
             )
     note = "llama-server on a UNIX socket, which it closes after each stream"
     return [
         added("first byte, added", kept, alone, target=2.0, note=note),
-        added("first byte, added, Ollama dialect", ollama, alone, target=2.0),
+        *(
+            added(f"first byte, added, {name}", times, alone, target=2.0)
+            for name, times in zip(_OTHERS, others, strict=True)
+        ),
         added("first byte, added, new connection each", fresh, alone),
     ]
 

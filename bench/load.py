@@ -11,6 +11,8 @@ import psutil
 
 OPENAI = "/v1/chat/completions"
 OLLAMA = "/api/chat"
+MESSAGES = "/v1/messages"
+RESPONSES = "/v1/responses"
 
 
 class BenchError(Exception):
@@ -74,11 +76,10 @@ class Burst:
 
 def chat(path: str, model: str, question: str, tokens: int) -> str:
     """The body of a streamed chat with a reply of `tokens` tokens, in the dialect of `path`."""
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": question}],
-        "stream": True,
-    }
+    body = {"model": model, "stream": True}
+    if path == RESPONSES:
+        return json.dumps(body | {"input": question, "temperature": 0, "max_output_tokens": tokens})
+    body |= {"messages": [{"role": "user", "content": question}]}
     if path == OLLAMA:
         return json.dumps(body | {"options": {"temperature": 0, "num_predict": tokens}})
     return json.dumps(body | {"temperature": 0, "max_tokens": tokens})

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gateway.scripted import CHATML
+from tests.fakes.scripts import NATIVE
 
 _F32, _Q8_0 = 0, 8
 _BLOCK, _BLOCK_BYTES = 32, 34
@@ -62,7 +62,9 @@ class Tensor:
 def cached(folder: Path, seed: int, size: Size | None = None) -> Path:
     """The model of this seed, written if `folder` does not have it yet."""
     size = size or Size()
-    path = folder / f"random-{size.layers}x{size.width}x{size.hidden}-{size.words}-{seed}.gguf"
+    path = (
+        folder / f"random-native-{size.layers}x{size.width}x{size.hidden}-{size.words}-{seed}.gguf"
+    )
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".new")
@@ -149,7 +151,7 @@ def metadata(size: Size) -> Mapping[str, Any]:
         "tokenizer.ggml.unknown_token_id": 0,
         "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.add_space_prefix": False,
-        "tokenizer.chat_template": CHATML,
+        "tokenizer.chat_template": NATIVE,
         "general.quantization_version": 2,
         "general.file_type": 7,
     }

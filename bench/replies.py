@@ -6,6 +6,8 @@ Standard library only, for the load generator starts often.
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 _SPEECH = b'"content":"'
 _SILENCE = b'"content":""'
+_DELTAS = (b'"type":"text_delta"', b'"type":"response.output_text.delta"')
+_ENDS = (b'"type":"message_stop"', b'"type":"response.completed"', b'"type":"response.incomplete"')
 
 
 class BadReply(Exception):
@@ -39,7 +41,7 @@ class Reader:
 
 
 def check(reply: bytes, expected: int | None = None) -> int:
-    """The tokens in a complete streamed reply of either dialect.
+    """The tokens in a complete streamed reply of any dialect.
 
     Raises BadReply unless its status is 200, its framing is right, it says that it is done, and it
     has `expected` tokens.
@@ -53,7 +55,7 @@ def check(reply: bytes, expected: int | None = None) -> int:
     body = unchunked(rest)
     if not _done(body):
         raise BadReply(f"it does not end as it should: {body[-200:]!r}")
-    tokens = body.count(_SPEECH) - body.count(_SILENCE)
+    tokens = body.count(_SPEECH) - body.count(_SILENCE) + sum(map(body.count, _DELTAS))
     if expected is not None and tokens != expected:
         raise BadReply(f"{tokens} tokens instead of {expected}")
     return tokens
@@ -79,8 +81,10 @@ def unchunked(data: bytes) -> bytes:
 
 
 def _done(body: bytes) -> bool:
-    """Whether the last event is `[DONE]`, or the last line says `"done":true`."""
+    """Whether the last event is one that ends a stream, or the last line says `"done":true`."""
     last = body.rstrip().rpartition(b"\n")[2]
+    if last.startswith(b"data: {"):
+        return any(end in last for end in _ENDS)
     return last == b"data: [DONE]" or (last.startswith(b"{") and b'"done":true' in last)
 
 

@@ -1,13 +1,21 @@
 """How much goes through: requests and tokens a second, and the processor time of a token."""
 
 from collections.abc import Callable
+from functools import partial
 
 from bench.direct import Direct
 from bench.figures import Row, plain, ratio
 from bench.lab import BIG, SCRIPTED, SECOND, SLOTS, Lab, taking_turns
-from bench.load import OLLAMA, OPENAI, Burst
+from bench.load import MESSAGES, OLLAMA, OPENAI, RESPONSES, Burst
 from tests.fakes.engine import fake_engine
 
+_DIALECTS = {
+    "OpenAI": (OPENAI, 75.0),
+    "Ollama": (OLLAMA, 90.0),
+    "messages": (MESSAGES, None),
+    "responses": (RESPONSES, None),
+}
+"""Paths, and how many microseconds a token may cost; the last two have no target."""
 _REPLY = 32
 _LEVELS = {1: (8, 8), 8: (24, 8), 32: (48, 6)}
 """Streams: requests of a burst, and rounds."""
@@ -67,11 +75,11 @@ def token_cost(lab: Lab) -> list[Row]:
             return 1e6 * (gateway.cpu() - before) / burst.tokens
 
         cost(OPENAI)
-        openai, ollama = taking_turns(5, lambda: cost(OPENAI), lambda: cost(OLLAMA))
+        costs = taking_turns(5, *(partial(cost, path) for path, _ in _DIALECTS.values()))
     note = f"{_STREAMS} streams, {_TOKENS} tokens a reply at {1 / _INTERVAL:.0f} tokens/s each"
     return [
-        plain("gateway CPU per token, OpenAI", openai, "us", target=75.0, note=note),
-        plain("gateway CPU per token, Ollama", ollama, "us", target=90.0),
+        plain(f"gateway CPU per token, {name}", times, "us", target=target, note=note)
+        for (name, (_, target)), times in zip(_DIALECTS.items(), costs, strict=True)
     ]
 
 

@@ -11,6 +11,7 @@ from gateway.dialects.anthropic_replies import Terms
 from gateway.dialects.anthropic_tools import choose, eager, functions
 from gateway.dialects.call import Turn
 from gateway.dialects.decode import decode
+from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
 
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
@@ -90,6 +91,7 @@ def _turn(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
         options=options,
         format=_format(body),
         extra={**extra, **budget},
+        keep_alive=parse_keep_alive(body.get("keep_alive")),
     )
 
 

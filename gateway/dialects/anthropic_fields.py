@@ -133,6 +133,7 @@ FIELDS: Mapping[str, Field] = {
     "user_profile_id": Field(ANY, _ACCEPTED + "there are no profiles"),
     "workspace_id": Field(ANY, _ACCEPTED + "there are no workspaces"),
     "betas": Field(ANY, _ACCEPTED + "every beta that is listed here is on"),
+    "keep_alive": Field(ANY, "not in the official API: as in `/api/chat`"),
 }
 
 NO_THREADS = f"thread: not supported: {FIELDS['thread'].effect.removeprefix(_REFUSED)}"

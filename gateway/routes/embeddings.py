@@ -137,7 +137,8 @@ async def _answer(
             return await run_sync(reply.write, found)
         return reply.write(found)
 
-    work = Work(spec, body.get("keep_alive"), prepare, reply, inference.facts(request))
+    lasts = inference.keep_alive(request, body.get("keep_alive"))
+    work = Work(spec, lasts, prepare, reply, inference.facts(request))
     return Answer(inference.services(request).scheduler, work, status_of)
 
 

@@ -11,6 +11,7 @@ from gateway.dialects.conversation import complete, has_part, without_old_though
 from gateway.dialects.ollama import message
 from gateway.dialects.options import merge, sampling
 from gateway.dialects.translation import Translation
+from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
 from gateway.infer import Answer, Finish, Prepare, Retry, Work
 from gateway.logs import Facts
@@ -129,8 +130,20 @@ def answer(
     retry: Retry | None = None,
     finish: Finish | None = None,
 ) -> Response:
-    work = Work(asked.spec, asked.turn.keep_alive, prepare, encoder, facts(request), retry, finish)
+    lasts = keep_alive(request, asked.turn.keep_alive)
+    work = Work(asked.spec, lasts, prepare, encoder, facts(request), retry, finish)
     return Answer(services(request).scheduler, work, status_of)
+
+
+def keep_alive(request: Request, said: float | None) -> float | None:
+    """What the body said, or a header for clients whose bodies have no room for it; seconds."""
+    header = request.headers.get("x-keep-alive")
+    if said is not None or header is None:
+        return said
+    try:
+        return parse_keep_alive(float(header))
+    except ValueError:
+        return parse_keep_alive(header)
 
 
 def services(request: Request) -> Services:

@@ -41,7 +41,8 @@ async def create(request: Request) -> Response:
 
         return reply.write(await scored(ask, asked))
 
-    work = Work(spec, asked.keep_alive, prepare, reply, inference.facts(request))
+    lasts = inference.keep_alive(request, asked.keep_alive)
+    work = Work(spec, lasts, prepare, reply, inference.facts(request))
     return Answer(inference.services(request).scheduler, work, status_of)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from bench.load import OLLAMA, OPENAI, Burst, Questions, Reply, chat
+from bench.load import MESSAGES, OLLAMA, OPENAI, RESPONSES, Burst, Questions, Reply, chat
 
 
 def test_rates_of_a_burst() -> None:
@@ -11,6 +11,15 @@ def test_rates_of_a_burst() -> None:
     assert (burst.seconds, burst.tokens, burst.requests_per_s) == (4.0, 40, 0.5)
     assert burst.tokens_per_s == 10.0
     assert burst.first_ms == [500.0, 250.0]
+
+
+def test_messages_and_responses_ask_for_it_too() -> None:
+    messages = json.loads(chat(MESSAGES, "m", "hi", 9))
+    assert messages["messages"] == [{"role": "user", "content": "hi"}]
+    assert (messages["max_tokens"], messages["stream"]) == (9, True)
+    responses = json.loads(chat(RESPONSES, "m", "hi", 9))
+    assert (responses["input"], responses["max_output_tokens"]) == ("hi", 9)
+    assert "messages" not in responses
 
 
 def test_both_dialects_ask_for_the_same() -> None:

@@ -24,6 +24,20 @@ def test_counts_the_tokens_of_an_ollama_stream() -> None:
     assert check(HEAD + chunked(LINE, LINE, LINE, LAST), expected=3) == 3
 
 
+def test_counts_the_tokens_of_a_stream_of_messages() -> None:
+    delta = b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"a"}}\n\n'
+    stop = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    assert check(HEAD + chunked(b'data: {"content":[]}\n\n', delta + delta, stop)) == 2
+
+
+@pytest.mark.parametrize("end", [b"completed", b"incomplete"])
+def test_counts_the_tokens_of_a_stream_of_a_response(end: bytes) -> None:
+    kind = b"response.output_text.delta"
+    delta = b'event: %b\ndata: {"delta":"a","type":"%b"}\n\n' % (kind, kind)
+    last = b'data: {"response":{},"type":"response.%b"}\n\n' % end
+    assert check(HEAD + chunked(delta, delta, last)) == 2
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [

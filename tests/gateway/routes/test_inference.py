@@ -1,6 +1,7 @@
 """What a model lays under a turn, and what it must be able to do, whatever the dialect."""
 
 import logging
+import math
 from typing import Any
 
 import httpx
@@ -330,3 +331,39 @@ async def test_a_line_in_the_log_names_the_model_as_the_client_did(
         ("M:latest", 200),
         ("nobody", 404),
     ]
+
+
+# ---- keep alive
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "seconds"),
+    [
+        ("90", {}, 90.0),
+        ("2m", {}, 120.0),
+        ("-1", {}, math.inf),
+        ("90", {"keep_alive": 7}, 7.0),
+        (None, {"keep_alive": "1m"}, 60.0),
+        (None, {}, 300.0),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+async def test_how_long_a_model_stays_can_be_said_by_a_header(
+    path: str, header: str | None, body: dict[str, Any], seconds: float
+) -> None:
+    async with open_gateway() as gateway:
+        gateway.add("m")
+        asked = {"model": "m", "messages": HI, "max_tokens": 5, "stream": False, **body}
+        headers = {"x-keep-alive": header} if header else {}
+        reply = await gateway.client.post(path, json=asked, headers=headers)
+        assert reply.status_code == 200
+        [runner] = gateway.scheduler.snapshot().runners
+        assert runner.keep_alive == seconds
+
+
+async def test_a_header_that_is_no_duration_is_refused() -> None:
+    async with open_gateway() as gateway:
+        gateway.add("m")
+        asked = {"model": "m", "messages": HI}
+        reply = await gateway.client.post("/api/chat", json=asked, headers={"x-keep-alive": "1d"})
+        assert refusal(reply) == 'time: unknown unit "d" in duration "1d"'
