@@ -12,6 +12,8 @@ from runners import GIB, Device, Kind, Shape, Spec, cache_size
 _LEAST_CONTEXT = 4
 _LEAST_VISION_CONTEXT = 2048
 _DEFAULT_CONTEXT = 4096
+# The engine's caches come in blocks of so many tokens.
+_CELLS = 256
 # With fewer the engine ends itself: with none at all, or where it must see an image at once.
 _LEAST_BATCH = 8
 _LEAST_VISION_BATCH = 512
@@ -56,6 +58,9 @@ def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | N
         shift = model.config.family not in _NO_SHIFT
     facts = shape(header) if header else Shape()
     tokens = context_for(model, options, defaults)
+    if not shift:
+        # Where the context ends a reply, it is as large as Ollama's engine makes it.
+        tokens = -(-tokens // _CELLS) * _CELLS
     slots, batch = _slots(facts, tokens, defaults), _batch(model, options, tokens)
     if embedding and batch:
         slots = gcd(slots, batch)  # the engine shares a batch out evenly, or ends itself

@@ -175,7 +175,8 @@ class NativeChat(Prompting):
     async def call(self, lease: Lease) -> Call:
         asked = self.asked
         self.translation.reader = ChatReader()
-        return engine.chat(asked.turn, self.messages, asked.sampling, asked.think)
+        batch = asked.spec.batch or engine.BATCH
+        return engine.chat(asked.turn, self.messages, asked.sampling, asked.think, batch)
 
     async def text(self, lease: Lease, messages: Sequence[Message]) -> Rendered:
         call = engine.render(messages, self.asked.think, self.asked.turn.tools)
@@ -331,6 +332,7 @@ class Completing(Prompting):
             schema=schema,
             top_logprobs=turn.top_logprobs,
             extra=turn.extra,
+            batch=self.asked.spec.batch or engine.BATCH,
         )
 
 

@@ -172,6 +172,7 @@ _CLIENTS_FAULT = (
     "input (",
     "Failed to download image",
     "Invalid base64 value",
+    "Cannot use both json_schema and grammar",
     "Unknown reasoning format:",
     "vector::_M_range_check",  # a token number that the vocabulary does not have
 )

@@ -1,7 +1,8 @@
 """The engine's own dialect: what is posted to llama-server.
 
-A reply is always streamed from it, with progress: only then does it notice within milliseconds
-that the client has left, be it before the first token.
+A reply is always streamed from it, and a long prompt with progress: only then does it notice within
+milliseconds that the client has left, be it before the first token. It looks between two batches;
+so a prompt that surely fits one has no progress to tell, and is spared two events before its reply.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,9 @@ Think = bool | str | None
 Prompt = str | Sequence[int] | Mapping[str, Any]
 
 _ANY_OBJECT = {"type": "object"}
-_ALWAYS = {"stream": True, "return_progress": True, "cache_prompt": True}
+_ALWAYS = {"stream": True, "cache_prompt": True}
+BATCH = 2048
+"""Tokens that the engine computes at once, unless it is told otherwise."""
 # The last event would repeat the prompt and every setting.
 _FIELDS = ("content", "stop", "stop_type", "stopping_word", "timings", "truncated")
 # What only the chat template of the engine's own could heed.
@@ -31,9 +34,13 @@ _TEMPLATE_ONLY = ("tool_choice", "parallel_tool_calls", "chat_template_kwargs", 
 
 
 def chat(
-    turn: Turn, messages: Iterable[Mapping[str, Any]], sampling: Mapping[str, Any], think: Think
+    turn: Turn,
+    messages: Iterable[Mapping[str, Any]],
+    sampling: Mapping[str, Any],
+    think: Think,
+    batch: int = BATCH,
 ) -> Call:
-    """The next message, by the GGUF's own chat template."""
+    """The next message, by the GGUF's own chat template. `batch`: of the runner, tokens."""
     payload = {**sampling, **turn.extra, **_ALWAYS, "messages": list(messages)}
     if turn.format:
         payload["response_format"] = turn.format
@@ -44,7 +51,7 @@ def chat(
         payload["top_logprobs"] = max(1, turn.top_logprobs)
     if kwargs := {**_thinking(think), **turn.extra.get("chat_template_kwargs", {})}:
         payload["chat_template_kwargs"] = kwargs
-    return _call(CHAT, payload)
+    return _generation(CHAT, payload, batch)
 
 
 def render(
@@ -66,6 +73,7 @@ def completion(
     schema: Mapping[str, Any] | None = None,
     top_logprobs: int | None = None,
     extra: Mapping[str, Any] | None = None,
+    batch: int = BATCH,
 ) -> Call:
     """Go on from `prompt`: a text, token numbers, or a text with media (see `media`)."""
     payload: dict[str, Any] = {
@@ -77,10 +85,11 @@ def completion(
     }
     if schema is not None:
         payload["json_schema"] = schema
+        payload.pop("grammar", None)  # which would win here, unlike in a chat
     if top_logprobs is not None:
         payload["n_probs"] = max(1, top_logprobs)
         payload["response_fields"].append("completion_probabilities")
-    return _call(COMPLETION, payload)
+    return _generation(COMPLETION, payload, batch)
 
 
 def uncached(call: Call) -> Call:
@@ -117,6 +126,12 @@ def _thinking(think: Think) -> dict[str, Any]:
     if isinstance(think, str):
         kwargs["reasoning_effort"] = think
     return kwargs
+
+
+def _generation(path: str, payload: dict[str, Any], batch: int) -> Call:
+    """With progress, unless even a token for each byte would fit the batch."""
+    call = _call(path, payload)
+    return call if len(call.body) <= batch else _call(path, payload | {"return_progress": True})
 
 
 def _call(path: str, payload: Mapping[str, Any]) -> Call:

@@ -18,8 +18,9 @@ from gateway.dialects.syntax import first_value
 from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
 
-# Slots, caches, adapters and the shape of the stream belong to the gateway; `n_predict` would
-# outvote the client's own limit, and `reasoning_effort` what the template is told of it.
+# Slots, caches, adapters, the shape of the stream and how a reply is parsed belong to the gateway;
+# `n_predict` would outvote the client's own limit, and `reasoning_effort` what the template is told
+# of it.
 _OURS = frozenset(
     {
         "id_slot",
@@ -34,6 +35,10 @@ _OURS = frozenset(
         "grammar_lazy",
         "grammar_triggers",
         "preserved_tokens",
+        "chat_format",
+        "chat_parser",
+        "generation_prompt",
+        "reasoning_in_content",
         "max_tokens",
         "max_completion_tokens",
         "model",
@@ -56,6 +61,8 @@ _OURS = frozenset(
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
 """What OpenAI's clients expect where nobody says otherwise."""
 
+_FORMATS = {"json_object": ("schema",), "json_schema": ("json_schema", "schema")}
+"""The kinds of response_format that bind a reply, and the way to the schema of each."""
 _NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _REFUSED = {
     "audio": "no model here speaks",
@@ -153,7 +160,20 @@ def options(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    return None if form is None or form.get("type") == "text" else form
+    """What binds the reply; None: nothing. A schema that is missing allows any object."""
+    kind = form.get("type") if form else None
+    if form is None or kind in (None, "", "text"):
+        return None
+    if not isinstance(kind, str) or kind not in _FORMATS:
+        raise Invalid(f"invalid 'response_format': {kind!r} (must be text, {', '.join(_FORMATS)})")
+    found: Any = form
+    for name in _FORMATS[kind]:
+        found = found.get(name)
+        if found is None:
+            break
+        if not isinstance(found, dict):
+            raise Invalid(f"'response_format': '{name}' must be an object")
+    return form
 
 
 def check_completion(request: Mapping[str, Any]) -> None:

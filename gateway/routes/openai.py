@@ -30,17 +30,18 @@ async def chat_completions(request: Request) -> Response:
     turn = openai.chat(body, check_messages(body.get("messages")))
     name = model_name(body)
     stream = body.get("stream", False)
-    # The engine takes it for a hint.
-    single = body.get("parallel_tool_calls") is False
+    alternatives = bool(body.get("top_logprobs"))
+    # The engine takes one call at most for a hint, and gives each token an alternative at least.
+    ours = body.get("parallel_tool_calls") is False or (body.get("logprobs") and not alternatives)
     writer = Chat(
         name,
         f"chatcmpl-{secrets.token_hex(12)}",
         int(time.time()),
         stream=stream,
         usage=_usage(body),
-        alternatives=bool(body.get("top_logprobs")),
+        alternatives=alternatives,
     )
-    native = Passthrough(name, ALIAS) if stream and not single else None
+    native = Passthrough(name, ALIAS) if stream and not ours else None
     return await inference.respond(request, name, turn, writer, native)
 
 

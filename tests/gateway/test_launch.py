@@ -116,6 +116,13 @@ def test_a_batch_that_would_end_the_engine_is_raised(count: int) -> None:
     assert spec(EMBEDDER, num_batch=count).batch == 8
 
 
+@pytest.mark.parametrize(("asked", "context"), [(48, 256), (256, 256), (257, 512), (4096, 4096)])
+def test_a_context_that_ends_a_reply_comes_in_whole_blocks(asked: int, context: int) -> None:
+    options = merge({}, {"num_ctx": asked})[0]
+    assert spec_for(MODEL, options, DEFAULTS, shift=False).context == context
+    assert spec_for(MODEL, options, DEFAULTS, shift=True).context == asked
+
+
 def test_a_batch_holds_an_image() -> None:
     assert spec(VISION, num_batch=64).batch == 512
     assert spec(VISION, num_batch=600).batch == 600

@@ -82,7 +82,10 @@ async def test_a_templates_prompt_goes_out_as_text_with_the_options() -> None:
         told(await chat(gateway, "plain", options={"temperature": 0.25, "stop": ["x"]}))
         (body,) = (await gateway.engine())["requests"]
         assert (body["prompt"], body["temperature"], body["stop"]) == (HI_PROMPT, 0.25, ["x"])
-        assert (body["n_keep"], body["stream"], body["return_progress"]) == (4, True, True)
+        assert (body["n_keep"], body["stream"]) == (4, True)
+        assert "return_progress" not in body
+        told(await chat(gateway, "plain", options={"num_batch": 64}))
+        assert (await gateway.engine())["requests"][-1]["return_progress"] is True
 
 
 # ---- too long: messages

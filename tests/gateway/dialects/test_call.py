@@ -21,6 +21,7 @@ from gateway.dialects.call import Call, EngineError, Tally, repaired
         "Failed to download image",
         "Invalid base64 value",
         "Unknown reasoning format: zzz",
+        "Cannot use both json_schema and grammar",
     ],
 )
 def test_a_client_mistake_that_the_engine_takes_for_its_own_is_400(message: str) -> None:

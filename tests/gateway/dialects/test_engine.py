@@ -13,7 +13,7 @@ HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add"}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 FORM = {"type": "json_schema", "json_schema": {"name": "schema", "schema": SCHEMA}}
-ALWAYS = {"stream": True, "return_progress": True, "cache_prompt": True}
+ALWAYS = {"stream": True, "cache_prompt": True}
 FIELDS = ["content", "stop", "stop_type", "stopping_word", "timings", "truncated"]
 
 
@@ -29,6 +29,20 @@ def chat(think: engine.Think = None, **more: Any) -> Any:
 
 def completion(prompt: engine.Prompt = "hi", **more: Any) -> Any:
     return posted(engine.completion(prompt, {"seed": 7}, **more), "/completion")
+
+
+# ---- progress
+
+
+@pytest.mark.parametrize(("spare", "told"), [(0, False), (-1, True)])
+def test_progress_is_told_of_prompts_that_may_not_fit_a_batch(spare: int, told: bool) -> None:
+    whole = engine.chat(Turn(messages=[]), HI, {}, None)
+    size = len(whole.body) + spare
+    sent = posted(engine.chat(Turn(messages=[]), HI, {}, None, batch=size), engine.CHAT)
+    assert ("return_progress" in sent) == told
+    long = "a" * (engine.BATCH + spare)
+    assert completion(long)["return_progress"] is True
+    assert "return_progress" not in completion(long, batch=2 * len(long))
 
 
 # ---- chats
@@ -106,6 +120,12 @@ def test_a_schema_constrains_a_completion() -> None:
     assert completion(schema=SCHEMA)["json_schema"] == SCHEMA
     assert completion(schema={})["json_schema"] == {}
     assert "json_schema" not in completion()
+
+
+def test_a_schema_wins_over_a_grammar() -> None:
+    extra = {"grammar": 'root ::= "a"'}
+    assert completion(extra=extra)["grammar"] == extra["grammar"]
+    assert "grammar" not in completion(extra=extra, schema=SCHEMA)
 
 
 @pytest.mark.parametrize(("asked", "count"), [(0, 1), (3, 3)])

@@ -68,6 +68,10 @@ def test_the_clients_sampling_is_the_turns() -> None:
         "grammar_lazy",
         "grammar_triggers",
         "preserved_tokens",
+        "chat_format",
+        "chat_parser",
+        "generation_prompt",
+        "reasoning_in_content",
         "model",
         "functions",
         "function_call",
@@ -82,7 +86,7 @@ def test_what_the_gateway_heeds_itself_is_not_passed_on() -> None:
     assert posted(stream=True, **ours) == posted(stream=True)
 
 
-@pytest.mark.parametrize("member", ["return_progress", "cache_prompt", "stream"])
+@pytest.mark.parametrize("member", ["cache_prompt", "stream"])
 def test_a_client_cannot_change_how_the_engine_is_asked(member: str) -> None:
     assert posted(**{member: False})[member] is True
 
@@ -170,7 +174,13 @@ def test_what_the_template_hears_from_the_client_goes_over_what_it_hears_from_us
     [
         ({"type": "text"}, None),
         ({"type": "json_object"}, {"type": "json_object"}),
+        ({"type": "json_object", "schema": {"type": "object"}},) * 2,
+        ({"type": "json_schema"},) * 2,
         ({"type": "json_schema", "json_schema": {"schema": {}}},) * 2,
+        ({"type": "json_schema", "json_schema": {"schema": None}},) * 2,
+        ({}, None),
+        ({"type": ""}, None),
+        ({"schema": {}}, None),
     ],
 )
 def test_a_format_of_text_is_none(form: Any, wanted: Any) -> None:

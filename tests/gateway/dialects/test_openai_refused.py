@@ -128,6 +128,32 @@ def test_a_chat_is_refused_what_it_cannot_have(request_: dict[str, Any], message
 
 
 @pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (
+            {"type": "sound"},
+            "invalid 'response_format': 'sound' (must be text, json_object, json_schema)",
+        ),
+        ({"type": 5}, "invalid 'response_format': 5 (must be text, json_object, json_schema)"),
+        ({"type": []}, "invalid 'response_format': [] (must be text, json_object, json_schema)"),
+        ({"type": "json_object", "schema": 1}, "'response_format': 'schema' must be an object"),
+        (
+            {"type": "json_schema", "json_schema": "x"},
+            "'response_format': 'json_schema' must be an object",
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"schema": "x"}},
+            "'response_format': 'schema' must be an object",
+        ),
+    ],
+)
+def test_a_format_that_is_none_is_refused(form: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        openai.chat({"response_format": form}, [])
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
     "request_",
     [
         {},

@@ -150,7 +150,7 @@ async def test_a_chat_goes_to_the_engine_and_comes_back(gateway: Gateway) -> Non
     sent = await asked(gateway)
     assert sent["messages"] == [HI]
     assert (sent["n_predict"], sent["temperature"], sent["stop"]) == (10240, 0.8, [])
-    assert sent["stream"] is sent["return_progress"] is sent["cache_prompt"] is True
+    assert sent["stream"] is sent["cache_prompt"] is True
 
 
 async def test_a_chat_is_streamed_unless_it_says_otherwise(gateway: Gateway) -> None:
