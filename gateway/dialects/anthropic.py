@@ -16,8 +16,6 @@ from gateway.errors import Invalid
 
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
-# The engine then goes on from the last message without repeating it.
-_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 # The engine tells which stop text it met in a member for developers; all else in it is left out.
 _TELL_STOP = {"verbose": True, "response_fields": ["stop_type", "stopping_word"]}
 _TOO_LONG = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) ")
@@ -82,8 +80,6 @@ def _turn(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
     if stops := _stops(body):
         options["stop"] = list(stops)
         extra |= _TELL_STOP
-    if messages[-1]["role"] == "assistant":
-        extra |= _CONTINUE
     return Turn(
         messages=messages,
         tools=tools,

@@ -25,6 +25,8 @@ Prompt = str | Sequence[int] | Mapping[str, Any]
 
 _ANY_OBJECT = {"type": "object"}
 _ALWAYS = {"stream": True, "cache_prompt": True}
+# The engine then goes on from the last message without repeating it.
+_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 BATCH = 2048
 """Tokens that the engine computes at once, unless it is told otherwise."""
 # The last event would repeat the prompt and every setting.
@@ -41,7 +43,10 @@ def chat(
     batch: int = BATCH,
 ) -> Call:
     """The next message, by the GGUF's own chat template. `batch`: of the runner, tokens."""
-    payload = {**sampling, **turn.extra, **_ALWAYS, "messages": list(messages)}
+    conversation = list(messages)
+    payload = {**sampling, **turn.extra, **_ALWAYS, "messages": conversation}
+    if conversation and _begun(conversation[-1]) and not _CONTINUE.keys() & payload.keys():
+        payload |= _CONTINUE
     if turn.format:
         payload["response_format"] = turn.format
     if turn.tools:
@@ -52,6 +57,11 @@ def chat(
     if kwargs := {**_thinking(think), **turn.extra.get("chat_template_kwargs", {})}:
         payload["chat_template_kwargs"] = kwargs
     return _generation(CHAT, payload, batch)
+
+
+def _begun(message: Mapping[str, Any]) -> bool:
+    """Whether a message is the beginning of the reply."""
+    return message.get("role") == "assistant" and not message.get("tool_calls")
 
 
 def render(

@@ -57,7 +57,9 @@ CHAT: Mapping[str, Field] = {
     "tool_choice": Field("any", "none, auto, required, a function, or allowed_tools"),
     "parallel_tool_calls": Field("boolean", "false: at most one call in a reply"),
     "response_format": Field(
-        "object", "json_object or json_schema constrain the reply", "openai.ResponseFormat"
+        "object",
+        "json_object or json_schema constrain the reply; other types are refused",
+        "openai.ResponseFormat",
     ),
     "reasoning_effort": Field("any", "none switches thinking off; a level switches it on"),
     "reasoning": Field("object", "`effort` wins over reasoning_effort", "openai.Reasoning"),

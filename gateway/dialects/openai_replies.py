@@ -237,14 +237,18 @@ class Completion:
         return self.write(Delta(self._echo)) if self._echo else b""
 
     def write(self, delta: Delta) -> bytes:
-        logprobs = token_logprobs(delta.logprobs, self._offset)
-        self._offset += len(delta.text)
-        if self._stream and (delta.text or delta.held):
-            return sse(self._chunk(delta.text, None, logprobs))
-        self._text.append(delta.text)
-        for key, values in logprobs.items():
+        for key, values in token_logprobs(delta.logprobs, self._offset).items():
             self._logprobs.setdefault(key, []).extend(values)
+        self._offset += len(delta.text)
+        if self._stream:
+            return self._told(delta.text) if delta.text or delta.held else b""
+        self._text.append(delta.text)
         return b""
+
+    def _told(self, text: str) -> bytes:
+        """A chunk, with the tokens since the last one; some are no text of their own."""
+        logprobs, self._logprobs = self._logprobs, {}
+        return sse(self._chunk(text, None, logprobs))
 
     def loaded(self) -> bytes:
         """A reply without generation: the model was loaded."""
@@ -257,7 +261,7 @@ class Completion:
         if not self._stream:
             whole = self._chunk("".join(self._text), reason, self._logprobs)
             return dumps({**whole, "usage": usage(tally)}) + b"\n"
-        last = [sse(self._chunk("", reason, {}))]
+        last = [sse(self._chunk("", reason, self._logprobs))]
         if self._usage:
             last.append(sse({**self._frame, "choices": [], "usage": usage(tally)}))
         return b"".join((*last, DONE, b"\n\n"))

@@ -130,7 +130,7 @@ def test_a_limit_is_the_same_by_every_name(
     client: httpx.Client, family: str, path: str, limit: int
 ) -> None:
     reply = ask(client, path, f"{family}-endless", max_tokens=limit)
-    assert text_of(path, reply) == "".join((ENDLESS.pieces * 3)[:limit])
+    assert text_of(path, reply) == (ENDLESS.text * 3)[: 5 * limit]
     assert counts(reply)[2] == limit
     told = reply.get("stop_reason") or reply.get("status") or reply["choices"][0]["finish_reason"]
     assert told in {"max_tokens", "incomplete", "length"}
@@ -260,6 +260,26 @@ def test_chances_add_up_to_one_at_most(client: httpx.Client, family: str, most: 
 
 
 @both
+@pytest.mark.parametrize("path", [COMPLETIONS, RESPONSES])
+def test_chances_come_with_their_text(client: httpx.Client, family: str, path: str) -> None:
+    more = {"logprobs": 2} if path == COMPLETIONS else {"top_logprobs": 2}
+    whole = ask(client, path, f"{family}-plain", **more)
+    told = events(client, path, f"{family}-plain", **more)
+    if path == RESPONSES:
+        (done,) = [event for event in told if event["type"] == "response.output_text.done"]
+        deltas = [event for event in told if event["type"] == "response.output_text.delta"]
+        found = [entry for delta in deltas for entry in delta["logprobs"]]
+        assert done["logprobs"] == whole["output"][0]["content"][0]["logprobs"]
+        assert found == done["logprobs"][: len(found)]
+        assert [entry["token"] for entry in found][: len(PLAIN.pieces)] == [*PLAIN.pieces]
+        return
+    parts = [event["choices"][0].get("logprobs") for event in told]
+    for name, values in whole["choices"][0]["logprobs"].items():
+        assert [value for part in parts if part for value in part[name]] == values
+        assert len(values) >= len(PLAIN.pieces)
+
+
+@both
 def test_the_tokens_with_chances_make_the_text(client: httpx.Client, family: str) -> None:
     model = "unicode" if family == "layered" else "native-plain"
     script = UNICODE if family == "layered" else PLAIN
@@ -308,14 +328,13 @@ def test_a_stop_text_may_lie_across_tokens(client: httpx.Client, family: str, pa
 
 @pytest.mark.parametrize("content", ["Alpha ", [{"type": "text", "text": "Alpha "}]])
 def test_a_reply_goes_on_where_the_assistant_stopped(client: httpx.Client, content: Any) -> None:
-    """The engine repeats what was there already."""
+    """What was there already is not repeated."""
     begun = {"messages": [*HI, {"role": "assistant", "content": content}]}
-    whole = ask(client, CHAT, "native-plain", **begun)
-    assert text_of(CHAT, whole) == PLAIN.text
-    assert counts(whole)[2] == len(PLAIN.pieces)
-    assert streamed(CHAT, events(client, CHAT, "native-plain", **begun)) == PLAIN.text
-    whole = ask(client, MESSAGES, "native-plain", **begun)
-    assert text_of(MESSAGES, whole) == "".join(PLAIN.pieces[1:])
+    rest = "".join(PLAIN.pieces[1:])
+    for path in (CHAT, MESSAGES):
+        whole = ask(client, path, "native-plain", **begun)
+        assert text_of(path, whole) == rest
+        assert streamed(path, events(client, path, "native-plain", **begun)) == rest
 
 
 @pytest.mark.parametrize(

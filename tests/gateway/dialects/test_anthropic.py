@@ -142,13 +142,6 @@ def test_stop_texts_are_asked_for_by_name() -> None:
     assert turn(stop_sequences=[""]).extra == {}
 
 
-def test_the_last_message_of_the_assistant_is_continued() -> None:
-    messages = [HI, {"role": "assistant", "content": "Well"}]
-    wanted = turn(messages=messages)
-    assert wanted.messages == messages
-    assert wanted.extra == {"continue_final_message": True, "add_generation_prompt": False}
-
-
 def test_tools_and_the_choice_among_them() -> None:
     choice = {"type": "any", "disable_parallel_tool_use": True}
     wanted = turn(tools=[{**ADD, "eager_input_streaming": True}], tool_choice=choice)

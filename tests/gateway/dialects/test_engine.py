@@ -52,6 +52,26 @@ def test_a_plain_chat_has_its_messages_and_options() -> None:
     assert chat() == {"seed": 7, **ALWAYS, "messages": HI}
 
 
+@pytest.mark.parametrize(
+    ("last", "more", "goes_on"),
+    [
+        ({"role": "assistant", "content": "It"}, {}, (True, False)),
+        ({"role": "assistant", "content": "", "tool_calls": [{}]}, {}, (None, None)),
+        ({"role": "user", "content": "It"}, {}, (None, None)),
+        (
+            {"role": "assistant", "content": "It"},
+            {"extra": {"add_generation_prompt": True}},
+            (None, True),
+        ),
+    ],
+)
+def test_a_reply_that_has_begun_is_gone_on_with(last: Any, more: Any, goes_on: Any) -> None:
+    turn = Turn(messages=[], **more)
+    sent = posted(engine.chat(turn, [*HI, last], {}, None), engine.CHAT)
+    members = ("continue_final_message", "add_generation_prompt")
+    assert tuple(sent.get(member) for member in members) == goes_on
+
+
 def test_tools_and_a_format_are_added_where_there_are_some() -> None:
     assert chat(tools=[TOOL], format=FORM) == {
         "seed": 7,

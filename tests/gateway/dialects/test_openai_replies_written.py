@@ -176,6 +176,20 @@ def test_a_call_that_was_cut_short_is_given_as_far_as_it_came() -> None:
     assert choice["finish_reason"] == "length"
 
 
+def test_a_token_without_text_stands_with_the_next_chunk() -> None:
+    entries = [{"token": token, "logprob": -0.5} for token in ("\ufffd", "é", "")]
+    reply = completion()
+    said = [
+        reply.write(Delta(logprobs=entries[:1])),
+        reply.write(Delta("é", logprobs=entries[1:2])),
+        reply.write(Delta(logprobs=entries[2:])),
+        reply.end(End("stop"), Tally()),
+    ]
+    assert said[0] == said[2] == b""
+    told = [event["choices"][0]["logprobs"] for event in events(b"".join(said).decode())]
+    assert [part["tokens"] for part in told] == [["\ufffd", "é"], [""]]
+
+
 def test_logprobs_have_alternatives_only_if_they_were_asked_for() -> None:
     [choice] = object_of(recorded.SCORED)["choices"]
     assert [entry["token"] for entry in choice["logprobs"]["content"]] == ["Hi ", "you\u2028"]
