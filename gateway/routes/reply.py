@@ -1,9 +1,9 @@
 """Replies in Ollama's framing: content types, lengths and newlines as its clients expect them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gateway.wire import dumps
 
@@ -26,13 +26,3 @@ def json_reply(
 def empty(status: int = 200) -> Response:
     """No body and no content type, as copy, delete and blob uploads answer."""
     return Response(b"", status)
-
-
-def ndjson_reply(lines: AsyncIterator[Mapping[str, Any]]) -> StreamingResponse:
-    """One JSON object a line, each flushed as it comes."""
-
-    async def encoded() -> AsyncIterator[bytes]:
-        async for line in lines:
-            yield dumps(line) + b"\n"
-
-    return StreamingResponse(encoded(), media_type=NDJSON)

@@ -1,17 +1,6 @@
 """The framing of replies."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
-
-import pytest
-from starlette.types import Message
-
-from gateway.routes.reply import PLAIN_JSON, empty, json_reply, ndjson_reply
-
-
-async def lines() -> AsyncIterator[Mapping[str, Any]]:
-    yield {"status": "<a>"}
-    yield {"status": "success"}
+from gateway.routes.reply import PLAIN_JSON, empty, json_reply
 
 
 def test_a_json_reply_is_one_document_without_a_newline() -> None:
@@ -35,24 +24,3 @@ def test_an_empty_reply_has_a_length_and_no_type() -> None:
     response = empty(201)
     assert (response.status_code, response.body) == (201, b"")
     assert dict(response.headers) == {"content-length": "0"}
-
-
-@pytest.mark.anyio
-async def test_each_line_is_sent_as_it_comes() -> None:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        raise AssertionError
-
-    scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-    await ndjson_reply(lines())(scope, receive, send)
-    assert dict(sent[0]["headers"]) == {b"content-type": b"application/x-ndjson"}
-    assert [message["body"] for message in sent[1:]] == [
-        b'{"status":"\\u003ca\\u003e"}\n',
-        b'{"status":"success"}\n',
-        b"",
-    ]
-    assert [message["more_body"] for message in sent[1:]] == [True, True, False]
