@@ -108,7 +108,7 @@ class Writer(Protocol):
         """A runner was found for the request."""
 
     def begin(self, tally: Tally) -> bytes:
-        """What stands before everything else; the prompt's counts are known by now."""
+        """What stands before everything else. The tally has what the engine has told so far."""
 
     def write(self, delta: Delta) -> bytes: ...
     def end(self, end: End, tally: Tally) -> bytes: ...

@@ -106,6 +106,9 @@ ONLY_CHAT: dict[str, list[Sent | Refused]] = {
     "verbosity": [Sent({"verbosity": "low"})],
     "safety_identifier": [Sent({"safety_identifier": "somebody"})],
     "prompt_cache_key": [Sent({"prompt_cache_key": "key"})],
+    "prompt_cache_retention": [Sent({"prompt_cache_retention": "24h"})],
+    "prompt_cache_options": [Sent({"prompt_cache_options": {}})],
+    "moderation": [Sent({"moderation": {}})],
     "modalities": [
         Sent({"modalities": ["text"]}),
         Refused({"modalities": ["text", "audio"]}, "'modalities' must be"),

@@ -174,6 +174,22 @@ async def test_a_wrong_value_anywhere_is_the_clients_mistake(
     assert 400 in statuses
 
 
+@pytest.mark.parametrize("path", ["/api/pull", "/api/push"])
+async def test_nobody_is_called_for_a_request_that_is_wrong(gateway: Gateway, path: str) -> None:
+    """These two go to whatever host a name spells, so no name here is one."""
+    members = {"model": "a b", "name": "a b", "insecure": True, "stream": True, "username": "u"}
+    wrong: list[Any] = [1, 1.5, True, "\ud800", [], {}, [[1]], {"a": 1}, None]
+    bodies = [
+        json.dumps({**members, key: value}).encode()
+        for key, value in itertools.product(members, wrong)
+    ]
+    whole = bodies[-1]
+    bodies += [whole[:end] for end in range(len(whole))]
+    bodies += [json.dumps({"model": name}).encode() for name in BAD_NAMES]
+    for body in bodies:
+        assert (await ask(gateway, "POST", path, content=body)).status_code == 400, body
+
+
 @pytest.mark.parametrize("body", HUGE.values(), ids=HUGE)
 async def test_a_huge_body_is_refused(gateway: Gateway, body: bytes) -> None:
     for method, path in BODIES:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from openai.types import completion_create_params as text_params
+from openai.types.chat import completion_create_params as chat_params
 
 from gateway.dialects.openai_fields import CHAT, COMPLETION, check_types
 from gateway.errors import Invalid
@@ -93,3 +95,19 @@ def test_every_member_says_what_happens_to_it() -> None:
     assert all(field.fate for field in (*CHAT.values(), *COMPLETION.values()))
     assert {"messages", "tools"} <= CHAT.keys() - COMPLETION.keys()
     assert {"prompt", "suffix", "echo", "best_of"} <= COMPLETION.keys() - CHAT.keys()
+
+
+def test_every_member_that_the_official_client_can_send_is_known() -> None:
+    chat = {
+        name
+        for base in (
+            chat_params.CompletionCreateParamsBase,
+            chat_params.CompletionCreateParamsNonStreaming,
+            chat_params.CompletionCreateParamsStreaming,
+        )
+        for name in base.__annotations__
+    }
+    assert chat - CHAT.keys() == set()
+    assert (
+        text_params.CompletionCreateParamsBase.__annotations__.keys() - COMPLETION.keys() == set()
+    )
