@@ -70,13 +70,14 @@ TABLE: dict[str, tuple[str, str]] = {
         "anyio PIL",
     ),
     "gateway.quantize": ("gateway.errors gateway.store.*", "anyio"),
+    "gateway.asking": ("gateway.dialects.call gateway.dialects.engine runners", "orjson"),
     "gateway.prompting": (
-        "gateway.dialects* gateway.errors gateway.gotemplate gateway.logs gateway.store.model "
-        "gateway.templates* runners",
-        "orjson",
+        "gateway.asking gateway.dialects* gateway.errors gateway.gotemplate gateway.logs "
+        "gateway.store.model gateway.templates* runners",
+        "",
     ),
     "gateway.routes*": (
-        "gateway gateway.clock gateway.describe gateway.dialects* gateway.digests "
+        "gateway gateway.asking gateway.clock gateway.describe gateway.dialects* gateway.digests "
         "gateway.durations gateway.errors gateway.gotemplate gateway.infer gateway.logs "
         "gateway.names gateway.numbers gateway.prompting gateway.quantize "
         "gateway.registry.references gateway.routes.* "
@@ -85,7 +86,8 @@ TABLE: dict[str, tuple[str, str]] = {
         "anyio orjson starlette",
     ),
     "gateway.app": ("gateway.guard gateway.logs gateway.routes* gateway.services", "starlette"),
-    "gateway.listen": ("", "anyio hypercorn"),
+    "gateway.http1": ("", "httptools hypercorn"),
+    "gateway.listen": ("gateway.http1", "anyio hypercorn"),
     "gateway.serve": (
         "gateway gateway.address gateway.app gateway.errors gateway.guard gateway.launch "
         "gateway.listen gateway.logs gateway.services gateway.settings gateway.store.library "

@@ -11,20 +11,19 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
 import httpx
 from anyio.abc import ByteStream
-from hypercorn.asyncio import serve
 from starlette.applications import Starlette
 
 from gateway import names
 from gateway.app import create_app
 from gateway.guard import Rules
 from gateway.launch import Defaults
+from gateway.listen import listen
 from gateway.scripted import CHATML, write
 from gateway.serve import server_config
 from gateway.services import Services
@@ -229,10 +228,9 @@ async def running_gateway(*behaviour: str, **more: Any) -> AsyncIterator[Gateway
         listener.setblocking(False)
         port = listener.getsockname()[1]
         stop = anyio.Event()
-        app: Any = gateway.app
         config = server_config(listener.detach(), drain=1.0)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(serve, app, config, shutdown_trigger=stop.wait))
+            tasks.start_soon(listen, gateway.app, config, stop)
             url = f"http://127.0.0.1:{port}"
             async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
                 yield replace(gateway, client=client, port=port)
