@@ -97,8 +97,10 @@ class Stream:
         if not data:
             self._fail(_CLOSED)
             return self.send()
-        self._first = self._first or now
-        if self._reader.feed(data):
+        complete = self._reader.feed(data)
+        if self._reader.begun:
+            self._first = self._first or now
+        if complete:
             self._complete(now)
             self.send()
 

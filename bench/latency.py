@@ -22,7 +22,10 @@ _QUEUED = 0.05
 
 
 def first_byte(lab: Lab) -> list[Row]:
-    """One client, a model that replies in a few milliseconds."""
+    """One client, a model that replies in a few milliseconds. The first byte is the body's.
+
+    llama-server sends its head alone, before it has anything to say; the gateway's waits for that.
+    """
     with lab.gateway() as gateway:
         lab.load.burst(lab.lane(gateway.address, OPENAI, SCRIPTED, 20, _REPLY))
         with Direct(lab.flags(gateway, SCRIPTED)) as direct:

@@ -41,6 +41,7 @@ class Reply:
     began: float
     """When its request was sent, before a connection was opened for it."""
     first: float
+    """When the first byte of its body came."""
     ended: float
     tokens: int
 

@@ -23,6 +23,8 @@ class Reader:
         self._size: int | None = None
         """Bytes of the whole reply; None until they are known, and 0 for a chunked one."""
         self._received = 0
+        self.begun = False
+        """Something of its body is there, and not the head alone."""
 
     def feed(self, data: bytes) -> bool:
         """Whether the reply is complete with this. No text in JSON holds the end of a stream."""
@@ -31,6 +33,8 @@ class Reader:
         self._tail = (self._tail + data)[-len(_LAST_CHUNK) :]
         if self._size is None:
             self._size = _size(self.whole())
+        if not self.begun:
+            self.begun = bool(self.whole().partition(b"\r\n\r\n")[2])
         return self._received >= self._size if self._size else self._tail == _LAST_CHUNK
 
     def whole(self) -> bytes:

@@ -21,19 +21,8 @@ from gateway.routes import (
 )
 from gateway.services import Services
 
+# Starlette tries them in turn; what is asked often comes first.
 ROUTES = [
-    Route("/", status.root, methods=["GET", "HEAD"]),
-    Route("/api/version", status.version, methods=["GET", "HEAD"]),
-    Route("/api/status", status.cloud, methods=["GET"]),
-    Route("/api/ps", status.ps, methods=["GET"]),
-    Route("/api/tags", library.tags, methods=["GET", "HEAD"]),
-    Route("/api/show", library.show, methods=["POST"]),
-    Route("/api/create", library.create, methods=["POST"]),
-    Route("/api/copy", library.copy, methods=["POST"]),
-    Route("/api/delete", library.delete, methods=["DELETE"]),
-    Route("/api/blobs/{digest}", library.blob, methods=["HEAD", "POST"]),
-    Route("/api/pull", transfer.pull, methods=["POST"]),
-    Route("/api/push", transfer.push, methods=["POST"]),
     Route("/api/generate", ollama.generate, methods=["POST"]),
     Route("/api/chat", ollama.chat, methods=["POST"]),
     Route("/api/embed", embeddings.embed, methods=["POST"]),
@@ -53,6 +42,18 @@ ROUTES = [
         methods=["POST"],
         middleware=anthropic.NAMED,
     ),
+    Route("/", status.root, methods=["GET", "HEAD"]),
+    Route("/api/version", status.version, methods=["GET", "HEAD"]),
+    Route("/api/status", status.cloud, methods=["GET"]),
+    Route("/api/ps", status.ps, methods=["GET"]),
+    Route("/api/tags", library.tags, methods=["GET", "HEAD"]),
+    Route("/api/show", library.show, methods=["POST"]),
+    Route("/api/create", library.create, methods=["POST"]),
+    Route("/api/copy", library.copy, methods=["POST"]),
+    Route("/api/delete", library.delete, methods=["DELETE"]),
+    Route("/api/blobs/{digest}", library.blob, methods=["HEAD", "POST"]),
+    Route("/api/pull", transfer.pull, methods=["POST"]),
+    Route("/api/push", transfer.push, methods=["POST"]),
     Route("/v1/models", openai.models, methods=["GET"]),
     Route("/v1/models/{model:path}", openai.model, methods=["GET"]),
 ]

@@ -56,7 +56,7 @@ class Services:
         if not model.weights_digest:
             raise NotFound(f"model '{model.name.short}' has no weights that can be run")
         spec = spec_for(model, options, self.defaults, shift)
-        live = {runner.spec for runner in self.scheduler.snapshot().runners}
+        live = self.scheduler.specs()
         if spec not in live:
             spec = next((other for other in live if other.covers(spec)), spec)
         self._note(spec, model)
@@ -70,7 +70,7 @@ class Services:
         """Remember the first name, for as long as the runner lives."""
         if self.loaded.get(spec) is model:
             return
-        live = {runner.spec for runner in self.scheduler.snapshot().runners}
+        live = self.scheduler.specs()
         if spec not in self.loaded or spec not in live:
             self.loaded[spec] = model
         if len(self.loaded) > _MOST_NAMES:

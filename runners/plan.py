@@ -20,6 +20,7 @@ The rules, in order:
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from runners.errors import CoolingDown, RunnerError, TooLarge
 from runners.evict import victims
@@ -145,9 +146,8 @@ class _Desk:
         self.actions: list[Action] = []
         self.most = most_runners(view.limits, view.devices)
         self.live = [runner for runner in view.runners if runner.state in _LIVE]
-        self.machine = self._machine()
         self.leases = {runner.id: runner.leases for runner in self.live}
-        self.wanted = {waiter.spec for waiter in view.waiters}
+        self.wanted = [waiter.spec for waiter in view.waiters]
         self.stopped: frozenset[int] = frozenset()
         self.promised: list[tuple[Placement, frozenset[int]]] = []
         """Room that older waiters wait for, and the runners that had to be `owing` for it."""
@@ -317,7 +317,8 @@ class _Desk:
             room[name] = self.machine.capacity[name] - taken
         return room
 
-    def _machine(self) -> Machine:
+    @cached_property
+    def machine(self) -> Machine:
         """The devices, less what strangers hold of them: the most that could ever be given."""
         whole = Machine.of(self.view.devices, self.view.limits)
         capacity = {

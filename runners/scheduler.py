@@ -42,6 +42,7 @@ from runners.supervise import Endpoint, Supervise
 
 log = logging.getLogger(__name__)
 
+_SERVING = (State.STARTING, State.READY)
 _STABLE = 10.0
 """Seconds a runner must have been ready for earlier failures to be forgotten."""
 
@@ -111,7 +112,7 @@ class Scheduler:
         for waiting in list(self._waiting.values()):
             self._settle(waiting, error=Stopped("the server is stopping"))
         for runner in list(self._runners.values()):
-            if runner.state in (State.STARTING, State.READY):
+            if runner.state in _SERVING:
                 self._apply(Stop(runner.id, "the server is stopping"))
             for call in list(runner.calls):
                 call.close()
@@ -144,7 +145,7 @@ class Scheduler:
         mine = [
             runner
             for runner in self._runners.values()
-            if runner.spec.digest == digest and runner.state in (State.STARTING, State.READY)
+            if runner.spec.digest == digest and runner.state in _SERVING
         ]
         for runner in mine:
             runner.keep_alive = 0.0
@@ -161,6 +162,10 @@ class Scheduler:
             now,
         )
 
+    def specs(self) -> list[Spec]:
+        """Of the runners there are, in whatever state; without the cost of a snapshot."""
+        return [runner.spec for runner in self._runners.values()]
+
     def devices(self) -> tuple[Device, ...]:
         return self._probe()
 
@@ -175,7 +180,7 @@ class Scheduler:
             assert runner.state is not State.GONE
             assert len(runner.leases) <= runner.spec.parallel
             assert not runner.leases or runner.state is not State.STARTING
-            if runner.state in (State.STARTING, State.READY):
+            if runner.state in _SERVING:
                 live[runner.spec] = live.get(runner.spec, 0) + 1
         assert all(count == 1 for count in live.values()), live
         assert all(not waiting.settled.is_set() for waiting in self._waiting.values())
@@ -232,13 +237,14 @@ class Scheduler:
 
     def _view(self) -> View:
         waiters = tuple(Waiter(w.id, w.spec, w.arrived) for w in self._waiting.values())
-        for waiter in waiters:
-            if waiter.spec not in self._estimates and (known := self._oracle.known(waiter.spec)):
-                self._estimates[waiter.spec] = known
+        homeless = self._homeless(waiters)
+        for spec in homeless:
+            if spec not in self._estimates and (known := self._oracle.known(spec)):
+                self._estimates[spec] = known
         return View(
             runners=tuple(self._runner_view(runner) for runner in self._runners.values()),
             waiters=waiters,
-            devices=self._devices() if self._wants_room(waiters) else (),
+            devices=self._devices() if homeless else (),
             limits=self._limits,
             now=self._clock(),
             estimates=self._estimates,
@@ -246,14 +252,10 @@ class Scheduler:
             cooling=self._cooling,
         )
 
-    def _wants_room(self, waiters: Iterable[Waiter]) -> bool:
-        """Memory matters only to somebody for whom a runner would have to be started."""
-        served = {
-            runner.spec
-            for runner in self._runners.values()
-            if runner.state in (State.STARTING, State.READY)
-        }
-        return any(waiter.spec not in served for waiter in waiters)
+    def _homeless(self, waiters: Iterable[Waiter]) -> list[Spec]:
+        """What a runner would have to be started for; memory matters to nobody else."""
+        served = [r.spec for r in self._runners.values() if r.state in _SERVING]
+        return [waiter.spec for waiter in waiters if waiter.spec not in served]
 
     def _devices(self) -> tuple[Device, ...]:
         """The probe's, with its old picture of the GPUs corrected by what we did since."""

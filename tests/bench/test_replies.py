@@ -38,6 +38,15 @@ def test_counts_the_tokens_of_a_stream_of_a_response(end: bytes) -> None:
     assert check(HEAD + chunked(delta, delta, last)) == 2
 
 
+def test_a_head_alone_is_not_the_beginning() -> None:
+    reader = Reader()
+    for piece in (HEAD[:20], HEAD[20:]):
+        assert not reader.feed(piece)
+        assert not reader.begun
+    assert not reader.feed(chunked(EVENT)[:10])
+    assert reader.begun
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
