@@ -15,15 +15,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from vendor import recipe, source, trial
-from vendor.cache import cache_folder, link, locked, scratch
+from vendor.cache import cache_folder, claim, link, locked, prune, scratch
 from vendor.source import BuildError, Missing
 
 LINK = source.TREE.parent / "engine"
@@ -328,6 +329,15 @@ def settle(
     return last.home
 
 
+def use(home: Path, at: Path) -> None:
+    """Point the link `at` to an engine, and remove others that nobody uses any more."""
+    with suppress(OSError):  # a cache that may only be read has engines all the same
+        claim(home, at)
+        for name in prune(home.parent, time.time()):
+            say(f"engine: removed {name}, not used for two months")
+    link(home, at)
+
+
 def build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> None:
     """Have the source, or the engine and the link to it."""
     if arguments.source_only:
@@ -337,7 +347,7 @@ def build(arguments: argparse.Namespace, environ: Mapping[str, str]) -> None:
             source.materialise(origin, pinned, cache_folder(environ) / "downloads", say)
         return
     home = settle(orders(arguments, environ), arguments.rebuild)
-    link(home, LINK)
+    use(home, LINK)
     record = json.loads((home / "engine.json").read_text())
     say("; ".join([f"engine: {record['version']}, {record['flavour']}", *record["notes"]]))
 

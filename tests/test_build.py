@@ -324,6 +324,28 @@ def test_a_flavour_asked_for_by_name_does_not_fall_back(tmp_path: Path) -> None:
         build.settle([cuda], False, ensure)
 
 
+def test_an_engine_is_put_to_use_and_those_that_nobody_uses_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines, at = tmp_path / "engines", tmp_path / "engine"
+    for name in ("older", "old", "new"):
+        (engines / name).mkdir(parents=True)
+        (engines / f".links-{name}").touch()
+    os.utime(engines / ".links-older", (0, 0))
+    build.use(engines / "new", at)
+    assert at.readlink() == engines / "new"
+    assert sorted(path.name for path in engines.glob("[!.]*")) == ["new", "old"]
+    assert capsys.readouterr().out == "engine: removed older, not used for two months\n"
+
+
+def test_a_cache_that_may_only_be_read_has_engines_all_the_same(tmp_path: Path) -> None:
+    engines, at = tmp_path / "engines", tmp_path / "engine"
+    (engines / "new").mkdir(parents=True)
+    (engines / ".links-new").mkdir()  # nothing can be written there, whoever asks
+    build.use(engines / "new", at)
+    assert at.readlink() == engines / "new"
+
+
 def test_the_command_line_becomes_options(tmp_path: Path) -> None:
     program(tmp_path, "nvcc", "")
     argv = ["--flavour", "cuda", "--arch", "80;90", "-DGGML_RPC=ON", "-D", "X=1"]

@@ -1,11 +1,15 @@
 """The per-user cache, which several builds may want at the same time. Standard library only."""
 
 import fcntl
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_KEPT = 60 * 24 * 3600.0
+"""Seconds."""
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -47,3 +51,67 @@ def link(target: Path, at: Path) -> None:
     new = at.with_name(f".{at.name}-{os.getpid()}")
     new.symlink_to(target)
     new.replace(at)
+
+
+def claim(engine: Path, at: Path) -> None:
+    """Write down beside `engine` that the link `at` is to point to it, and when that was said.
+
+    The engine that it points to now counts as used until now: a server may still run it.
+    """
+    if (before := _claims(at.resolve())).exists():
+        before.touch()
+    claims = _claims(engine)
+    claims.touch()
+    if str(at) not in claims.read_text().splitlines():
+        with claims.open("a") as file:
+            file.write(f"{at}\n")
+
+
+def prune(engines: Path, now: float) -> Iterator[str]:
+    """Remove what nobody has used in the two months before the unix time `now`; yields its names.
+
+    These are engines that no link points to, and what interrupted builds left. An engine without a
+    claim counts as used when it is first seen here.
+    """
+    for home in sorted(engines.glob("[!.]*")):
+        if now - _used(home) > _KEPT and _remove(home, home.name):
+            _claims(home).unlink()
+            yield home.name
+    for left in sorted((*engines.glob(".work-*"), *engines.glob(".new-*"))):
+        if now - _changed(left) > _KEPT and _remove(left, left.name.partition("-")[2]):
+            yield left.name
+
+
+def _claims(engine: Path) -> Path:
+    """The links to an engine, one a line; as old as its last use."""
+    return engine.with_name(f".links-{engine.name}")
+
+
+def _used(engine: Path) -> float:
+    """Unix seconds; infinite while a link points to it."""
+    claims = _claims(engine)
+    if not claims.exists():
+        claims.touch()
+    links = claims.read_text().splitlines()
+    if any(Path(at).resolve() == engine.resolve() for at in links):
+        return math.inf
+    return claims.stat().st_mtime
+
+
+def _changed(work: Path) -> float:
+    """Unix seconds. What a build writes at its beginning and its end lies right in the folder."""
+    return max(path.lstat().st_mtime for path in (work, *work.iterdir()))
+
+
+def _remove(folder: Path, engine: str) -> bool:
+    """Unless it may not be, or a build of that engine goes on, which then has the lock."""
+    gone = folder.with_name(f".new-{engine}")
+    with folder.with_name(f".lock-{engine}").open("w") as lock, suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder != gone:
+            # In one step: half an engine must not look like one.
+            shutil.rmtree(gone, ignore_errors=True)
+            folder.rename(gone)
+        shutil.rmtree(gone)
+        return True
+    return False

@@ -1,13 +1,15 @@
 """The per-user cache under several builds at once."""
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from vendor.cache import cache_folder, link, locked, scratch
+from vendor.cache import cache_folder, claim, link, locked, prune, scratch
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,117 @@ def test_link_is_replaced(tmp_path: Path) -> None:
         link(tmp_path / name, at)
         assert at.readlink() == tmp_path / name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["engine", "first", "second"]
+
+
+DAYS = 24 * 3600.0
+
+
+class Engines:
+    """A cache of engines, and a moment so many days after the last thing that was done to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "engines"
+        self.folder.mkdir()
+        self.now = time.time()
+
+    def engine(self, name: str) -> Path:
+        (self.folder / name / "bin").mkdir(parents=True)
+        return self.folder / name
+
+    def use(self, name: str, at: Path) -> None:
+        claim(self.folder / name, at)
+        link(self.folder / name, at)
+
+    def later(self, days: float) -> None:
+        """Everything in the cache becomes so many days older."""
+        for path in (*self.folder.glob("*"), *self.folder.glob("*/*")):
+            then = path.stat().st_mtime - days * DAYS
+            os.utime(path, (then, then))
+
+    def prune(self) -> list[str]:
+        return list(prune(self.folder, self.now))
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("[!.]*"))
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> Engines:
+    return Engines(tmp_path)
+
+
+def test_an_engine_goes_two_months_after_its_last_link(engines: Engines, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        engines.engine(name)
+    engines.use("old", tmp_path / "engine")
+    engines.later(90)
+    # A server may still run the old one, so it is not too old yet.
+    engines.use("new", tmp_path / "engine")
+    engines.later(59)
+    assert engines.prune() == []
+    engines.later(2)
+    assert engines.prune() == ["old"]
+    assert engines.left() == ["new"]
+    assert not (engines.folder / ".links-old").exists()
+
+
+def test_an_engine_stays_while_any_checkout_points_to_it(engines: Engines, tmp_path: Path) -> None:
+    engines.engine("shared")
+    for checkout in ("one", "two"):
+        (tmp_path / checkout).mkdir()
+        engines.use("shared", tmp_path / checkout / "engine")
+    engines.later(400)
+    assert engines.prune() == []
+    (tmp_path / "one" / "engine").unlink()
+    assert engines.prune() == []
+    (tmp_path / "two" / "engine").unlink()
+    assert engines.prune() == ["shared"]
+
+
+def test_a_claim_is_renewed_not_repeated(engines: Engines, tmp_path: Path) -> None:
+    engines.engine("used")
+    engines.use("used", tmp_path / "engine")
+    engines.later(61)
+    engines.use("used", tmp_path / "engine")
+    (tmp_path / "engine").unlink()
+    assert engines.prune() == []
+    assert (engines.folder / ".links-used").read_text() == f"{tmp_path / 'engine'}\n"
+
+
+def test_an_engine_that_nobody_claimed_has_two_months_from_now(engines: Engines) -> None:
+    engines.engine("unknown")
+    engines.later(400)
+    assert engines.prune() == []
+    engines.later(61)
+    assert engines.prune() == ["unknown"]
+
+
+@pytest.mark.parametrize("kind", [".work-", ".new-"])
+def test_what_an_interrupted_build_left_goes_two_months_later(engines: Engines, kind: str) -> None:
+    work = engines.engine(f"{kind}cpu-1")
+    engines.later(61)
+    (work / "compile.log").touch()
+    assert engines.prune() == []
+    engines.later(61)
+    assert engines.prune() == [f"{kind}cpu-1"]
+    assert not work.exists()
+
+
+@pytest.mark.parametrize("name", ["cpu-1", ".work-cpu-1"])
+def test_what_is_being_built_is_left_alone(engines: Engines, name: str) -> None:
+    engines.engine(name)
+    engines.prune()
+    engines.later(400)
+    with locked(engines.folder / ".lock-cpu-1"):
+        assert engines.prune() == []
+        assert (engines.folder / name / "bin").exists()
+    assert engines.prune() == [name]
+
+
+def test_an_engine_goes_with_what_an_interrupted_build_of_it_left(engines: Engines) -> None:
+    engines.engine("cpu-1")
+    engines.engine(".new-cpu-1")
+    engines.prune()
+    engines.later(61)
+    assert engines.prune() == ["cpu-1"]
+    assert [path.name for path in engines.folder.iterdir()] == [".lock-cpu-1"]
