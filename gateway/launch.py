@@ -56,7 +56,7 @@ def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | N
     embedding = header is not None and header.pooling
     if shift is None:
         shift = model.config.family not in _NO_SHIFT
-    facts = shape(header) if header else Shape()
+    facts, layers = shape(header) if header else Shape(), model.manifest.layers
     tokens = context_for(model, options, defaults)
     if not shift:
         # Where the context ends a reply, it is as large as Ollama's engine makes it.
@@ -72,6 +72,7 @@ def spec_for(model: Model, options: Options, defaults: Defaults, shift: bool | N
         projector=model.projectors[0] if model.projectors else None,
         media=model.projector.size if model.projector else 0,
         adapters=model.adapters,
+        adapters_size=sum(layer.size for layer in layers if layer.kind == "adapter"),
         context=tokens,
         parallel=slots,
         context_shift=shift,

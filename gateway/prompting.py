@@ -9,12 +9,11 @@ import secrets
 import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-import orjson
-
+from gateway.asking import ask, beginning, media_marker, tokens
 from gateway.dialects import engine
 from gateway.dialects.call import Call, Restart, Turn
 from gateway.dialects.conversation import Message, cut, parts, starts, tail
@@ -39,6 +38,7 @@ TOO_LONG = (
 _OVERFLOW = "exceed_context_size_error"
 # What the engine says where a prompt in its cache parts from this one between two images.
 _BETWEEN_IMAGES = "Chunk not found"
+_UNREADABLE = ("Failed to load image or audio file", "Failed to tokenize prompt")
 _PICTURE_TOKENS = 768
 """What an image is taken to need in the context, where a projector of its own reads it."""
 _LETTERS = string.ascii_lowercase + string.digits
@@ -143,10 +143,9 @@ class Prompting(ABC):
         if not await self._fits(lease, self.messages):
             await self.shorten(lease)
 
+    @abstractmethod
     async def count(self, lease: Lease) -> int:
-        """Tokens of the prompt, those that the vocabulary puts before it included."""
-        text = (await self.text(lease, self.messages)).text
-        return len(await tokens(lease, text, special=True))
+        """Tokens of the prompt, media and what the vocabulary puts before it included."""
 
     async def _fits(self, lease: Lease, messages: Sequence[Message]) -> bool:
         count = len(await tokens(lease, (await self.text(lease, messages)).text))
@@ -181,6 +180,9 @@ class NativeChat(Prompting):
     async def text(self, lease: Lease, messages: Sequence[Message]) -> Rendered:
         call = engine.render(messages, self.asked.think, self.asked.turn.tools)
         return Rendered(str((await ask(lease, call))["prompt"]), ())
+
+    async def count(self, lease: Lease) -> int:
+        return await _counted(lease, await self.call(lease))
 
 
 @dataclass(slots=True)
@@ -245,19 +247,39 @@ class Completing(Prompting):
         return Rendered(str((await ask(lease, call))["prompt"]), media)
 
     async def call(self, lease: Lease) -> Call:
-        rendered = await self.text(lease, self.messages)
+        rendered = await self._rendered(lease)
         self.prompt, self.media = rendered.text, rendered.media
         self._read(restart=self._two_passes())
         return self._completion(await self._with_media(lease))
 
+    async def _rendered(self, lease: Lease) -> Rendered:
+        """What is left of the conversation, without what the engine begins every prompt with."""
+        rendered = await self.text(lease, self.messages)
+        return replace(rendered, text=rendered.text.removeprefix(await beginning(lease)))
+
     async def _sent(self, lease: Lease) -> int:
         return 0 if self._halved else len(await tokens(lease, self.prompt, special=True))
+
+    async def count(self, lease: Lease) -> int:
+        """The engine counts media in chats only, so theirs is the rest of such a chat's count."""
+        rendered = await self._rendered(lease)
+        if not rendered.media:
+            return len(await tokens(lease, rendered.text, special=True))
+        marker = await media_marker(lease)
+        text, data = placed(rendered, marker)
+        count = len(await tokens(lease, text.split(marker), special=True))
+        if not data:
+            return count
+        known = dict(zip(rendered.media, _media(self.messages), strict=True))
+        chat = engine.render([{"role": "user", "content": [known[one] for one in data]}], None)
+        whole = await _counted(lease, chat)
+        around = str((await ask(lease, chat))["prompt"]).split(marker)
+        return count + whole - len(await tokens(lease, around, special=True))
 
     async def _with_media(self, lease: Lease) -> engine.Prompt:
         if not self.media:
             return self.prompt
-        marker = str((await ask(lease, Call(engine.PROPS, b"")))["media_marker"])
-        return engine.media(*placed(Rendered(self.prompt, self.media), marker))
+        return engine.media(*placed(Rendered(self.prompt, self.media), await media_marker(lease)))
 
     async def _cut(self, lease: Lease) -> Call | None:
         if self.media or self._halved:
@@ -347,6 +369,23 @@ def _marked(messages: Sequence[Message]) -> tuple[list[Message], tuple[str, ...]
     return plain, media
 
 
+def _media(messages: Sequence[Message]) -> list[Mapping[str, Any]]:
+    """The parts that are images or sounds."""
+    contents = [message.get("content") for message in messages]
+    lists = [content for content in contents if isinstance(content, list)]
+    return [part for parts in lists for part in parts if "text" not in part]
+
+
+async def _counted(lease: Lease, chat: Call) -> int:
+    """Tokens of a chat. What the engine cannot read is its own fault here, unlike in a reply."""
+    try:
+        return int((await ask(lease, engine.count(chat)))["input_tokens"])
+    except Refused as exc:
+        if exc.message in _UNREADABLE:
+            raise Refused(exc.message, 400, "invalid_request_error") from exc
+        raise
+
+
 def shown(think: bool | str | None) -> Think:
     """What a TEMPLATE sees of it: a switch without a level means a medium one."""
     level = think if isinstance(think, str) else "medium" if think else ""
@@ -356,15 +395,3 @@ def shown(think: bool | str | None) -> Think:
 def ident() -> str:
     """A new id for a tool call."""
     return "call_" + "".join(secrets.choice(_LETTERS) for _ in range(8))
-
-
-async def tokens(lease: Lease, text: str, *, special: bool = False) -> list[int]:
-    found: list[int] = (await ask(lease, engine.tokenize(text, special=special)))["tokens"]
-    return found
-
-
-async def ask(lease: Lease, call: Call) -> dict[str, Any]:
-    """A call that is answered by one object. A call without a body is a GET."""
-    async with lease.open(call.path, call.body or None) as upstream:
-        value: dict[str, Any] = orjson.loads(await upstream.read_all())
-        return value

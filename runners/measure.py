@@ -16,7 +16,7 @@ import anyio
 
 from runners.engine import Engine
 from runners.flags import fit_argv
-from runners.memory import bound, host, media
+from runners.memory import bound, extras, host
 from runners.spec import MIB, Estimate, Spec
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Measurer:
         return parse(done.stdout.decode("utf-8", "replace"), spec)
 
     def _key(self, spec: Spec) -> str:
-        sizes = (spec.size, spec.media, spec.prompt_cache)
+        sizes = (spec.size, spec.media, spec.adapters_size, spec.prompt_cache)
         facts = [self.engine.identity, spec.digest, *fit_argv(spec)[2:], *sizes]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
@@ -101,16 +101,16 @@ def parse(printed: str, spec: Spec) -> Estimate | None:
     """Rows `<device> <model> <context> <compute>` in MiB, the host's last; None if there are none.
 
     Whole MiB are cut, not rounded, so each figure gets one back. Left out of the rows are weights
-    that a CPU kernel repacks into memory of its own, and the projector: the former is what the
-    model rows lack of the file.
+    that a CPU kernel repacks into memory of its own, the adapters and the projector: the first are
+    what the model rows lack of the file.
     """
     rows = [row for line in printed.splitlines() if (row := _row(line))]
     if not rows or rows[-1][0] != "Host":
         return None
     *devices, alone = [sum(figures) for _, figures in rows]
     repacked = max(0, spec.size - sum(figures[0] for _, figures in rows))
-    gpu = sum(devices) + (media(spec) if devices else 0)
-    extra = repacked + host(spec) + (0 if devices else media(spec))
+    gpu = sum(devices) + (extras(spec) if devices else 0)
+    extra = repacked + host(spec) + (0 if devices else extras(spec))
     return Estimate(gpu=gpu, host=alone + extra, exact=True)
 
 

@@ -42,12 +42,15 @@ def bound(spec: Spec) -> Estimate:
     logits = 4 * ubatch * (shape.vocabulary + 16 * shape.embedding)
     mask = 4 * ubatch * cells(spec)
     weights = int(spec.size * 1.05)
-    return Estimate(gpu=weights + media(spec) + cache + logits + mask, host=host(spec))
+    return Estimate(gpu=weights + extras(spec) + cache + logits + mask, host=host(spec))
 
 
-def media(spec: Spec) -> int:
-    """Bytes of a projector: its weights, and about as much again for its graph."""
-    return 2 * spec.media
+def extras(spec: Spec) -> int:
+    """Bytes of what lies beside the weights: adapters, and a projector.
+
+    The latter needs about as much again for a graph of its own.
+    """
+    return spec.adapters_size + 2 * spec.media
 
 
 def host(spec: Spec) -> int:

@@ -37,6 +37,8 @@ class Spec:
     media: int = 0
     """Bytes of the projector on disk."""
     adapters: tuple[Path, ...] = ()
+    adapters_size: int = 0
+    """Bytes of the adapters on disk."""
     context: int = 4096
     """Tokens that one request may use: prompt and reply together."""
     parallel: int = 1

@@ -16,6 +16,7 @@ from gateway.errors import Invalid
 CHAT = "/v1/chat/completions"
 COMPLETION = "/completion"
 APPLY_TEMPLATE = "/apply-template"
+COUNT = CHAT + "/input_tokens"
 TOKENIZE = "/tokenize"
 DETOKENIZE = "/detokenize"
 PROPS = "/props"
@@ -68,7 +69,10 @@ def render(
     messages: Iterable[Mapping[str, Any]], think: Think, tools: Sequence[Mapping[str, Any]] = ()
 ) -> Call:
     """The prompt text that a conversation becomes by the GGUF's own chat template."""
-    payload: dict[str, Any] = {"messages": list(messages)}
+    conversation = list(messages)
+    payload: dict[str, Any] = {"messages": conversation}
+    if conversation and _begun(conversation[-1]):
+        payload |= _CONTINUE
     if kwargs := _thinking(think):
         payload["chat_template_kwargs"] = kwargs
     if tools:
@@ -112,8 +116,16 @@ def media(text: str, data: Sequence[str]) -> Prompt:
     return {"prompt_string": text, "multimodal_data": list(data)}
 
 
-def tokenize(text: str, *, special: bool = False) -> Call:
-    """`special`: with the tokens that the vocabulary puts before every prompt."""
+def count(chat: Call) -> Call:
+    """How many tokens the prompt of a chat has, media included. Nothing is computed for it."""
+    return Call(COUNT, chat.body)
+
+
+def tokenize(text: str | Sequence[str], *, special: bool = False) -> Call:
+    """`special`: with the tokens that the vocabulary puts before every prompt.
+
+    Texts, not one text, are those between media: no token reaches from one into the next.
+    """
     payload = {"content": text, "add_special": True} if special else {"content": text}
     return _call(TOKENIZE, payload)
 

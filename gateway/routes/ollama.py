@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.asking import tokens
 from gateway.dialects import ollama
 from gateway.dialects.bodies import CHAT, GENERATE
 from gateway.dialects.call import Call
@@ -14,7 +15,7 @@ from gateway.dialects.ollama_replies import ChatReply, GenerateReply, Reply
 from gateway.dialects.translation import Translation
 from gateway.errors import Invalid
 from gateway.gotemplate import TemplateError
-from gateway.prompting import Completing, Inference, Prompting, tokens
+from gateway.prompting import Completing, Inference, Prompting
 from gateway.routes import inference
 from gateway.store.model import Model
 from gateway.templates.render import Template, compiled

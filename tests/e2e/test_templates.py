@@ -10,7 +10,7 @@ import pytest
 from runners import Engine
 from tests.fakes.process import Gateway, gateway
 from tests.fakes.prompts import ABLE_LAYER, HI, HI_PROMPT, INSERT, LAYER
-from tests.fakes.scripts import WEATHER, Scripted, create
+from tests.fakes.scripts import NATIVE, WEATHER, Scripted, create
 
 pytestmark = pytest.mark.engine
 
@@ -18,6 +18,8 @@ CONTEXT = 512
 HALF = CONTEXT - (CONTEXT - 5) // 2
 """Tokens that stay of a prompt too long, the beginning of text and four more at its head."""
 CUT = "x-paddock-truncated"
+BEGIN = "<s>"
+"""One token, which the engine puts before every prompt, unless the model says that it must not."""
 YES = {"enum": ["yes"]}
 """A schema that leaves nothing to chance."""
 PARIS = {
@@ -60,6 +62,14 @@ MODELS = {
         layer=ABLE_LAYER + "{{ if .Think }}<think>\n{{ end }}",
     ),
     "refusing": layered("No, ", "thanks."),
+    "native": Scripted(("Delta ", "eta."), template=NATIVE),
+    "begun": layered("Gamma ", "delta.", layer=BEGIN + ABLE_LAYER),
+    "begins": layered(
+        "Gamma ",
+        "delta. ",
+        layer=BEGIN + ABLE_LAYER,
+        metadata={"tokenizer.ggml.add_bos_token": False},
+    ),
     "insert": layered(
         "whole. ", layer=INSERT, side=("middle.",), jumps={"<SUF>after<MID>": "middle."}
     ),
@@ -117,6 +127,72 @@ def test_a_chat_is_counted_in_the_tokens_of_its_text(client: httpx.Client) -> No
     assert reply.json()["prompt_eval_count"] == 1 + len(HI_PROMPT)
     assert reply.json()["eval_count"] == 3
     assert CUT not in reply.headers
+
+
+@pytest.mark.parametrize("model", ["begun", "begins"])
+def test_a_prompt_begins_once(client: httpx.Client, model: str) -> None:
+    told = chat(client, model, _debug_render_only=True).json()
+    assert told["_debug_info"]["rendered_template"] == BEGIN + HI_PROMPT
+    count = 1 + len(HI_PROMPT)
+    assert chat(client, model).json()["prompt_eval_count"] == count
+    reply = generate(client, model, prompt="hi there").json()
+    assert reply["prompt_eval_count"] == count
+    # What is taken up again has its beginning before it, and that of its TEMPLATE within.
+    again = generate(client, model, prompt="hi there", context=reply["context"]).json()
+    assert again["prompt_eval_count"] == count + 2 + len(HI_PROMPT) + 1
+    body = {"model": model, "messages": HI, "max_tokens": 9}
+    assert ask(client, "/v1/messages/count_tokens", **body).json() == {"input_tokens": count}
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "count"),
+    [
+        ("plain", "hi", 3),
+        ("plain", "<s>hi", 3),
+        ("plain", "<s><s>hi", 4),
+        ("plain", "hi<s>", 4),
+        ("plain", "<s>", 1),
+        ("begins", "hi", 2),
+        ("begins", "<s>hi", 3),
+    ],
+)
+def test_a_raw_prompt_begins_once_too(
+    client: httpx.Client, model: str, prompt: str, count: int
+) -> None:
+    reply = generate(client, model, prompt=prompt, raw=True).json()
+    assert reply["prompt_eval_count"] == count
+
+
+@pytest.mark.parametrize("model", ["begun", "begins"])
+def test_a_cut_prompt_begins_once(client: httpx.Client, model: str) -> None:
+    reply = chat(client, model, messages=[{"role": "user", "content": "x" * 600}])
+    whole = 1 + len(f"user: {'x' * 600} \nassistant: ")
+    kept = HALF if model == "begun" else CONTEXT - (CONTEXT - 4) // 2
+    assert reply.json()["prompt_eval_count"] == kept
+    assert reply.headers[CUT] == f"{whole - kept} tokens"
+
+
+def test_answers_that_follow_each_other_are_gone_on_with(client: httpx.Client) -> None:
+    answers = [{"role": "assistant", "content": text} for text in ("First, ", "a")]
+    joined = "user: hi there \nassistant: First, \n\na \nassistant: "
+    told = chat(client, "plain", messages=[*HI, *answers], _debug_render_only=True).json()
+    assert told["_debug_info"]["rendered_template"] == joined
+    told = chat(client, "native", messages=[*HI, *answers], _debug_render_only=True).json()
+    shown = told["_debug_info"]["rendered_template"]
+    assert shown.endswith("<|im_start|>assistant\nFirst, <|im_end|><|im_start|>assistanta")
+    reply = chat(client, "native", messages=[*HI, *answers]).json()
+    assert reply["message"]["content"] == "Delta eta."
+    marks = shown.count("<|im_start|>"), shown.count("<|im_end|>")
+    letters = len(shown.replace("<|im_start|>", "").replace("<|im_end|>", ""))
+    assert reply["prompt_eval_count"] == 1 + sum(marks) + letters
+
+
+def test_answers_that_follow_each_other_stay_when_older_messages_go(client: httpx.Client) -> None:
+    old = [{"role": "user", "content": "x" * 300}, {"role": "assistant", "content": "y" * 600}]
+    answers = [{"role": "assistant", "content": text} for text in ("First, ", "a")]
+    reply = chat(client, "native", messages=[*old, *HI, *answers])
+    assert reply.json()["message"]["content"] == "Delta eta."
+    assert reply.headers[CUT] == "2 messages"
 
 
 def test_text_between_two_texts_is_filled_in(client: httpx.Client) -> None:

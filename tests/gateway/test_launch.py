@@ -11,7 +11,7 @@ from gateway.dialects.options import merge
 from gateway.launch import Defaults, cache_room, default_context, shape, spec_for
 from gateway.store.config import Config
 from gateway.store.gguf import Array, Header
-from gateway.store.manifests import Manifest
+from gateway.store.manifests import LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
 from runners import GIB, MIB, Device, Kind, Shape, Spec
 
@@ -140,6 +140,13 @@ def test_projector_and_adapters_are_in_the_spec() -> None:
     found = spec(seeing)
     assert (found.projector, found.media, found.adapters) == (one, 77, (two,))
     assert spec(replace(seeing, projector=None)).media == 0
+
+
+def test_the_bytes_of_all_adapters_are_in_the_spec() -> None:
+    sizes = (("model", 1000), ("adapter", 30), ("adapter", 4), ("license", 200))
+    layers = tuple(Layer(LAYER_TYPE + kind, "sha256:0", size) for kind, size in sizes)
+    assert spec(replace(MODEL, manifest=Manifest(layers, None))).adapters_size == 34
+    assert spec().adapters_size == 0
 
 
 @pytest.mark.parametrize(

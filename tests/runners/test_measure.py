@@ -46,14 +46,14 @@ def test_weights_that_no_row_holds_were_repacked_into_host_memory() -> None:
     assert said.host == (6 + 129 + 26) * MIB + (200 - 6) * MIB + host(SPEC)
 
 
-def test_a_projector_comes_on_top_where_the_weights_are() -> None:
-    spec = Spec(weights=Path("/m"), digest="sha256:aa", size=0, media=10 * MIB)
+def test_a_projector_and_adapters_come_on_top_where_the_weights_are() -> None:
     plain = Spec(weights=Path("/m"), digest="sha256:aa", size=0)
+    spec = replace(plain, media=10 * MIB, adapters_size=3 * MIB)
     for printed, part in (("Host 1 1 1", "host"), ("CUDA0 1 1 1\nHost 1 1 1", "gpu")):
         more, less = parse(printed, spec), parse(printed, plain)
         assert more is not None
         assert less is not None
-        assert getattr(more, part) - getattr(less, part) == 20 * MIB
+        assert getattr(more, part) - getattr(less, part) == 23 * MIB
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,7 @@ async def test_what_shapes_a_child_shapes_the_key(tmp_path: Path) -> None:
     assert measure.known(longer) is None
     assert measure.known(elsewhere) is not None
     assert measure.known(replace(SPEC, media=MIB)) is None
+    assert measure.known(replace(SPEC, adapters_size=MIB)) is None
     assert measure.known(replace(SPEC, prompt_cache=1)) is None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runners.memory import bound, cells, comfortable, host, media
+from runners.memory import bound, cells, comfortable, extras, host
 from runners.spec import GIB, MIB, Device, Estimate, Kind, Shape, Spec
 
 SHAPE = Shape(layers=32, embedding=4096, vocabulary=128256, kv_width=2048)
@@ -49,10 +49,10 @@ def test_a_larger_batch_needs_a_larger_graph() -> None:
     assert doubled == 4 * 512 * (128256 + 16 * 4096) + 4 * 512 * 8192
 
 
-def test_a_projector_counts_twice_and_a_prompt_cache_lives_on_the_host() -> None:
-    spec = replace(SPEC, media=700, prompt_cache=512)
-    assert media(spec) == 1400
-    assert bound(spec).gpu == bound(SPEC).gpu + 1400
+def test_a_projector_counts_twice_adapters_once_and_a_prompt_cache_lives_on_the_host() -> None:
+    spec = replace(SPEC, media=700, adapters_size=30, prompt_cache=512)
+    assert extras(spec) == 1430
+    assert bound(spec).gpu == bound(SPEC).gpu + 1430
     assert host(spec) == bound(spec).host == 608 * MIB
 
 

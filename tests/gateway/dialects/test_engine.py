@@ -72,6 +72,12 @@ def test_a_reply_that_has_begun_is_gone_on_with(last: Any, more: Any, goes_on: A
     assert tuple(sent.get(member) for member in members) == goes_on
 
 
+def test_a_reply_that_has_begun_is_shown_as_it_is_gone_on_with() -> None:
+    talk = [*HI, {"role": "assistant", "content": "It"}, {"role": "assistant", "content": "is"}]
+    begun = {"continue_final_message": True, "add_generation_prompt": False}
+    assert posted(engine.render(talk, None), "/apply-template") == {"messages": talk, **begun}
+
+
 def test_tools_and_a_format_are_added_where_there_are_some() -> None:
     assert chat(tools=[TOOL], format=FORM) == {
         "seed": 7,
@@ -194,6 +200,15 @@ def test_tokens_of_a_text() -> None:
     assert posted(engine.tokenize("hi"), "/tokenize") == {"content": "hi"}
     special = posted(engine.tokenize("hi", special=True), "/tokenize")
     assert special == {"content": "hi", "add_special": True}
+
+
+def test_tokens_of_texts_between_images() -> None:
+    assert posted(engine.tokenize(["a", "b"]), "/tokenize") == {"content": ["a", "b"]}
+
+
+def test_a_chat_is_counted_by_its_own_body() -> None:
+    call = engine.chat(Turn(messages=[]), HI, {"seed": 7}, None)
+    assert engine.count(call) == Call("/v1/chat/completions/input_tokens", call.body)
 
 
 def test_a_text_of_tokens() -> None:
