@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _READ = 1 << 16
 _MOST_UNREAD = 4
 """Pieces of a body that wait for the app; then the client waits."""
+_LONGEST_STALL = 600.0
+"""Seconds, as llama-server has it."""
 _MOST_DROPPED = 1 << 18
 """Bytes of a body read past when the app has answered without it, before the connection ends."""
 
@@ -64,9 +66,11 @@ class Connection:
         context: WorkerContext,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        stall: float,
     ) -> None:
         self._app, self._config, self._context = app, config, context
         self._reader, self._writer = reader, writer
+        self._stall = stall
         self._peer = _address(writer.get_extra_info("peername"))
         self._own = _address(writer.get_extra_info("sockname"))
         self._requests = Requests()
@@ -96,7 +100,8 @@ class Connection:
                     await self._stream.handle(StreamClosed(STREAM))
                 self._close()
             with suppress(OSError):
-                await self._writer.wait_closed()
+                async with asyncio.timeout(self._stall):
+                    await self._writer.wait_closed()
         finally:
             self._busy()
             self._writer.transport.abort()
@@ -202,8 +207,13 @@ class Connection:
     async def _write(self, data: bytes) -> None:
         self._writer.write(data)
         if self._writer.transport.get_write_buffer_size():
-            with suppress(ConnectionError):  # the reader notices it as well
-                await self._writer.drain()
+            try:
+                async with asyncio.timeout(self._stall):
+                    await self._writer.drain()
+            except ConnectionError:
+                pass  # the reader notices it as well
+            except TimeoutError:
+                self._writer.transport.abort()
 
     async def _over(self) -> None:
         """The reply has come to its end, be it too early."""
@@ -248,11 +258,14 @@ def _address(name: Any) -> tuple[str, int] | None:
     return name[:2] if name else None
 
 
-async def listen(app: Any, config: Config, stop: anyio.Event) -> None:
+async def listen(
+    app: Any, config: Config, stop: anyio.Event, *, stall: float = _LONGEST_STALL
+) -> None:
     """Serve on the socket that `config` names until `stop`; then finish what was begun.
 
     After `stop` no new connection is taken, idle ones are closed at once, and requests have
-    `config.graceful_timeout` seconds.
+    `config.graceful_timeout` seconds. A client that takes nothing of a reply for `stall` seconds
+    loses it, for it holds a slot of a runner.
     """
     (listener,) = config.create_sockets().insecure_sockets
     context = WorkerContext(None)
@@ -270,7 +283,7 @@ async def listen(app: Any, config: Config, stop: anyio.Event) -> None:
     async with anyio.create_task_group() as connections:
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connections.start_soon(serve, Connection(app, config, context, reader, writer))
+            connections.start_soon(serve, Connection(app, config, context, reader, writer, stall))
 
         server = await asyncio.start_server(connected, sock=listener, backlog=config.backlog)
         try:

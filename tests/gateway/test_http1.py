@@ -277,7 +277,9 @@ def test_a_header_cannot_bring_another(header: tuple[bytes, bytes]) -> None:
     reply = Reply("GET", "1.1", last=False)
     with pytest.raises(ValueError, match="line break"):
         reply.begin(200, [header])
-    assert b"d" not in reply.end()
+    assert not reply.begun
+    reply.begin(500, [(b"content-length", b"0")])
+    assert reply.end() == b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
 
 
 def test_a_status_that_nobody_knows_has_no_words() -> None:

@@ -25,7 +25,8 @@ PATIENCE = 10.0
 class App:
     """Answers /quick at once, /slow once it may, /broken never; /body with what was sent.
 
-    /stream begins and then waits for the client to leave, /torn begins and fails.
+    /stream begins and then waits for the client to leave, /torn and /flood begin and fail, the
+    latter after thirty megabytes.
     """
 
     asked: anyio.Event = field(default_factory=anyio.Event)
@@ -43,6 +44,8 @@ class App:
             except anyio.get_cancelled_exc_class():
                 self.cancelled.set()
                 raise
+        if scope["path"] == "/flood":
+            await self._flood(receive, send)
         if scope["path"] in ("/stream", "/torn"):
             await self._stream(receive, send)
             raise ValueError("no such luck")
@@ -60,6 +63,14 @@ class App:
             self.left.set()
             # Whoever does not notice goes on for a while, and nobody minds.
             await send({"type": "http.response.body", "body": b"more", "more_body": True})
+
+    async def _flood(self, receive: Receive, send: Send) -> None:
+        """More than anybody's buffers hold."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(500):
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        self.left.set()
+        raise ValueError("no such luck")
 
 
 async def whole(receive: Receive) -> bytes:
@@ -83,7 +94,9 @@ class Server:
 
 
 @asynccontextmanager
-async def running(drain: float = PATIENCE, keep_alive: float = 75.0) -> AsyncIterator[Server]:
+async def running(
+    drain: float = PATIENCE, keep_alive: float = 75.0, stall: float = PATIENCE
+) -> AsyncIterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = Server(App(), port, anyio.Event(), anyio.Event())
@@ -91,7 +104,7 @@ async def running(drain: float = PATIENCE, keep_alive: float = 75.0) -> AsyncIte
     config.keep_alive_timeout = keep_alive
 
     async def serve() -> None:
-        await listen(server.app, config, server.stop)
+        await listen(server.app, config, server.stop, stall=stall)
         server.ended.set()
 
     with anyio.fail_after(PATIENCE):
@@ -272,6 +285,15 @@ async def test_a_request_may_take_longer_than_that() -> None:
             assert await closed(silent)
         server.app.may.set()
         await until(client, b"done")
+
+
+async def test_a_client_that_takes_nothing_loses_the_reply() -> None:
+    async with running(stall=0.05) as server, await server.connect() as client:
+        await client.send(GET % b"flood")
+        await server.app.left.wait()
+        with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
+            while True:
+                await client.receive()
 
 
 async def test_an_inbox_makes_whoever_fills_it_wait() -> None:
