@@ -34,6 +34,7 @@ ROUTES = [
     Route("/v1/responses/{response}/input_items", responses.input_items, methods=["GET"]),
     Route("/v1/embeddings", embeddings.openai, methods=["POST"]),
     Route("/v1/rerank", rerank.create, methods=["POST"]),
+    Route("/v2/rerank", rerank.create, methods=["POST"]),
     Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
     Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.NAMED),
     Route(

@@ -1,66 +1,94 @@
 """Forms with files in them, as RFC 7578 has them: from a body to its fields."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.message import Message
-from email.parser import HeaderParser
 
 from gateway.errors import Invalid
 
 _REFUSED = "failed to parse multipart form: "
 _MOST_FIELDS = 256
+_LONGEST_HEAD = 16_384
+_FOLD = re.compile(r"\r\n[ \t]+")
+# A name, and a value in quotes or without them. The quantifiers never give back what they took, so
+# nothing is looked at twice.
+_PARAMETER = re.compile(
+    r';\s*+(?P<name>[^\s=;"]++)\s*+=\s*+'
+    r'(?:"(?P<quoted>(?:[^"\\]++|\\.)*+)"|(?P<plain>[^\s;"]++))\s*+'
+)
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a form has under one name; the file's name if it is one, which may be empty."""
+    """One part of a form."""
 
+    name: str
     data: bytes
-    filename: str | None = None
+    file: bool = False
 
     @property
     def text(self) -> str:
         return self.data.decode(errors="replace")
 
 
-def form(body: bytes, content_type: str) -> Mapping[str, Field]:
-    """The fields of a form by their names; of several with one name the first. Invalid if broken.
+def form(body: bytes, content_type: str) -> Sequence[Field]:
+    """The fields of a form in their order; several may have one name. Invalid if broken.
 
     A boundary cannot stand in what it bounds, so the body is cut there and nowhere else.
     """
     boundary = _boundary(content_type)
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_FIELDS + 1)
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_FIELDS + 2)
     if len(pieces) < 2:
         raise Invalid(_REFUSED + "multipart: NextPart: EOF")
     *parts, last = pieces[1:]
+    if len(parts) > _MOST_FIELDS:
+        raise Invalid(_REFUSED + "multipart: message too large")
     if not last.startswith(b"--"):
         raise Invalid(_REFUSED + "unexpected EOF")
-    found: dict[str, Field] = {}
-    for part in parts:
-        name, field = _field(part)
-        found.setdefault(name, field)
-    return found
+    return [_field(part) for part in parts]
 
 
 def _boundary(content_type: str) -> bytes:
-    head = Message()
-    head["content-type"] = content_type
-    if head.get_content_type() != "multipart/form-data":
+    kind, parameters = _parsed(content_type)
+    if kind != "multipart/form-data":
         raise Invalid(_REFUSED + "request Content-Type isn't multipart/form-data")
-    boundary = head.get_boundary()
-    if not boundary:
+    boundary = parameters.get("boundary", "")
+    if not boundary or not boundary.isascii():
         raise Invalid(_REFUSED + "no multipart boundary param in Content-Type")
     return boundary.encode()
 
 
-def _field(part: bytes) -> tuple[str, Field]:
+def _field(part: bytes) -> Field:
     """A part begins with the rest of the boundary's line, then its head and a blank line."""
     line, _, rest = part.partition(b"\r\n")
     head, blank, data = (b"\r\n" + rest).partition(b"\r\n\r\n")
-    if line.strip() or not blank:
+    if line.strip() or not blank or len(head) > _LONGEST_HEAD:
         raise Invalid(_REFUSED + "malformed MIME header")
-    said = HeaderParser().parsestr(head.decode(errors="replace").lstrip())
-    name = said.get_param("name", "", header="content-disposition")
-    if said.get_content_disposition() != "form-data" or not isinstance(name, str):
+    kind, parameters = _parsed(_disposition(head.decode(errors="replace")))
+    if kind != "form-data" or "name" not in parameters:
         raise Invalid(_REFUSED + "a part is not form-data")
-    return name, Field(data, said.get_filename())
+    file = "filename" in parameters or "filename*" in parameters
+    return Field(parameters["name"], data, file)
+
+
+def _disposition(head: str) -> str:
+    """The value of that header; empty if there is none."""
+    for line in _FOLD.sub(" ", head).split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "content-disposition":
+            return value
+    return ""
+
+
+def _parsed(header: str) -> tuple[str, dict[str, str]]:
+    """What a header says, in small letters, and its parameters up to the first that is broken."""
+    kind, _, _ = header.partition(";")
+    found: dict[str, str] = {}
+    at = len(kind)
+    while match := _PARAMETER.match(header, at):
+        quoted = match["quoted"]
+        value = match["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted)
+        found.setdefault(match["name"].lower(), value)
+        at = match.end()
+    return kind.strip().lower(), found

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.dialects.call import Call, Tally
-from gateway.dialects.decode import ANY, BOOL, INT, STRING, Custom, Struct
+from gateway.dialects.decode import ANY, BOOL, INT, STRING, Custom, ListOf, Struct
 from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
 from gateway.wire import dumps
@@ -24,6 +24,9 @@ REQUEST = Struct(
         "documents": ANY,
         "top_n": INT,
         "return_documents": BOOL,
+        "rank_fields": ListOf(STRING),
+        "max_tokens_per_doc": INT,
+        "max_chunks_per_doc": INT,
         "keep_alive": Custom(parse_keep_alive),
     },
     go="RerankRequest",
@@ -31,6 +34,7 @@ REQUEST = Struct(
 TOO_LONG = "the query and a document are together longer than the context length"
 
 _PATH = "/v1/rerank"
+_FIELDS = ("text",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Request:
     most: int
     show: bool
     """Whether results repeat their documents."""
+    longest: int | None
+    """Of a document's tokens so many count; None: all."""
     keep_alive: float | None
 
 
@@ -62,32 +68,36 @@ def request(body: Mapping[str, Any]) -> Request:
     query: str = body.get("query", "")
     if not query:
         raise Invalid("query is required")
-    documents = _documents(body.get("documents"))
-    most: int = body.get("top_n", len(documents))
-    if most < 1:
-        raise Invalid("top_n must be at least 1")
+    documents = _documents(body.get("documents"), body.get("rank_fields") or _FIELDS)
+    for count in ("top_n", "max_tokens_per_doc", "max_chunks_per_doc"):
+        if body.get(count, 1) < 1:
+            raise Invalid(f"{count} must be at least 1")
     return Request(
         body.get("model", ""),
         query,
         documents,
-        most,
+        body.get("top_n", len(documents)),
         body.get("return_documents", False),
+        body.get("max_tokens_per_doc"),
         body.get("keep_alive"),
     )
 
 
-def _documents(value: Any) -> list[str]:
+def _documents(value: Any, fields: Sequence[str]) -> list[str]:
     if not isinstance(value, list) or not value:
         raise Invalid("documents must be a list of at least one")
-    return [_document(item, index) for index, item in enumerate(value)]
+    return [_document(item, index, fields) for index, item in enumerate(value)]
 
 
-def _document(value: Any, index: int) -> str:
-    """A document is a text, or an object that has one as its `text`."""
-    text = value.get("text") if isinstance(value, dict) else value
-    if not isinstance(text, str):
-        raise Invalid(f"documents[{index}] must be a string, or an object whose text is one")
-    return text
+def _document(value: Any, index: int, fields: Sequence[str]) -> str:
+    """A document is a text, or an object with texts in `fields`, which follow each other."""
+    texts = [value]
+    if isinstance(value, dict):
+        texts = [value[field] for field in fields if field in value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        wanted = "text is one" if fields == _FIELDS else "rank_fields are such"
+        raise Invalid(f"documents[{index}] must be a string, or an object whose {wanted}")
+    return "\n".join(texts)
 
 
 def call(query: str, documents: Sequence[str]) -> Call:
@@ -95,10 +105,15 @@ def call(query: str, documents: Sequence[str]) -> Call:
 
 
 def ranked(data: bytes) -> Ranked:
-    """The engine's reply, whose results stand in the order of their scores."""
+    """The engine's reply, whose results stand in the order of their scores.
+
+    Invalid if there is a NaN or an infinity among them, which JSON has no number for.
+    """
     reply = orjson.loads(data)
     results = sorted(reply["results"], key=lambda item: item["index"])
     scores = [item["relevance_score"] for item in results]
+    if None in scores:
+        raise Invalid("scores contain NaN or Inf values")
     return Ranked(scores, reply["usage"]["prompt_tokens"])
 
 

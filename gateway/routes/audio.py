@@ -6,16 +6,13 @@ from starlette.responses import Response
 
 from gateway.dialects import transcription
 from gateway.dialects.multipart import form
-from gateway.errors import Invalid
 from gateway.routes import inference
 
 
 async def transcriptions(request: Request) -> Response:
     """The whole recording goes to the model at once."""
     body = await request.body()
-    fields = form(body, request.headers.get("content-type", ""))
-    if "model" not in fields or not fields["model"].text.strip():
-        raise Invalid("model is required")
+    fields = await run_sync(form, body, request.headers.get("content-type", ""))
     asked = transcription.request(fields)
     turn = await run_sync(transcription.turn, asked)
     return await inference.respond(request, asked.model, turn, transcription.Transcript(asked))

@@ -88,7 +88,7 @@ def reply(
             media_type="application/json",
             headers=headers,
         )
-    if request.scope["path"].startswith("/v1/"):
+    if request.scope["path"].startswith(("/v1/", "/v2/")):
         return json_reply(
             error_body(message, status, code),
             status,

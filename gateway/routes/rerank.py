@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import Awaitable, Callable
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.dialects import embeddings, rerank
 from gateway.dialects.call import Call
 from gateway.dialects.decode import decode
+from gateway.dialects.engine import detokenize, tokenize
 from gateway.dialects.options import merge
 from gateway.dialects.rerank import Ranked, Reply
 from gateway.errors import Invalid
@@ -53,6 +55,8 @@ async def scored(ask: Ask, asked: rerank.Request) -> Ranked:
     """
     found = Ranked()
     for batch in embeddings.batches(asked.documents):
+        if asked.longest is not None:
+            batch = [await _shortened(ask, document, asked.longest) for document in batch]
         try:
             found += rerank.ranked(await ask(rerank.call(asked.query, batch)))
         except Refused as exc:
@@ -60,3 +64,14 @@ async def scored(ask: Ask, asked: rerank.Request) -> Ranked:
                 raise
             raise Invalid(rerank.TOO_LONG) from exc
     return found
+
+
+async def _shortened(ask: Ask, document: str, most: int) -> str:
+    """The text of its first `most` tokens; a letter that is cut in two is left out."""
+    if 3 * len(document.encode()) <= most:
+        return document  # the worst vocabulary writes a blank with three bytes, a token each
+    tokens = orjson.loads(await ask(tokenize(document)))["tokens"]
+    if len(tokens) <= most:
+        return document
+    text: str = orjson.loads(await ask(detokenize(tokens[:most])))["content"]
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")

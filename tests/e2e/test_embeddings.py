@@ -6,6 +6,7 @@ the mean over a text's tokens says which tokens there were, and how many of each
 
 import math
 import struct
+from array import array
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import BadRequestError, OpenAI
 
 from gateway.scripted import CHATML
 from runners import Engine
@@ -24,6 +26,7 @@ from tests.fakes.scripts import Scripted, create
 pytestmark = pytest.mark.engine
 
 CONTEXT = 64
+WIDTH = 384
 MEAN, LAST = 1, 3
 BEGIN = 1
 """The token that stands before every text; a letter's number follows from its place in ASCII."""
@@ -217,6 +220,31 @@ def test_base64_holds_the_same_numbers(client: httpx.Client) -> None:
     floats = list(struct.unpack(f"<{len(data) // 4}f", data))
     assert floats == [pytest.approx(value, rel=1e-7) for value in plain["embedding"]]
     assert len(floats) == 300
+
+
+@pytest.mark.parametrize("dimensions", [None, 300, 1])
+def test_the_official_client_reads_the_same_floats_from_both_forms(
+    serving: Gateway, client: httpx.Client, dimensions: int | None
+) -> None:
+    """It asks for base64 where nobody says otherwise; digits name the same 32 bits."""
+    inputs = ["hello", "wörld \N{LLAMA}", ""]
+    more: Any = {} if dimensions is None else {"dimensions": dimensions}
+    with OpenAI(base_url=f"{serving.url}/v1", api_key="x", max_retries=0) as official:
+        found = official.embeddings.create(model="mean", input=inputs, user="u", **more)
+    assert [item.index for item in found.data] == [0, 1, 2]
+    reply = ask(client, "/v1/embeddings", model="mean", input=inputs, **more)
+    assert [array("f", item.embedding) for item in found.data] == [
+        array("f", item["embedding"]) for item in reply["data"]
+    ]
+    assert len(found.data[0].embedding) == (dimensions or WIDTH)
+    assert found.usage.total_tokens == reply["usage"]["total_tokens"] == 6 + 12 + 1
+
+
+def test_the_official_client_is_told_that_tokens_are_no_input(serving: Gateway) -> None:
+    with OpenAI(base_url=f"{serving.url}/v1", api_key="x", max_retries=0) as official:
+        for tokens in ([1, 2], [[1], [2]]):
+            with pytest.raises(BadRequestError, match="invalid input type"):
+                official.embeddings.create(model="mean", input=tokens)
 
 
 def test_models_that_speak_are_refused(client: httpx.Client) -> None:

@@ -75,6 +75,32 @@ def test_objects_are_documents_too_and_can_be_repeated(client: httpx.Client) -> 
     assert last["document"] == {"text": "one 1"}
 
 
+def test_documents_can_be_cut_at_a_token(client: httpx.Client) -> None:
+    """By bytes, as those are this model's tokens; of what is left the last one decides."""
+    documents = ["1234567", "9é1", "55"]
+    reply = rerank(client, documents, max_tokens_per_doc=2, return_documents=True)
+    assert reply["results"] == [
+        {
+            "index": index,
+            "relevance_score": pytest.approx(score(left), rel=1e-4),
+            "document": {"text": documents[index]},
+        }
+        for index, left in ((1, "9"), (2, "55"), (0, "12"))
+    ]
+    assert reply["usage"]["prompt_tokens"] == sum(
+        tokens("how?", left) for left in ("9", "55", "12")
+    )
+
+
+def test_the_fields_of_objects_can_be_chosen(client: httpx.Client) -> None:
+    documents = [{"title": "9", "text": "1"}, {"title": "2", "text": "8"}]
+    found = [
+        [item["index"] for item in rerank(client, documents, rank_fields=fields)["results"]]
+        for fields in (["title"], ["text"], ["text", "title"])
+    ]
+    assert found == [[0, 1], [1, 0], [0, 1]]
+
+
 def test_more_documents_than_are_asked_at_once_keep_their_numbers(client: httpx.Client) -> None:
     documents = [f"document {number}" for number in range(150)]
     reply = rerank(client, documents, top_n=16)

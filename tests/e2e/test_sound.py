@@ -10,7 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+from openai.types.audio import TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 
+from gateway.dialects.transcription import ORDER
 from gateway.scripted import CHATML
 from runners import Engine
 from tests.fakes import projector
@@ -36,8 +39,15 @@ def serving(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         with running.client() as client:
             hearing(client, "native", folder)
             hearing(client, "worded", folder, template=TEMPLATE)
+            hearing(client, "brief", folder, template=TEMPLATE, parameters={"num_predict": 2})
             create(client, "deaf", PLAIN, folder)
         yield running
+
+
+@pytest.fixture
+def official(serving: Gateway) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{serving.url}/v1", api_key="x", max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
@@ -134,6 +144,77 @@ def test_recordings_are_transcribed(client: httpx.Client, model: str) -> None:
     )
     assert reply.status_code == 200, reply.text
     assert set(reply.text.split("Low")) == {""}
+
+
+def test_the_official_client_reads_transcripts(official: OpenAI) -> None:
+    create, file = official.audio.transcriptions.create, ("a.wav", base64.b64decode(sound(9000)))
+    assert create(model="brief", file=file).text == "HighHigh"
+    said = create(
+        model="brief",
+        file=file,
+        language="de",
+        languages=["de", "sv"],
+        keywords=["high", "low"],
+        prompt="One of two words.",
+        temperature=0,
+        chunking_strategy="auto",
+        response_format="text",
+    )
+    assert said == "HighHigh"
+
+
+def test_the_official_client_reads_events(official: OpenAI) -> None:
+    file = base64.b64decode(sound(-9000))
+    stream = official.audio.transcriptions.create(
+        model="brief", file=("a.wav", file), stream=True, extra_body={"keep_alive": "9m"}
+    )
+    *deltas, done = stream
+    assert isinstance(done, TranscriptionTextDoneEvent)
+    assert [event.delta for event in deltas if isinstance(event, TranscriptionTextDeltaEvent)] == [
+        "Low",
+        "Low",
+    ]
+    assert (done.text, len(deltas)) == ("LowLow", 2)
+    usage = done.usage
+    assert usage is not None
+    assert usage.total_tokens == usage.input_tokens + 2
+    assert usage.input_tokens > len(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"timestamp_granularities": ["word", "segment"]}, "timestamp_granularities"),
+        ({"include": ["logprobs"]}, "include"),
+        ({"known_speaker_names": ["a"]}, "known_speaker_names"),
+        ({"known_speaker_references": ["data:audio/wav;base64,"]}, "known_speaker_references"),
+        ({"chunking_strategy": {"type": "server_vad", "threshold": 0.5}}, "chunking_strategy"),
+        ({"response_format": "verbose_json"}, "response_format"),
+    ],
+)
+def test_what_the_official_client_cannot_have_is_refused(
+    official: OpenAI, fields: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(BadRequestError, match=name):
+        official.audio.transcriptions.create(model="brief", file=("a.wav", b"x"), **fields)
+
+
+def test_there_are_no_translations(official: OpenAI) -> None:
+    with pytest.raises(NotFoundError):
+        official.post("/audio/translations", cast_to=object, body={"model": "brief"})
+
+
+def test_mp3_is_sound_too(client: httpx.Client) -> None:
+    """Frames of silence, with and without the tag that many files begin with, are a silent WAV."""
+    frames = (b"\xff\xfb\x90\x64" + bytes(413)) * 20
+    wav = base64.b64decode(sound(0))
+    said = [
+        client.post(
+            "/v1/audio/transcriptions", data={"model": "brief"}, files={"file": ("a", data)}
+        ).json()
+        for data in (wav, frames, b"ID3\4\0\0\0\0\0\0" + frames)
+    ]
+    assert said == [{"text": "I see"}] * 3
 
 
 def test_models_without_ears_refuse_sound(client: httpx.Client) -> None:

@@ -106,6 +106,9 @@ _MEMBERS: dict[str, dict[str, Any]] = {
         "documents": ["a", {"text": "b"}],
         "top_n": 1,
         "return_documents": True,
+        "rank_fields": ["text"],
+        "max_tokens_per_doc": 1,
+        "max_chunks_per_doc": 1,
     },
     "/v1/messages": {
         **_SAMPLING,

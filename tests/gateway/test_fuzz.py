@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import names
-from tests.fakes import odd
+from gateway.dialects.transcription import FIELDS
+from tests.fakes import odd, odd_forms
 from tests.fakes.odd import DIGEST, POSTED, TRESPASS
 from tests.fakes.server import ABLE, Gateway, open_gateway
 
@@ -114,13 +115,15 @@ async def gateway() -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture(autouse=True)
-async def watched(gateway: Gateway) -> AsyncIterator[None]:
+async def watched(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
     """A model to ask for; and afterwards nothing where nothing may be."""
     gateway.add("m", template=ABLE)
     for name, pooling in (("e", 1), ("r", 4)):
         gateway.add(name, metadata={"llama.pooling_type": pooling})
+    gateway.add(odd_forms.MODEL, metadata={"llama.audio.block_count": 1})
     before = beside(gateway)
     yield
+    assert [record.msg for record in caplog.records if record.exc_info] == []
     assert (gateway.leases(), gateway.waiting()) == (0, 0)
     assert beside(gateway) == before
     library = gateway.services.library
@@ -206,10 +209,15 @@ async def test_broken_json_is_never_a_fault_of_ours(
 ) -> None:
     method, path = asked
     data = json.dumps(odd.full(path) if all_members else odd.least(path)).encode()
+    await ask(gateway, method, path, content=edited(data, edits))
+
+
+def edited(data: bytes, edits: Iterable[tuple[float, int, bytes]]) -> bytes:
+    """At each place, a part of the whole, so many bytes are cut out and others put in."""
     for place, cut, insert in edits:
         at = int(place * len(data))
         data = data[:at] + insert + data[at + cut :]
-    await ask(gateway, method, path, content=data)
+    return data
 
 
 @DRAWN
@@ -280,3 +288,53 @@ async def test_a_blob_of_other_bytes_than_its_digest_says_leaves_nothing(gateway
         reply = await ask(gateway, "POST", f"/api/blobs/{DIGEST}", content=body)
         assert reply.status_code == 400
     assert not gateway.services.library.blobs.exists(DIGEST)
+
+
+async def transcribed(gateway: Gateway, body: bytes, kind: str = odd_forms.TYPE) -> str:
+    """The message with which a form is refused, in OpenAI's form; empty if it is not."""
+    headers = [(b"content-type", kind.encode("latin-1"))]
+    path = "/v1/audio/transcriptions"
+    reply = await ask(gateway, "POST", path, content=body, headers=headers)
+    if reply.status_code == 200:
+        assert "Hello" in reply.text
+        return ""
+    assert reply.status_code in (400, 404)
+    error = reply.json()["error"]
+    message = error.pop("message")
+    kinds = {400: "invalid_request_error", 404: "not_found_error"}
+    assert error == {"type": kinds[reply.status_code], "param": None, "code": None}
+    assert message
+    return str(message)
+
+
+async def test_a_strange_form_is_read_all_the_same(gateway: Gateway) -> None:
+    assert await transcribed(gateway, odd_forms.body(odd_forms.LEAST)) == ""
+    for body, kind in odd_forms.odd():
+        assert await transcribed(gateway, body, kind) == "", body[:500]
+
+
+async def test_a_field_is_heeded_or_refused_by_its_name(gateway: Gateway) -> None:
+    refused = set[str]()
+    for name, body in odd_forms.odd_fields():
+        message = await transcribed(gateway, body)
+        word = {"keep_alive": "duration"}.get(name, name)
+        assert not message or word in message, (body[:500], message)
+        refused |= {name} if message else set()
+    assert refused == FIELDS.keys() - {"language", "languages", "prompt", "keywords"}
+
+
+async def test_a_broken_form_is_refused(gateway: Gateway) -> None:
+    for body, kind in odd_forms.doubtful():
+        await transcribed(gateway, body, kind)
+    for body, kind in odd_forms.broken():
+        assert await transcribed(gateway, body, kind) != "", (body[:500], kind)
+
+
+@DRAWN
+@given(edits=EDITS, kind_too=st.booleans())
+async def test_a_form_edited_anywhere_is_never_a_fault_of_ours(
+    gateway: Gateway, edits: list[tuple[float, int, bytes]], kind_too: bool
+) -> None:
+    kind = edited(odd_forms.TYPE.encode(), edits) if kind_too else odd_forms.TYPE.encode()
+    body = edited(odd_forms.body(odd_forms.LEAST), edits)
+    await transcribed(gateway, body, kind.decode("latin-1"))

@@ -14,6 +14,8 @@ WHOLE = {"model": "m", "query": "q", "documents": ["a", {"text": "b", "id": 7}, 
 NOT_A_LIST = "documents must be a list of at least one"
 NOT_A_TEXT = "documents[1] must be a string, or an object whose text is one"
 
+NOT_TEXTS = "documents[1] must be a string, or an object whose rank_fields are such"
+
 
 def request(**more: Any) -> rerank.Request:
     return rerank.request(decode(orjson.dumps({**WHOLE, **more}), rerank.REQUEST))
@@ -25,13 +27,21 @@ def reply(found: Ranked, **more: Any) -> Any:
 
 def test_documents_are_texts_or_objects_with_one() -> None:
     asked = request()
-    assert asked == rerank.Request("m", "q", ["a", "b", ""], 3, False, None)
+    assert asked == rerank.Request("m", "q", ["a", "b", ""], 3, False, None, None)
 
 
 def test_what_may_be_said_besides() -> None:
     asked = request(top_n=2, return_documents=True, keep_alive="5m", truncation=True)
     assert (asked.most, asked.show, asked.keep_alive) == (2, True, 300.0)
     assert request(top_n=None, return_documents=None).most == 3
+    assert request(max_tokens_per_doc=7, max_chunks_per_doc=1).longest == 7
+
+
+def test_the_fields_of_a_document_that_count_follow_each_other() -> None:
+    documents = [{"title": "a", "text": "b", "year": 7}, {"text": "c"}, "d"]
+    asked = request(documents=documents, rank_fields=["title", "text"])
+    assert asked.documents == ["a\nb", "c", "d"]
+    assert request(rank_fields=[]).documents == ["a", "b", ""]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +55,10 @@ def test_what_may_be_said_besides() -> None:
         ({"documents": ["a", 1]}, NOT_A_TEXT),
         ({"documents": ["a", {"text": None}]}, NOT_A_TEXT),
         ({"documents": ["a", {"title": "b"}]}, NOT_A_TEXT),
+        ({"rank_fields": ["id", "text"]}, NOT_TEXTS),
+        ({"rank_fields": ["title"]}, NOT_TEXTS),
+        ({"max_tokens_per_doc": 0}, "max_tokens_per_doc must be at least 1"),
+        ({"max_chunks_per_doc": -1}, "max_chunks_per_doc must be at least 1"),
         ({"top_n": 0}, "top_n must be at least 1"),
         ({"top_n": -1}, "top_n must be at least 1"),
         (
@@ -73,6 +87,13 @@ def test_the_engines_scores_in_the_order_of_the_documents() -> None:
     results = [{"index": at, "relevance_score": score} for at, score in ((2, 9), (0, 1.5), (1, -7))]
     data = orjson.dumps({"results": results, "usage": {"prompt_tokens": 11}})
     assert rerank.ranked(data) == Ranked([1.5, -7, 9], 11)
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    data = b'{"results":[{"index":0,"relevance_score":null}],"usage":{"prompt_tokens":1}}'
+    with pytest.raises(Invalid) as error:
+        rerank.ranked(data)
+    assert error.value.message == "scores contain NaN or Inf values"
 
 
 def test_the_scores_of_several_calls_follow_each_other() -> None:

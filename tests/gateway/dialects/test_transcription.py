@@ -1,82 +1,177 @@
 """Forms as turns, and transcripts in each of their forms."""
 
 import json
+import math
+import re
 from base64 import b64encode
+from pathlib import Path
+from typing import Any
 
 import pytest
+from openai.types.audio.transcription_create_params import (
+    TranscriptionCreateParamsBase,
+    TranscriptionCreateParamsNonStreaming,
+)
 
 from gateway.dialects import transcription
 from gateway.dialects.call import Delta, End, Tally
 from gateway.dialects.multipart import Field
-from gateway.dialects.transcription import ORDER, Transcript
+from gateway.dialects.transcription import FIELDS, ORDER, Transcript
 from gateway.errors import Invalid
 
-SOUND = Field(b"RIFF....WAVE", "a.wav")
+ROOT = Path(__file__).resolve().parents[3]
+SOUND = Field("file", b"RIFF....WAVE", file=True)
+MODEL = Field("model", b"m")
 
 
-def request(**texts: str) -> transcription.Request:
-    fields = {name: Field(text.encode()) for name, text in texts.items()}
-    return transcription.request({"model": Field(b"m"), "file": SOUND, **fields})
+def texts(*pairs: tuple[str, str]) -> transcription.Request:
+    fields = (Field(name, text.encode()) for name, text in pairs)
+    return transcription.request([MODEL, SOUND, *fields])
 
 
-def written(*pieces: str, **texts: str) -> list[bytes]:
+def request(**fields: str) -> transcription.Request:
+    return texts(*fields.items())
+
+
+def written(*pieces: str, **fields: str) -> list[bytes]:
     """What the client is sent, piece by piece."""
-    writer = Transcript(request(**texts))
+    writer = Transcript(request(**fields))
     writer.assigned()
     said = [writer.begin(Tally()), *(writer.write(Delta(text=piece)) for piece in pieces)]
     return [*said, writer.end(End("stop"), Tally(prompt_tokens=9, tokens=3))]
 
 
 def test_a_form_with_nothing_but_a_file() -> None:
-    asked = request()
-    assert asked == transcription.Request("m", SOUND.data, "", "", 0.0, False, False)
+    assert request() == transcription.Request(model="m", sound=SOUND.data)
 
 
 def test_all_that_a_form_may_say() -> None:
-    asked = request(
-        language=" de ",
-        prompt="Names: Åsa",
-        temperature="0.5",
-        response_format="text",
-        stream="True",
-        timestamp_granularities="word",
+    asked = texts(
+        ("language", " de "),
+        ("prompt", "Names: Åsa"),
+        ("temperature", "0.5"),
+        ("response_format", "text"),
+        ("stream", "True"),
+        ("chunking_strategy", "auto"),
+        ("keywords[]", "Åsa"),
+        ("keywords[]", " "),
+        ("keywords[]", "Bo"),
+        ("languages[0]", "de"),
+        ("languages", "sv"),
+        ("keep_alive", "5m"),
+        ("user", "u"),
     )
-    assert asked == transcription.Request("m", SOUND.data, "de", "Names: Åsa", 0.5, True, True)
+    assert asked == transcription.Request(
+        model="m",
+        sound=SOUND.data,
+        language="de",
+        languages=("de", "sv"),
+        context="Names: Åsa",
+        keywords=("Åsa", "Bo"),
+        temperature=0.5,
+        plain=True,
+        stream=True,
+        keep_alive=300.0,
+    )
 
 
-@pytest.mark.parametrize("kind", ["json", "verbose_json", "diarized_json", ""])
-def test_other_forms_are_json(kind: str) -> None:
-    assert not request(response_format=kind).plain
+def test_of_one_name_the_first_counts() -> None:
+    assert texts(("language", "de"), ("language", "sv"), ("model", "n")).language == "de"
+    both = [Field("file", b"text"), MODEL, SOUND, Field("file", b"more", file=True)]
+    assert transcription.request(both).sound == SOUND.data
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "found"),
+    [
+        ("stream", "1", True),
+        ("stream", "FALSE", False),
+        ("stream", "0", False),
+        ("plain", "json", False),
+        ("plain", "", False),
+        ("keep_alive", "0", 0.0),
+        ("keep_alive", "-1", math.inf),
+        ("keep_alive", "1.5", 1.5),
+        ("keep_alive", "", None),
+        ("temperature", "", 0.0),
+        ("temperature", "1", 1.0),
+    ],
+)
+def test_fields_are_read_however_clients_write_them(name: str, said: str, found: Any) -> None:
+    field = {"plain": "response_format"}.get(name, name)
+    assert getattr(request(**{field: said}), name) == found
+
+
+def test_empty_fields_ask_for_nothing() -> None:
+    empty = [(name, " ") for name in FIELDS if name not in ("file", "model")]
+    assert texts(*empty) == request()
+
+
+UNTIMED = "is not supported: there are no timestamps"
+UNNAMED = "is not supported: speakers are not told apart"
+NO_DEGREE = "temperature must be a number between 0 and 1"
+WHOLE_ONLY = "chunking_strategy must be 'auto'"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("response_format", "srt", f"response_format 'srt' {UNTIMED}"),
+        ("response_format", "vtt", f"response_format 'vtt' {UNTIMED}"),
+        ("response_format", "verbose_json", f"response_format 'verbose_json' {UNTIMED}"),
+        ("response_format", "diarized_json", f"response_format 'diarized_json' {UNNAMED}"),
+        ("response_format", "xml", "response_format must be 'json' or 'text'"),
+        ("timestamp_granularities[]", "word", f"timestamp_granularities {UNTIMED}"),
+        ("include[]", "logprobs", "include is not supported: there are no log probabilities here"),
+        ("known_speaker_names[]", "Åsa", f"known_speaker_names {UNNAMED}"),
+        ("known_speaker_references", "data:", f"known_speaker_references {UNNAMED}"),
+        ("chunking_strategy[type]", "server_vad", WHOLE_ONLY),
+        ("chunking_strategy", '{"type":"server_vad"}', WHOLE_ONLY),
+        ("stream", "yes", "stream must be true or false"),
+        ("temperature", "hot", NO_DEGREE),
+        ("temperature", "nan", NO_DEGREE),
+        ("temperature", "1.1", NO_DEGREE),
+        ("temperature", "-0.1", NO_DEGREE),
+        ("keep_alive", "1d", 'time: unknown unit "d" in duration "1d"'),
+    ],
+)
+def test_what_cannot_be_had_is_refused_by_name(name: str, said: str, message: str) -> None:
+    with pytest.raises(Invalid) as error:
+        request(**{name: said})
+    assert error.value.message == message
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "file is required: http: no such file"),
-        ({"file": Field(b"not a file")}, "file is required: http: no such file"),
-        ({"file": Field(b"", "a.wav")}, "audio file is empty"),
-        (
-            {"file": SOUND, "response_format": Field(b"srt")},
-            "response_format 'srt' is not supported: there are no timestamps",
-        ),
-        (
-            {"file": SOUND, "temperature": Field(b"hot")},
-            "temperature must be a number between 0 and 1",
-        ),
-        (
-            {"file": SOUND, "temperature": Field(b"nan")},
-            "temperature must be a number between 0 and 1",
-        ),
-        (
-            {"file": SOUND, "temperature": Field(b"1.1")},
-            "temperature must be a number between 0 and 1",
-        ),
+        ([SOUND], "model is required"),
+        ([SOUND, Field("model", b" ")], "model is required"),
+        ([MODEL], "file is required: http: no such file"),
+        ([MODEL, Field("file", b"not a file")], "file is required: http: no such file"),
+        ([MODEL, Field("file", b"", file=True)], "audio file is empty"),
     ],
 )
-def test_what_cannot_be_transcribed_is_refused(fields: dict[str, Field], message: str) -> None:
+def test_a_form_without_a_model_or_a_recording_is_refused(
+    fields: list[Field], message: str
+) -> None:
     with pytest.raises(Invalid) as error:
         transcription.request(fields)
     assert error.value.message == message
+
+
+def test_every_field_of_the_official_client_has_a_fate() -> None:
+    official = {
+        *TranscriptionCreateParamsNonStreaming.__annotations__,
+        *TranscriptionCreateParamsBase.__annotations__,
+    }
+    assert FIELDS.keys() - {"keep_alive"} == official
+
+
+def test_the_page_tells_the_fate_of_every_field() -> None:
+    page = (ROOT / "docs" / "reference" / "http-api.md").read_text()
+    section = page.partition("## Transcriptions\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)
+    assert rows == [*FIELDS.items()]
 
 
 def test_the_turn_is_an_order_and_the_recording() -> None:
@@ -90,11 +185,16 @@ def test_the_turn_is_an_order_and_the_recording() -> None:
         },
     ]
     assert (turn.options, turn.think) == ({"temperature": 0.0}, False)
+    assert transcription.turn(request(keep_alive="0")).keep_alive == 0
 
 
 def test_language_and_context_are_part_of_the_order() -> None:
     order = transcription.turn(request(language="de", prompt="A talk.")).messages[0]["content"]
     assert order == f"{ORDER} The language is de. About the audio: A talk."
+    asked = texts(*(("languages[]", name) for name in ("de", "sv")), ("keywords", "Åsa"))
+    order = transcription.turn(asked).messages[0]["content"]
+    words = "The language is one of these: de, sv. These words may be said: Åsa."
+    assert order == f"{ORDER} {words}"
 
 
 def test_json_has_the_text_alone() -> None:

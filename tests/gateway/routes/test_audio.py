@@ -64,6 +64,11 @@ async def test_as_a_stream(gateway: Gateway) -> None:
     assert last.startswith(f"data: {text}")
 
 
+async def test_keep_alive_zero_lets_the_runner_go(gateway: Gateway) -> None:
+    assert (await post(gateway, keep_alive="0")).status_code == 200
+    await gateway.until(lambda: not gateway.scheduler.snapshot().runners)
+
+
 @pytest.mark.parametrize(
     ("file", "fields", "status", "message"),
     [
@@ -71,6 +76,13 @@ async def test_as_a_stream(gateway: Gateway) -> None:
         (None, {"model": ""}, 400, "model is required"),
         (None, {}, 400, "file is required: http: no such file"),
         (b"", {}, 400, "audio file is empty"),
+        (SOUND, {"stream": "perhaps"}, 400, "stream must be true or false"),
+        (
+            SOUND,
+            {"include[]": "logprobs"},
+            400,
+            "include is not supported: there are no log probabilities here",
+        ),
         (SOUND, {"model": "nope"}, 404, "model 'nope' not found"),
         (SOUND, {"model": "deaf"}, 400, "this model does not support audio input"),
     ],

@@ -27,9 +27,9 @@ async def gateway() -> AsyncIterator[Gateway]:
         yield gateway
 
 
-async def post(gateway: Gateway, **body: Any) -> httpx.Response:
+async def post(gateway: Gateway, path: str = "/v1/rerank", **body: Any) -> httpx.Response:
     usual = {"model": "m", "query": "q", "documents": ["a"]}
-    return await gateway.client.post("/v1/rerank", json={**usual, **body})
+    return await gateway.client.post(path, json={**usual, **body})
 
 
 # ---- refused
@@ -72,7 +72,10 @@ async def test_a_model_that_ranks_gives_no_vectors(gateway: Gateway, path: str) 
 
 @dataclass
 class Scale:
-    """An engine that gives a document its length for a score, and refuses those that are longer."""
+    """An engine that gives a document its length for a score, and refuses those that are longer.
+
+    Its tokens are bytes.
+    """
 
     longest: int
     message: str = (
@@ -83,6 +86,10 @@ class Scale:
 
     async def __call__(self, call: Call) -> bytes:
         body = orjson.loads(call.body)
+        if call.path == "/tokenize":
+            return orjson.dumps({"tokens": [*body["content"].encode()]})
+        if call.path == "/detokenize":
+            return orjson.dumps({"content": bytes(body["tokens"]).decode(errors="replace")})
         assert (call.path, body["query"]) == ("/v1/rerank", "q")
         documents = body["documents"]
         self.asked.append(documents)
@@ -95,8 +102,8 @@ class Scale:
         return orjson.dumps({"results": results[::-1], "usage": {"prompt_tokens": len(documents)}})
 
 
-async def ask(engine: Scale, documents: list[str]) -> Ranked:
-    return await scored(engine, rerank.request({"query": "q", "documents": documents}))
+async def ask(engine: Scale, documents: list[str], **more: Any) -> Ranked:
+    return await scored(engine, rerank.request({"query": "q", "documents": documents, **more}))
 
 
 async def test_a_few_documents_take_one_call() -> None:
@@ -112,6 +119,13 @@ async def test_many_documents_take_several() -> None:
     assert [len(batch) for batch in engine.asked] == [64, 64, 22]
 
 
+async def test_documents_can_be_cut_at_a_token() -> None:
+    engine = Scale(5)
+    found = await ask(engine, ["a", "abcdef", "aaaaé", ""], max_tokens_per_doc=5)
+    assert engine.asked == [["a", "abcde", "aaaa", ""]]
+    assert found.scores == [1, 5, 4, 0]
+
+
 async def test_a_document_that_is_too_long_is_refused_in_our_words() -> None:
     with pytest.raises(Invalid) as error:
         await ask(Scale(3), ["aaa", "bbbb"])
@@ -122,3 +136,12 @@ async def test_a_document_that_is_too_long_is_refused_in_our_words() -> None:
 async def test_any_other_refusal_is_the_engines() -> None:
     with pytest.raises(Refused, match=r"^on fire$"):
         await ask(Scale(3, "on fire"), ["bbbb"])
+
+
+async def test_the_path_of_coheres_client_of_today_leads_here_too(gateway: Gateway) -> None:
+    reply = await post(gateway, "/v2/rerank", model="nope")
+    assert (reply.status_code, reply.json()) == (
+        404,
+        (await post(gateway, model="nope")).json(),
+    )
+    assert reply.json()["error"]["message"] == "model 'nope' not found"
