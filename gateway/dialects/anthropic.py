@@ -114,6 +114,8 @@ def _thinking(body: Mapping[str, Any]) -> tuple[bool | str | None, dict[str, Any
     if asked is None:
         return effort, {}
     kind, budget = asked.get("type"), asked.get("budget_tokens")
+    if not isinstance(asked.get("display"), str | None):
+        raise Invalid("thinking.display: must be a string")
     if not isinstance(kind, str):
         raise Invalid("thinking.type: must be 'enabled', 'disabled' or 'adaptive'")
     if kind == "disabled":
@@ -137,8 +139,10 @@ def _effort(config: Mapping[str, Any]) -> str | None:
 
 
 def _format(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    asked = (body.get("output_config") or {}).get("format") or body.get("output_format")
-    if not asked:
+    asked = (body.get("output_config") or {}).get("format")
+    if asked is None:
+        asked = body.get("output_format")
+    if asked is None:
         return None
     schema = asked.get("schema") if isinstance(asked, dict) else None
     if not isinstance(schema, dict) or asked.get("type") != "json_schema":
@@ -150,10 +154,10 @@ def _edited(
     messages: list[dict[str, Any]], management: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     """The conversation after the edits that the client wants made to it."""
-    edits = (management or {}).get("edits") or []
-    if not isinstance(edits, list) or any(not isinstance(edit, dict) for edit in edits):
+    edits = (management or {}).get("edits")
+    if not isinstance(edits, list | None) or any(type(edit) is not dict for edit in edits or ()):
         raise Invalid("context_management.edits: must be a list of objects")
-    for edit in edits:
+    for edit in edits or ():
         if (kind := edit.get("type")) != "clear_thinking_20251015":
             raise Invalid(f"context_management.edits: edits of type {kind!r} are not supported")
         messages = _without_thinking(messages, _kept(edit.get("keep")))
@@ -167,7 +171,7 @@ def _kept(keep: Any) -> int | None:
             return 1
         case "all" | {"type": "all"}:
             return None
-        case {"type": "thinking_turns", "value": int(value)} if value >= 0:
+        case {"type": "thinking_turns", "value": int(value)} if value >= 0 and value is not True:
             return value
     raise Invalid("context_management.edits: 'keep' must be 'all' or a number of thinking_turns")
 

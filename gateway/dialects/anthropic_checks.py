@@ -118,17 +118,20 @@ def _said(content: Sequence[Block]) -> Iterator[dict[str, Any]]:
 
 
 def _thought(block: Block) -> str:
-    text = block.get("thinking") or ""
-    if not isinstance(text, str):
-        raise Invalid("thinking block: 'thinking' must be a string")
-    return text
+    return _string(block, "thinking")
+
+
+def _string(block: Block, member: str) -> str:
+    """A member that may be missing."""
+    value = block.get(member)
+    if not isinstance(value, str | None):
+        raise Invalid(f"{block['type']} block: '{member}' must be a string")
+    return value or ""
 
 
 def _call(block: Block) -> dict[str, Any]:
     for member in ("id", "name"):
-        if not isinstance(block.get(member) or "", str):
-            raise Invalid(f"{block['type']} block: '{member}' must be a string")
-        if not block.get(member):
+        if not _string(block, member):
             raise Invalid(f"{block['type']} block missing required '{member}' field")
     given = block.get("input")
     if not isinstance(given, dict | None):
@@ -147,7 +150,15 @@ def _result(block: Block) -> dict[str, Any]:
         content = _content([_of_result(part) for part in content])
     elif not isinstance(content, str | None):
         raise Invalid("tool_result block: 'content' must be a string or a list of blocks")
-    return {"role": "tool", "tool_call_id": ident, "content": content or ""}
+    failed = block.get("is_error")
+    if not isinstance(failed, bool | None):
+        raise Invalid("tool_result block: 'is_error' must be a boolean")
+    # Templates know no failures, and nothing at all would read like a success.
+    return {
+        "role": "tool",
+        "tool_call_id": ident,
+        "content": content or ("Error" if failed else ""),
+    }
 
 
 def _of_result(block: Any) -> Block:
@@ -155,7 +166,7 @@ def _of_result(block: Any) -> Block:
         raise Invalid("tool_result block: 'content' must be a string or a list of blocks")
     kind = block.get("type")
     if kind == "tool_reference":
-        return {"type": "text", "text": str(block.get("tool_name") or "")}
+        return {"type": "text", "text": _string(block, "tool_name")}
     if not isinstance(kind, str) or kind not in _INLINE:
         raise Invalid(f"tool_result block: blocks of type {kind!r} are not supported")
     if kind == "image" and not isinstance(block.get("source"), dict):
@@ -200,18 +211,15 @@ def _as_text(block: Block) -> dict[str, Any]:
         case "document":
             text = _document(block)
         case "search_result":
-            inner = _texts("search_result", block.get("content") or [])
-            text = _headed((block.get("title"), block.get("source")), inner)
+            inner = _texts("search_result", block.get("content", []))
+            text = _headed(block, "title", "source", text=inner)
         case _:
             text = _text(block)
     return {"type": "text", "text": text}
 
 
 def _text(block: Block) -> str:
-    text = block.get("text") or ""
-    if not isinstance(text, str):
-        raise Invalid("text block: 'text' must be a string")
-    return text
+    return _string(block, "text")
 
 
 def _document(block: Block) -> str:
@@ -226,7 +234,7 @@ def _document(block: Block) -> str:
             inner = _texts("document", blocks)
         case _:
             raise Invalid(f"invalid document source type: {kind}. Only text is supported.")
-    return _headed((block.get("title"), block.get("context")), inner)
+    return _headed(block, "title", "context", text=inner)
 
 
 def _texts(where: str, blocks: Any) -> str:
@@ -237,8 +245,9 @@ def _texts(where: str, blocks: Any) -> str:
     return "".join(_text(block) for block in blocks)
 
 
-def _headed(heads: Sequence[Any], text: str) -> str:
-    return "\n".join([*(head for head in heads if head and isinstance(head, str)), text])
+def _headed(block: Block, *members: str, text: str) -> str:
+    heads = [_string(block, member) for member in members]
+    return "\n".join([*filter(None, heads), text])
 
 
 def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

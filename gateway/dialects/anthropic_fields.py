@@ -96,11 +96,13 @@ FIELDS: Mapping[str, Field] = {
     "thinking": Field(
         _Object("anthropic.ThinkingConfig"),
         "`enabled` with `budget_tokens`, `disabled`; any other type leaves it to the model; "
-        "`display` `omitted` empties the blocks; no effect on a model that cannot think",
+        "`display` `omitted` empties the blocks; `block_binding` has no effect; none of it has on "
+        "a model that cannot think",
     ),
     "output_config": Field(
         _Object("anthropic.OutputConfig"),
-        "`effort`: how hard to think; `format`: a `json_schema` that the reply keeps to",
+        "`effort`: how hard to think; `format`: a `json_schema` that the reply keeps to; "
+        "`task_budget` has no effect",
     ),
     "output_format": Field(
         _Object("anthropic.OutputFormat"), "the older name of `output_config.format`"
@@ -140,22 +142,24 @@ NO_THREADS = f"thread: not supported: {FIELDS['thread'].effect.removeprefix(_REF
 
 BLOCKS: Mapping[str, str] = {
     "text": "text; neighbours are joined without a separator",
-    "image": "`source` of type `base64`; any other source is 400",
-    "document": "`source` of type `text` or `content`, as text; PDF, URLs and files are 400",
-    "search_result": "its title, source and texts, as text",
+    "image": "`source` of type `base64`; any other source is 400; `transformations` has no effect",
+    "document": "`source` of type `text` or `content`, as text; PDF, URLs and files are 400; "
+    "`citations` has no effect: none are made",
+    "search_result": "its title, source and texts, as text; `citations` as above",
     "thinking": "the assistant's; given to the template; `signature` is not looked at",
     "redacted_thinking": "left out: only its author can read it",
     "tool_use": "the assistant's; `id` and `name` required",
     "server_tool_use": "the same",
     "tool_result": "text, images, documents, search results; stands before the message's text; "
-    "`is_error` is not looked at",
+    "with `is_error` one without content says `Error`",
     "web_search_tool_result": "as a result, in JSON",
     "web_fetch_tool_result": "as a result, in JSON",
     "tool_reference": "in a `tool_result`: the tool's name",
 }
 
 TOOLS: Mapping[str, str] = {
-    "custom": "`name`, `description`, `input_schema`; also without a type",
+    "custom": "`name`, `description`, `input_schema`; also without a type; `strict`, "
+    "`input_examples` and `allowed_callers` have no effect",
     "bash": "a function with the parameters that Anthropic documents",
     "text_editor": "a function with the parameters that Anthropic documents",
     "memory": "a function with the parameters that Anthropic documents",

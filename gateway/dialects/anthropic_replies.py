@@ -121,6 +121,8 @@ class Whole:
         self._request_id = request_id
         self._blocks: list[dict[str, Any]] = []
         self._calls: dict[int, dict[str, Any]] = {}
+        self._cut = False
+        """Whether the last call would be half of one, if the reply ended here."""
 
     def assigned(self) -> None:
         """Nothing of a message tells when that was."""
@@ -136,11 +138,12 @@ class Whole:
             self._block("text", text="")["text"] += delta.text
         for piece in delta.calls:
             self._called(piece)["input"] += piece.arguments
+            self._cut = not piece.whole
         return b""
 
     def end(self, end: End, tally: Tally) -> bytes:
         blocks = list(self._blocks)
-        if end.reason == "length" and blocks and blocks[-1]["type"] == "tool_use":
+        if end.reason == "length" and self._cut and blocks[-1]["type"] == "tool_use":
             blocks.pop()  # it is cut short, and half a call is not to be made
         content = [
             {**block, "input": _arguments(block["input"])} if "input" in block else block

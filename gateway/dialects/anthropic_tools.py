@@ -75,9 +75,10 @@ def eager(tools: Sequence[Mapping[str, Any]]) -> frozenset[str]:
 
 
 def _function(at: str, tool: Mapping[str, Any]) -> dict[str, Any] | None:
-    sent = tool.get("type") or "custom"
-    if not isinstance(sent, str):
+    sent = tool.get("type")
+    if not isinstance(sent, str | None):
         raise Invalid(f"{at}.type: must be a string")
+    sent = sent or "custom"
     dated = _DATED.fullmatch(sent)
     kind = dated[1] if dated else sent
     if kind not in TOOLS:
@@ -99,10 +100,10 @@ def _spelled(name: str, description: str, schema: Mapping[str, Any]) -> dict[str
 
 
 def _description(at: str, tool: Mapping[str, Any]) -> str:
-    text = tool.get("description") or ""
-    if not isinstance(text, str):
+    text = tool.get("description")
+    if not isinstance(text, str | None):
         raise Invalid(f"{at}.description: must be a string")
-    return text
+    return text or ""
 
 
 def _schema(name: str, schema: Any) -> dict[str, Any]:
@@ -137,10 +138,10 @@ def choose(
 
 
 def _alone(choice: Mapping[str, Any]) -> bool:
-    value = choice.get("disable_parallel_tool_use") or False
-    if not isinstance(value, bool):
+    value = choice.get("disable_parallel_tool_use")
+    if not isinstance(value, bool | None):
         raise Invalid("tool_choice.disable_parallel_tool_use: must be a boolean")
-    return value
+    return bool(value)
 
 
 def _named(tools: list[dict[str, Any]], name: Any) -> list[dict[str, Any]]:

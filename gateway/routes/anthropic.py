@@ -15,6 +15,7 @@ from gateway.dialects.call import Call, Turn
 from gateway.dialects.translation import Translation
 from gateway.routes import inference
 from gateway.routes.errors import request_id
+from gateway.transcode import readable
 from gateway.wire import dumps
 from runners import Lease
 
@@ -39,7 +40,9 @@ async def count_tokens(request: Request) -> Response:
     name = asked.terms.model
     turn = await _able(request, name, asked.turn)
     model = await inference.found(request, name)
+    turn = await readable(turn)
     wanted = inference.inference(request, name, model, turn, "chat", tools=bool(turn.tools))
+    inference.check_media(wanted)
     encoder = Translation(Whole(asked.terms, "", request_id(request)))
     prompting = inference.chat(wanted, encoder, inference.facts(request))
 

@@ -19,9 +19,8 @@ from typing import Any
 
 BUILD = "b1-0c1e570"
 BEGIN_OF_TEXT, END_OF_TEXT = 1, 2
-MARKER = "<__media__>"
-WIDTH = 8  # of an embedding
-TRAINED_CONTEXT = 131072
+MARKER, PICTURE = "<__media__>", 7  # an image or a sound in a prompt, and its tokens if counted
+TRAINED_CONTEXT, WIDTH = 131072, 8  # the latter of an embedding
 LOADING = {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 REASONS[503] = "Service Unavailable"
@@ -159,18 +158,21 @@ def apply_template(body: dict[str, Any], model: str = "") -> dict[str, Any]:
     for message in body["messages"]:
         content = message.get("content") or ""
         if isinstance(content, list):
-            content = "\n".join(part.get("text", "") for part in content)
+            content = "\n".join(part.get("text", MARKER) for part in content)
         prompt += f"<|im_start|>{message['role']}\n{content}<|im_end|>\n"
     more = body.get("add_generation_prompt", True)
     return {"prompt": prompt + ("<|im_start|>assistant\n" if more else "")}
 
 
+def count(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """POST /v1/chat/completions/input_tokens: no token reaches across an image."""
+    texts = apply_template(body)["prompt"].split(MARKER)
+    return {"input_tokens": 1 + len(words(texts)) + PICTURE * (len(texts) - 1)}
+
+
 def tokenize(body: dict[str, Any], model: str) -> dict[str, Any]:
-    pieces = split(body.get("content", ""))
-    if body.get("with_pieces"):
-        return {"tokens": [{"id": token_id(piece), "piece": piece} for piece in pieces]}
     head = [BEGIN_OF_TEXT] if body.get("add_special") else []
-    return {"tokens": [*head, *map(token_id, pieces)]}
+    return {"tokens": [*head, *map(token_id, words(body.get("content", "")))]}
 
 
 def detokenize(body: dict[str, Any], model: str) -> dict[str, Any]:
@@ -191,8 +193,7 @@ def embeddings(body: dict[str, Any], model: str) -> dict[str, Any]:
         if body.get("encoding_format") == "base64":
             packed = b2a_base64(struct.pack(f"<{WIDTH}f", *vector), newline=False).decode()
             data[-1] |= {"embedding": packed, "encoding_format": "base64"}
-    count = sum(len(words(each)) for each in inputs)
-    usage = {"prompt_tokens": count, "total_tokens": count}
+    usage = dict.fromkeys(("prompt_tokens", "total_tokens"), sum(map(len, map(words, inputs))))
     return {"model": model, "object": "list", "usage": usage, "data": data}
 
 
@@ -364,7 +365,7 @@ class Raw(Shape):
 
 SHAPES = {"/v1/chat/completions": Chat, "/v1/completions": Shape, "/completion": Raw}
 ANSWERS = {"/tokenize": tokenize, "/detokenize": detokenize, "/apply-template": apply_template}
-ANSWERS["/v1/embeddings"] = embeddings
+ANSWERS |= {"/v1/embeddings": embeddings, "/v1/chat/completions/input_tokens": count}
 
 
 def prompt_of(path: str, body: dict[str, Any]) -> list[str]:

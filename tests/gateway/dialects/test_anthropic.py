@@ -195,6 +195,10 @@ def test_whether_to_think(thinking: Any, effort: Any, think: Any, extra: dict[st
             {"output_config": {"effort": 5}},
             "output_config.effort: must be one of low, medium, high, xhigh, max",
         ),
+        (
+            {"thinking": {"type": "adaptive", "display": True}},
+            "thinking.display: must be a string",
+        ),
     ],
 )
 def test_thinking_that_cannot_be(body: dict[str, Any], message: str) -> None:
@@ -230,12 +234,22 @@ def test_thinking_of_earlier_answers_can_be_cleared() -> None:
     [
         ("x", "context_management.edits: must be a list of objects"),
         ([5], "context_management.edits: must be a list of objects"),
+        ({}, "context_management.edits: must be a list of objects"),
         (
             [{"type": "clear_tool_uses_20250919"}],
             "context_management.edits: edits of type 'clear_tool_uses_20250919' are not supported",
         ),
         (
             [{"type": "clear_thinking_20251015", "keep": "some"}],
+            "context_management.edits: 'keep' must be 'all' or a number of thinking_turns",
+        ),
+        (
+            [
+                {
+                    "type": "clear_thinking_20251015",
+                    "keep": {"type": "thinking_turns", "value": True},
+                }
+            ],
             "context_management.edits: 'keep' must be 'all' or a number of thinking_turns",
         ),
     ],
@@ -252,10 +266,12 @@ def test_a_schema_for_the_reply() -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "output", "schema": SCHEMA}}
     assert turn(output_config={"format": form}).format == wanted
     assert turn(output_format=form).format == wanted
-    assert turn(output_config={"format": None}).format is None
+    assert turn(output_config={"format": None}, output_format=None).format is None
 
 
-@pytest.mark.parametrize("form", ["json", {"type": "json_object"}, {"type": "json_schema"}])
+@pytest.mark.parametrize(
+    "form", ["json", "", [], {}, {"type": "json_object"}, {"type": "json_schema"}]
+)
 def test_a_format_that_cannot_be(form: Any) -> None:
     message = "output_config.format: must be of type 'json_schema' and have a schema"
     assert refused(output_config={"format": form}) == message

@@ -242,6 +242,7 @@ def test_a_call_without_input_has_none() -> None:
         ({"id": ""}, "tool_use block missing required 'id' field"),
         ({"name": None}, "tool_use block missing required 'name' field"),
         ({"id": 5}, "tool_use block: 'id' must be a string"),
+        ({"name": []}, "tool_use block: 'name' must be a string"),
         ({"input": "x"}, "tool_use block: 'input' must be an object"),
         ({"input": []}, "tool_use block: 'input' must be an object"),
     ],
@@ -253,6 +254,42 @@ def test_a_call_that_cannot_be(change: dict[str, Any], message: str) -> None:
 def test_a_call_must_be_answered_before_the_model_goes_on() -> None:
     message = "messages: `tool_use` ids without `tool_result` blocks after them: t1"
     assert refused([HI, {"role": "assistant", "content": [text("A"), USE]}]) == message
+
+
+@pytest.mark.parametrize(
+    ("block", "role", "message"),
+    [
+        ({"type": "text", "text": []}, "user", "text block: 'text' must be a string"),
+        ({"type": "text", "text": False}, "user", "text block: 'text' must be a string"),
+        (
+            {"type": "thinking", "thinking": {}},
+            "assistant",
+            "thinking block: 'thinking' must be a string",
+        ),
+        (
+            {"type": "document", "title": 5, "source": {"type": "text", "data": "d"}},
+            "user",
+            "document block: 'title' must be a string",
+        ),
+        (
+            {"type": "document", "context": [], "source": {"type": "text", "data": "d"}},
+            "user",
+            "document block: 'context' must be a string",
+        ),
+        (
+            {"type": "search_result", "source": {}, "title": "T", "content": []},
+            "user",
+            "search_result block: 'source' must be a string",
+        ),
+        (
+            {"type": "search_result", "source": "S", "title": "T", "content": {}},
+            "user",
+            "search_result block: only text blocks are supported in it",
+        ),
+    ],
+)
+def test_nothing_of_a_wrong_type_is_dropped(block: dict[str, Any], role: str, message: str) -> None:
+    assert refused_block(block, role) == message
 
 
 # ---- results
@@ -278,6 +315,11 @@ def test_results_stand_before_the_text() -> None:
     ],
 )
 def test_a_result_is_text(content: Any, made: str) -> None:
+    assert user({**RESULT, "content": content})[0]["content"] == made
+
+
+@pytest.mark.parametrize(("content", "made"), [(None, "Error"), ([], "Error"), ("no", "no")])
+def test_a_failure_without_words_does_not_read_like_a_success(content: Any, made: str) -> None:
     assert user({**RESULT, "content": content, "is_error": True})[0]["content"] == made
 
 
@@ -297,6 +339,11 @@ def test_a_result_is_text(content: Any, made: str) -> None:
             "invalid image source type: url. Only base64 images are supported.",
         ),
         ({"content": [{"type": "text", "text": 5}]}, "text block: 'text' must be a string"),
+        ({"is_error": "yes"}, "tool_result block: 'is_error' must be a boolean"),
+        (
+            {"content": [{"type": "tool_reference", "tool_name": []}]},
+            "tool_reference block: 'tool_name' must be a string",
+        ),
     ],
 )
 def test_a_result_that_cannot_be(change: dict[str, Any], message: str) -> None:

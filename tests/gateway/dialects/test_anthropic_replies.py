@@ -164,6 +164,13 @@ def test_half_a_call_is_not_made() -> None:
     assert said[-2]["delta"]["stop_reason"] == "max_tokens"
 
 
+def test_a_call_that_was_done_before_the_limit_is_made() -> None:
+    done = call(id="a", name="add", arguments='{"x": 1}', whole=True)
+    reply = whole(done, end=End("length"))
+    assert [block["input"] for block in reply["content"]] == [{"x": 1}]
+    assert kinds(events(done, end=End("length")))[1:3] == ["0 tool_use", "0 '{\"x\":1}'"]
+
+
 @pytest.mark.parametrize("arguments", ["{x}", "[1]", '"text"'])
 def test_arguments_that_are_no_object_are_an_error(arguments: str) -> None:
     message = f"the model wrote invalid tool call arguments: {arguments}"

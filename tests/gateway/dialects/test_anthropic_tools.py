@@ -170,13 +170,16 @@ def test_without_tools_there_is_little_to_choose() -> None:
         ({}, "tool_choice.type: must be 'auto', 'any', 'tool' or 'none'"),
         ({"type": "tool", "name": "x"}, "tool_choice.name: 'x' is not among the tools"),
         ({"type": "tool"}, "tool_choice.name: None is not among the tools"),
-        (
-            {"type": "auto", "disable_parallel_tool_use": 1},
-            "tool_choice.disable_parallel_tool_use: must be a boolean",
-        ),
     ],
 )
 def test_a_choice_that_cannot_be(choice: Any, message: str) -> None:
     with pytest.raises(Invalid) as caught:
         choose(MADE, choice)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("value", [1, 0, "", []])
+def test_one_call_at_most_is_said_by_a_boolean(value: Any) -> None:
+    with pytest.raises(Invalid) as caught:
+        choose(MADE, {"type": "auto", "disable_parallel_tool_use": value})
+    assert caught.value.message == "tool_choice.disable_parallel_tool_use: must be a boolean"

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.engine import PICTURE, split
+from tests.fakes.prompts import BMP, LAYER, PNG
 from tests.fakes.server import ABLE, Gateway, open_gateway
 
 pytestmark = pytest.mark.anyio
@@ -219,5 +221,46 @@ async def test_tokens_are_counted_without_a_reply(gateway: Gateway) -> None:
     assert response.json()["input_tokens"] > 0
     assert response.headers["request-id"] == f"req_{response.headers['x-request-id']}"
     system = {"role": "system", "content": "S"}
-    assert (await asked(gateway, "/apply-template"))["messages"] == [system, HI]
+    assert (await asked(gateway, "/v1/chat/completions/input_tokens"))["messages"] == [system, HI]
     assert "/v1/chat/completions" not in (await gateway.engine())["paths"]
+
+
+def picture(data: str, media_type: str = "image/png") -> dict[str, Any]:
+    source = {"type": "base64", "media_type": media_type, "data": data}
+    return {"type": "image", "source": source}
+
+
+async def test_images_before_a_template_are_counted_as_in_a_chat_of_them_alone(
+    gateway: Gateway,
+) -> None:
+    sight = {"llama.vision.block_count": 1}
+    gateway.add("seeing", template=None, layer=LAYER, metadata=sight)
+    content = [picture(PNG), {"type": "text", "text": "and"}, picture(BMP, "image/bmp")]
+    messages = [{"role": "user", "content": [*content, {"type": "text", "text": "?"}]}]
+    reply = await ask(gateway, COUNT, model="seeing", messages=messages)
+    texts = ["user: ", "and", "? \nassistant: "]
+    begin_of_text = 1
+    assert reply.json() == {
+        "input_tokens": begin_of_text + sum(len(split(text)) for text in texts) + 2 * PICTURE
+    }
+    (alone,) = (await asked(gateway, "/v1/chat/completions/input_tokens"))["messages"]
+    urls = [part["image_url"]["url"] for part in alone["content"]]
+    assert urls == [f"data:image/png;base64,{PNG}", f"data:image/bmp;base64,{BMP}"]
+    assert "/completion" not in (await gateway.engine())["paths"]
+
+
+async def test_images_that_go_nowhere_are_not_counted(gateway: Gateway) -> None:
+    sight = {"llama.vision.block_count": 1}
+    gateway.add("careless", template=None, layer="So: {{ .System }}", metadata=sight)
+    messages = [{"role": "user", "content": [picture(PNG)]}]
+    for system, count in (("a b c", 5), ("", 2)):
+        reply = await ask(gateway, COUNT, model="careless", messages=messages, system=system)
+        assert reply.json() == {"input_tokens": count}
+
+
+async def test_what_the_model_cannot_see_is_not_counted_either(gateway: Gateway) -> None:
+    gateway.add()
+    messages = [{"role": "user", "content": [picture(PNG)]}]
+    for path in (MESSAGES, COUNT):
+        said = refusal(await ask(gateway, path, messages=messages))
+        assert said == (400, "this model does not support image input")
