@@ -10,7 +10,10 @@ from gateway.dialects.call import Turn
 from gateway.dialects.decode import decode
 from gateway.dialects.openai import effort
 from gateway.dialects.responses_fields import FIELDS, INCLUDABLE, REQUEST
-from gateway.dialects.responses_input import Item, messages
+from gateway.dialects.responses_input import WITH_TOOLS, Item
+from gateway.dialects.responses_messages import messages
+from gateway.dialects.responses_tools import Tool, chosen, left_out, merge, shown
+from gateway.dialects.responses_tools import tools as read_tools
 from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
 
@@ -29,7 +32,6 @@ _OPTIONS = {
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _SUMMARIES = ("auto", "concise", "detailed")
 _MOST_METADATA = 16
-_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 def body(data: bytes) -> dict[str, Any]:
@@ -46,9 +48,7 @@ def check(request: Mapping[str, Any]) -> None:
     _one_of(request, "truncation", ("auto", "disabled"))
     _one_of(request, "service_tier", _TIERS)
     _check_metadata(request.get("metadata", {}))
-    for value in request.get("include", ()):
-        if value not in INCLUDABLE:
-            raise Invalid(f"invalid 'include': {value!r}")
+    check_include(request.get("include", ()))
     if request.get("stream_options", {}).get("include_obfuscation"):
         raise Invalid("'stream_options.include_obfuscation' is not supported")
     reasoning = request.get("reasoning", {})
@@ -59,14 +59,28 @@ def check(request: Mapping[str, Any]) -> None:
     _one_of(request.get("text", {}), "verbosity", ("low", "medium", "high"), "text.")
 
 
-def turn(request: Mapping[str, Any], items: Iterable[Item]) -> Turn:
-    """The next message after `items`, which are the whole conversation."""
-    conversation = messages(items)
-    if instructions := request.get("instructions"):
-        conversation.insert(0, {"role": "system", "content": instructions})
+def check_include(given: Iterable[str]) -> None:
+    """Invalid for what the official API does not have."""
+    for value in given:
+        if value not in INCLUDABLE:
+            raise Invalid(f"invalid 'include': {value!r}")
+
+
+def tools(request: Mapping[str, Any], items: Iterable[Item]) -> dict[str, Tool]:
+    """The tools of the request and those that came with its conversation."""
+    found = read_tools(request.get("tools", ()))
+    for item in items:
+        if item["type"] in WITH_TOOLS:
+            merge(found, read_tools(item["tools"], f"input item {item['id']}: tools"))
+    return found
+
+
+def turn(request: Mapping[str, Any], items: Iterable[Item], there: Mapping[str, Tool]) -> Turn:
+    """The next message after `items`, which are the whole conversation; `there`: its `tools`."""
+    conversation = messages(items, request.get("instructions", ""))
     if not conversation:
         raise Invalid("input is required")
-    tools, choice = _choice(request.get("tool_choice", "auto"), _tools(request))
+    tools, choice = chosen(request.get("tool_choice", "auto"), there)
     extra: dict[str, Any] = {} if choice == "auto" else {"tool_choice": choice}
     if tools and "parallel_tool_calls" in request:
         extra["parallel_tool_calls"] = request["parallel_tool_calls"]
@@ -104,7 +118,7 @@ def frame(request: Mapping[str, Any], ident: str, created: int) -> dict[str, Any
         "instructions": request.get("instructions"),
         "output": [],
         "error": None,
-        "tools": [_shown(tool) for tool in request.get("tools", ())],
+        "tools": [shown(tool) for tool in request.get("tools", ()) if not left_out(tool)],
         "tool_choice": request.get("tool_choice", "auto"),
         "truncation": request.get("truncation", "disabled"),
         "parallel_tool_calls": request.get("parallel_tool_calls", True),
@@ -160,61 +174,6 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
             raise Invalid(f"'metadata.{key}' must be a string")
         if len(key) > 64 or len(value) > 512:
             raise Invalid("a name in 'metadata' has at most 64 characters, a value 512")
-
-
-def _tools(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tools as a chat completion has them."""
-    return [_tool(tool, f"tools[{n}]") for n, tool in enumerate(request.get("tools", ()))]
-
-
-def _tool(tool: Mapping[str, Any], where: str) -> dict[str, Any]:
-    tool = _given(tool)
-    kind = tool.get("type")
-    if kind != "function":
-        raise Invalid(f"{where}: tools of type {kind!r} are not supported, only 'function'")
-    if not isinstance(tool.get("name"), str) or not tool["name"]:
-        raise Invalid(f"{where}: a function must have a name")
-    if not isinstance(tool.get("parameters", {}), dict):
-        raise Invalid(f"{where}: the parameters of {tool['name']!r} must be an object")
-    if not isinstance(tool.get("description", ""), str):
-        raise Invalid(f"{where}: the description of {tool['name']!r} must be a string")
-    kept = {key: tool[key] for key in ("name", "description", "parameters") if key in tool}
-    return {"type": "function", "function": {"parameters": _NO_PARAMETERS, **kept}}
-
-
-def _shown(tool: Mapping[str, Any]) -> dict[str, Any]:
-    return {"description": None, "strict": None, "parameters": None, **tool}
-
-
-def _choice(choice: Any, tools: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
-    """The tools that the model is shown, and whether it has to call one: auto or required.
-
-    A choice among the tools is made by leaving out the others: that holds with every template.
-    """
-    if isinstance(choice, str):
-        if choice not in ("none", "auto", "required"):
-            raise Invalid(f"invalid 'tool_choice': {choice!r}")
-        if choice == "required" and not tools:
-            raise Invalid("'tool_choice' is 'required', but there are no tools")
-        return ([], "auto") if choice == "none" else (tools, choice)
-    kind = choice.get("type") if isinstance(choice, dict) else None
-    if kind == "function":
-        return _named([choice], tools), "required"
-    if kind == "allowed_tools":
-        allowed, mode = choice.get("tools"), choice.get("mode", "auto")
-        if mode not in ("auto", "required") or not isinstance(allowed, list) or not allowed:
-            raise Invalid("'tool_choice' of type 'allowed_tools' needs a mode and tools")
-        return _named(allowed, tools), mode
-    raise Invalid(f"invalid 'tool_choice': {kind!r} is not a kind that is supported")
-
-
-def _named(wanted: Iterable[Any], tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    known = {tool["function"]["name"] for tool in tools}
-    names = [choice.get("name") if isinstance(choice, dict) else None for choice in wanted]
-    for name in names:
-        if not isinstance(name, str) or name not in known:
-            raise Invalid(f"'tool_choice' names {name!r}, which is not among the tools")
-    return [tool for tool in tools if tool["function"]["name"] in names]
 
 
 def _format(value: Any) -> Mapping[str, Any] | None:

@@ -63,12 +63,12 @@ FIELDS: Mapping[str, Member] = {
     ),
     "tools": Member(
         ListOf(_Object("ResponsesTool")),
-        "functions, in the flat form; any other type is 400. The model must be able to call tools",
+        "see [tools](#tools); any other type is 400. The model must be able to call tools",
     ),
     "tool_choice": Member(
         ANY,
-        "`none` and `auto`; `required`, a named function, and `allowed_tools`: the others are not "
-        "shown to the model. Naming a tool that is not there is 400",
+        "`none` and `auto`; `required`, a named function or custom tool, and `allowed_tools`: the "
+        "others are not shown to the model. Naming a tool that is not there is 400",
     ),
     "parallel_tool_calls": Member(BOOL, "false: at most one call in a reply"),
     "max_tool_calls": Member(

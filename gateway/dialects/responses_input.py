@@ -1,4 +1,4 @@
-"""The items of a conversation in OpenAI's Responses API: checked, and as messages for a model.
+"""The items of a conversation in OpenAI's Responses API, checked.
 
 Items are kept in one form, each with a type and an id and with contents as lists of parts, so that
 what is stored of an earlier response and what a client sends now can be joined.
@@ -9,18 +9,25 @@ from typing import Any
 
 import orjson
 
-from gateway.dialects.openai_checks import check_messages
 from gateway.errors import Invalid
 
 Item = dict[str, Any]
 
 ITEMS: Mapping[str, str] = {
-    "message": "`role` user, assistant, system or developer; `content` a text or a list of parts",
-    "function_call": "a call that the model made; `arguments` are JSON text",
+    "message": "`role` user, assistant, system or developer, which is taken as system; `content` a "
+    "text or a list of parts",
+    "function_call": "a call that the model made; `arguments` are JSON text. Left out if its "
+    "`status` is `incomplete`, as is any other call",
     "function_call_output": "its result: a text, or a list of `input_text` and `input_image`",
+    "custom_tool_call": "a call of a custom tool; `input` is its text",
+    "custom_tool_call_output": "as `function_call_output`",
+    "tool_search_call": "a search for tools that the client makes; left out if it has no `call_id`",
+    "tool_search_output": "the `tools` that were found: they join those of the request",
+    "additional_tools": "its `tools` join those of the request",
     "reasoning": "what the model thought, from `encrypted_content` (here plain text), else "
     "`content`, else `summary`; it goes with the message or the call that follows",
     "item_reference": "an item of a stored response, by its `id`",
+    "agent_message": "what another agent wrote, as a message of the user that names its `author`",
     "web_search_call": "left out of the conversation",
 }
 PARTS: Mapping[str, str] = {
@@ -30,7 +37,18 @@ PARTS: Mapping[str, str] = {
     "input_image": "`image_url` with base64 data; a web address or a `file_id` is 400",
 }
 _ROLES = ("user", "assistant", "system", "developer")
-_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
+WITH_TOOLS = ("additional_tools", "tool_search_output")
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "tool_search_call": "tsc",
+    "tool_search_output": "tso",
+    "additional_tools": "at",
+    "agent_message": "amsg",
+}
 _GO_KINDS = {bool: "bool", str: "string", dict: "object", list: "array"}
 
 
@@ -58,19 +76,6 @@ def resolved(given: Iterable[Item], found: Mapping[str, Item]) -> list[Item]:
             raise Invalid(f"Item with id '{item['id']}' not found.")
         result.append(found[item["id"]] if item["type"] == "item_reference" else item)
     return result
-
-
-def messages(given: Iterable[Item]) -> list[dict[str, Any]]:
-    """The conversation as messages of a chat completion; Invalid for media that are not data.
-
-    A call belongs to the assistant's message before it, for templates want the result of a call
-    right behind it; a text between a call and its result belongs to that message too.
-    """
-    joined = _Joined()
-    for item in given:
-        _JOIN[item["type"]](joined, item)
-    joined.settle()
-    return check_messages(joined.messages) if joined.messages else []
 
 
 def _item(value: Any, where: str, ident: str) -> Item:
@@ -102,28 +107,63 @@ def _check_message(item: Item, where: str) -> None:
     item.setdefault("status", "completed")
 
 
-def _check_call(item: Item, where: str) -> None:
+def _check_named(item: Item, where: str) -> None:
     for name in ("call_id", "name"):
         if not isinstance(item.get(name), str):
-            raise Invalid(f"{where}: a function_call must have a {name}")
+            raise Invalid(f"{where}: a {item['type']} must have a {name}")
+    if not isinstance(item.get("namespace", ""), str):
+        raise Invalid(f"{where}: namespace must be a string")
+
+
+def _check_call(item: Item, where: str) -> None:
+    _check_named(item, where)
     arguments = item.setdefault("arguments", "")
     if not isinstance(arguments, str):
         raise Invalid(f"{where}: arguments must be a string")
+    if item.setdefault("status", "completed") == "incomplete":
+        return
     try:
         if arguments.strip() and not isinstance(orjson.loads(arguments), dict):
             raise Invalid("failed to parse function call arguments: they must be a JSON object")
     except orjson.JSONDecodeError as exc:
         raise Invalid(f"failed to parse function call arguments: {exc}") from exc
-    item.setdefault("status", "completed")
 
 
 def _check_output(item: Item, where: str) -> None:
     if not isinstance(item.get("call_id"), str):
-        raise Invalid(f"{where}: a function_call_output must have a call_id")
+        raise Invalid(f"{where}: a {item['type']} must have a call_id")
     output = item.get("output")
     if not isinstance(output, str):
         item["output"] = _parts(output, "output", where, "input_text")
     item.setdefault("status", "completed")
+
+
+def _check_custom_call(item: Item, where: str) -> None:
+    _check_named(item, where)
+    if not isinstance(item.get("input"), str):
+        raise Invalid(f"{where}: a custom_tool_call must have an input")
+    item.setdefault("status", "completed")
+
+
+def _check_search(item: Item, where: str) -> None:
+    if not isinstance(item.get("call_id", ""), str):
+        raise Invalid(f"{where}: call_id must be a string")
+    if not isinstance(item.setdefault("arguments", {}), dict):
+        raise Invalid(f"{where}: the arguments of a tool_search_call must be an object")
+
+
+def _check_tools(item: Item, where: str) -> None:
+    if not isinstance(item.get("call_id", ""), str):
+        raise Invalid(f"{where}: call_id must be a string")
+    tools = item.get("tools")
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise Invalid(f"{where}: tools must be an array of objects")
+
+
+def _check_agent_message(item: Item, where: str) -> None:
+    if not isinstance(item.get("author"), str):
+        raise Invalid(f"{where}: an agent_message must have an author")
+    item["content"] = _parts(item.get("content"), "content", where, "input_text")
 
 
 def _check_reasoning(item: Item, where: str) -> None:
@@ -139,6 +179,12 @@ _CHECKS: Mapping[str, Callable[[Item, str], None]] = {
     "message": _check_message,
     "function_call": _check_call,
     "function_call_output": _check_output,
+    "custom_tool_call": _check_custom_call,
+    "custom_tool_call_output": _check_output,
+    "tool_search_call": _check_search,
+    "tool_search_output": _check_tools,
+    "additional_tools": _check_tools,
+    "agent_message": _check_agent_message,
     "reasoning": _check_reasoning,
 }
 
@@ -184,96 +230,3 @@ def _not_a_list(value: Any) -> str:
     if value is None:
         return "unexpected end of JSON input"
     return f"json: cannot unmarshal {kind} into Go value of type []json.RawMessage"
-
-
-class _Joined:
-    """The messages so far, and thinking that waits for the message it belongs to."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
-        self._thinking = ""
-        self._names: dict[str, str] = {}
-
-    def message(self, item: Item) -> None:
-        content = _content(item["content"])
-        if item["role"] != "assistant":
-            self.settle()
-            self.messages.append({"role": item["role"], "content": content})
-            return
-        last = self._last()
-        if last is not None and "tool_calls" in last and not self._thinking:
-            last["content"] = _plus(last["content"], content)
-        else:
-            self._assistant(content)
-
-    def call(self, item: Item) -> None:
-        message = self._last()
-        if message is None or self._thinking:
-            message = self._assistant("")
-        function = {"name": item["name"], "arguments": item["arguments"].strip() or "{}"}
-        call = {"id": item["call_id"], "type": "function", "function": function}
-        message.setdefault("tool_calls", []).append(call)
-        self._names[item["call_id"]] = item["name"]
-
-    def output(self, item: Item) -> None:
-        self.settle()
-        output, ident = item["output"], item["call_id"]
-        content = output if isinstance(output, str) else _content(output)
-        name = {"name": self._names[ident]} if ident in self._names else {}
-        self.messages.append({"role": "tool", "tool_call_id": ident, **name, "content": content})
-
-    def reasoning(self, item: Item) -> None:
-        parts = item.get("content") or item["summary"]
-        self._thinking += item.get("encrypted_content") or "".join(part["text"] for part in parts)
-
-    def nothing(self, item: Item) -> None:
-        """Of no meaning to a model here."""
-
-    def settle(self) -> None:
-        """Thinking that nothing followed is a message of its own."""
-        if self._thinking:
-            self._assistant("")
-
-    def _assistant(self, content: Any) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": content}
-        if self._thinking:
-            message["reasoning"], self._thinking = self._thinking, ""
-        self.messages.append(message)
-        return message
-
-    def _last(self) -> dict[str, Any] | None:
-        """The last message, if the assistant wrote it."""
-        last = self.messages[-1] if self.messages else None
-        return last if last is not None and last["role"] == "assistant" else None
-
-
-_JOIN: Mapping[str, Callable[[_Joined, Item], None]] = {
-    "message": _Joined.message,
-    "function_call": _Joined.call,
-    "function_call_output": _Joined.output,
-    "reasoning": _Joined.reasoning,
-    "web_search_call": _Joined.nothing,
-}
-
-
-def _content(parts: Iterable[Item]) -> str | list[dict[str, Any]]:
-    """One text if there is nothing else, for that is what most templates expect."""
-    found = [_chat_part(part) for part in parts]
-    if all(part["type"] == "text" for part in found):
-        return "".join(part["text"] for part in found)
-    return found
-
-
-def _chat_part(part: Item) -> dict[str, Any]:
-    """A part as chat completions have it."""
-    if part["type"] == "input_image":
-        return {"type": "image_url", "image_url": {"url": part["image_url"]}}
-    return {"type": "text", "text": part["refusal" if part["type"] == "refusal" else "text"]}
-
-
-def _plus(first: Any, second: Any) -> Any:
-    """Two contents as one."""
-    if isinstance(first, str) and isinstance(second, str):
-        return first + second
-    lists = [[{"type": "text", "text": c}] if isinstance(c, str) else c for c in (first, second)]
-    return [*lists[0], *lists[1]]

@@ -5,13 +5,15 @@ another begins, so every event has its place and the client's own accounts come 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from gateway.dialects.call import CallPiece, Delta, End, Tally
 from gateway.dialects.openai import error_body
+from gateway.dialects.responses_calls import Call, Events, begin
+from gateway.dialects.responses_tools import Tool
 from gateway.wire import dumps, escape
 
 SSE = "text/event-stream"
@@ -30,6 +32,8 @@ class Style:
     """Whether the parts of a reasoning's summary have events of their own."""
     cached: bool = False
     """Whether the prompt's cached tokens are counted; Ollama always says 0."""
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    """By the names that the model knows."""
 
 
 class Reply:
@@ -56,6 +60,7 @@ class Reply:
         self._untold: list[dict[str, Any]] = []
         """Tokens without text, the first ones of a character that has several; their text comes."""
         self._calls: list[int] = []
+        self._calling: Call | None = None
 
     def assigned(self) -> None:
         """Nothing of a response tells when that was."""
@@ -119,7 +124,7 @@ class Reply:
         ending = {
             "message": self._close_message,
             "reasoning": self._close_reasoning,
-            "function_call": self._close_call,
+            "call": self._close_call,
         }[kind]("".join(self._text), status)
         self._text = []
         item = self._output[-1]
@@ -219,36 +224,28 @@ class Reply:
         opening = b""
         if piece.index not in self._calls:
             self._calls.append(piece.index)
-            opening = self._begin("function_call", self._called(piece))
-        elif self._open != "function_call" or piece.index != self._calls[-1]:
+            opening = self._begin_call(piece)
+        elif self._open != "call" or piece.index != self._calls[-1]:
             return b""  # of a call that has ended
-        if not piece.arguments:
+        if not piece.arguments or self._calling is None:
             return opening
-        self._text.append(piece.arguments)
-        return opening + self._arguments(piece.arguments)
+        return opening + self._told(self._calling.feed(piece.arguments))
 
-    def _arguments(self, text: str) -> bytes:
-        return self._event("function_call_arguments.delta", **self._about(), delta=text)
-
-    def _called(self, piece: CallPiece) -> dict[str, Any]:
+    def _begin_call(self, piece: CallPiece) -> bytes:
         # The official client takes two calls with one id for a contradiction.
-        taken = not piece.id or any(item.get("call_id") == piece.id for item in self._output)
-        return {
-            "id": self._ident("fc"),
-            "type": "function_call",
-            "status": "in_progress",
-            "call_id": self._ident("call") if taken else piece.id,
-            "name": piece.name,
-            "arguments": "",
-        }
+        taken = any(item.get("call_id") == piece.id for item in self._output)
+        closing = self._close("completed")
+        token = f"{self._token}{len(self._output):02x}"
+        tool = self._style.tools.get(piece.name)
+        self._calling = begin(tool, piece.name, token, "" if taken else piece.id)
+        return closing + self._begin("call", self._calling.item)
 
     def _close_call(self, text: str, status: str) -> bytes:
-        item, said = self._output[-1], b""
-        if not text and status == "completed":
-            text, said = "{}", self._arguments("{}")
-        item["arguments"], item["status"] = text, status
-        more = {"name": item["name"], "arguments": text}
-        return said + self._event("function_call_arguments.done", **self._about(), **more)
+        assert self._calling is not None
+        return self._told(self._calling.finish(status))
+
+    def _told(self, events: Events) -> bytes:
+        return b"".join(self._event(name, **self._about(), **members) for name, members in events)
 
     # The response
 

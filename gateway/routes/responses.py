@@ -14,9 +14,11 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.dialects import responses
 from gateway.dialects.responses_input import Item, items, references, resolved
 from gateway.dialects.responses_replies import Reply, Style
+from gateway.dialects.responses_tools import Tool
 from gateway.errors import GatewayError, Invalid, NotFound
-from gateway.routes.inference import respond, services
+from gateway.routes.inference import respond
 from gateway.routes.reply import PLAIN_JSON, json_reply
+from gateway.services import services
 from gateway.store.responses import Kept, Responses
 
 log = logging.getLogger(__name__)
@@ -31,12 +33,14 @@ async def create(request: Request) -> Response:
     store = services(request).responses
     token = secrets.token_hex(12)
     fresh = await _looked_up(store, items(body.get("input"), token))
-    turn = responses.turn(body, [*await _earlier(store, body), *fresh])
+    conversation = [*await _earlier(store, body), *fresh]
+    tools = responses.tools(body, conversation)
+    turn = responses.turn(body, conversation, tools)
     name = body.get("model", "")
     if not name.strip():
         raise Invalid("model is required")
     frame = responses.frame(body, f"resp_{token}", int(time.time()))
-    reply = Reply(frame, token, lambda: int(time.time()), _style(body))
+    reply = Reply(frame, token, lambda: int(time.time()), _style(body, tools))
     answer = await respond(request, name, turn, reply)
     if store is None or not body.get("store", True):
         return answer
@@ -52,12 +56,14 @@ async def stored(request: Request) -> Response:
         return json_reply(gone, media_type=PLAIN_JSON)
     if request.query_params.get("stream", "false") != "false":
         raise Invalid("'stream' is not supported: a stored response is shown whole")
+    _check_include(request)
     found = await run_sync(_store(request, ident).get, ident)
     return json_reply(found, media_type=PLAIN_JSON)
 
 
 async def input_items(request: Request) -> Response:
     """What a stored response was asked with: a page of it, the last items first."""
+    _check_include(request)
     ident = request.path_params["response"]
     found = await run_sync(_store(request, ident).inputs, ident)
     return json_reply(page(found, request.query_params), media_type=PLAIN_JSON)
@@ -134,6 +140,12 @@ async def _earlier(store: Responses | None, body: Mapping[str, Any]) -> list[Ite
         raise Invalid(f"Previous response with id '{ident}' not found.") from None
 
 
+def _check_include(request: Request) -> None:
+    """What is stored is shown as it is; but a word that means nothing is Invalid."""
+    query = request.query_params
+    responses.check_include([*query.getlist("include"), *query.getlist("include[]")])
+
+
 def _store(request: Request, ident: str) -> Responses:
     found = services(request).responses
     if found is None:
@@ -141,11 +153,12 @@ def _store(request: Request, ident: str) -> Responses:
     return found
 
 
-def _style(body: Mapping[str, Any]) -> Style:
+def _style(body: Mapping[str, Any], tools: Mapping[str, Tool]) -> Style:
     reasoning = body.get("reasoning", {})
     return Style(
         stream=body.get("stream", False),
         alternatives=responses.logprobs(body),
         parts=bool(reasoning.get("summary") or reasoning.get("generate_summary")),
         cached=bool(body.get("prompt_cache_key") or body.get("previous_response_id")),
+        tools=tools,
     )

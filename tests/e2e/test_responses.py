@@ -281,7 +281,7 @@ def test_what_the_client_must_not_ask_for(openai: OpenAI) -> None:
     with pytest.raises(BadRequestError) as caught:
         openai.responses.create(model="plain", input="hi", background=True)
     assert caught.value.type == "invalid_request_error"
-    with pytest.raises(BadRequestError, match="web_search"):
-        openai.responses.create(model="plain", input="hi", tools=[{"type": "web_search"}])
+    with pytest.raises(BadRequestError, match="local_shell"):
+        openai.responses.create(model="plain", input="hi", tools=[{"type": "local_shell"}])
     with pytest.raises(NotFoundError):
         openai.responses.create(model="nowhere", input="hi")

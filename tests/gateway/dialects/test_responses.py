@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.responses import body, check, frame, logprobs, turn
+from gateway.dialects.responses import body, check, frame, logprobs, tools, turn
 from gateway.dialects.responses_fields import FIELDS
 from gateway.dialects.responses_input import items
 from gateway.errors import Invalid
@@ -23,7 +23,8 @@ def read(**members: Any) -> dict[str, Any]:
 
 def made(**members: Any) -> Any:
     request = read(**members)
-    return turn(request, items(request.get("input"), "t"))
+    given = items(request.get("input"), "t")
+    return turn(request, given, tools(request, given))
 
 
 def refusal(**members: Any) -> str:
@@ -98,6 +99,16 @@ def test_functions_are_wrapped() -> None:
 def test_a_choice_among_tools(choice: Any, tools: Any, extra: Any) -> None:
     found = made(tools=[ADD, SUB], tool_choice=choice)
     assert (found.tools, found.extra) == (tools, extra)
+
+
+def test_tools_may_come_with_the_conversation() -> None:
+    more = {"type": "additional_tools", "role": "developer", "tools": [SUB]}
+    found = {"type": "tool_search_output", "call_id": None, "tools": [{**ADD, "name": "mul"}]}
+    user = {"role": "user", "content": "hi"}
+    names = [
+        tool["function"]["name"] for tool in made(tools=[ADD], input=[more, user, found]).tools
+    ]
+    assert names == ["add", "sub", "mul"]
 
 
 def test_parallel_calls_are_passed_on() -> None:
@@ -189,11 +200,11 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"text": {"format": {"type": "xml"}}}, "invalid 'text.format': 'xml'"),
     ({"text": {"format": "json"}}, "invalid 'text.format': 'json'"),
     ({"text": {"format": {"type": "json_schema"}}}, "'text.format.schema' must be an object"),
+    ({"tools": [ADD, {"type": "file_search"}]}, "tools[1]: tools of type 'file_search' are not"),
     (
-        {"tools": [{"type": "custom", "name": "a"}]},
-        "tools[0]: tools of type 'custom' are not supported, only 'function'",
+        {"input": [{"type": "additional_tools", "id": "at_1", "tools": [ADD, {"type": "mcp"}]}]},
+        "input item at_1: tools[1]: tools of type 'mcp' are not supported",
     ),
-    ({"tools": [ADD, {"type": "web_search"}]}, "tools[1]: tools of type 'web_search' are not"),
     ({"tools": [None]}, "tools[0]: tools of type None are not supported"),
     ({"tools": [{"type": "function"}]}, "tools[0]: a function must have a name"),
     ({"tools": [{**ADD, "parameters": []}]}, "tools[0]: the parameters of 'add' must be an object"),
@@ -298,7 +309,11 @@ def test_a_frame_of_nothing_is_ollamas() -> None:
     }
 
 
-def test_tools_and_formats_are_repeated_as_they_were_sent() -> None:
-    found = frame(read(tools=[SUB], text={"verbosity": "low", "format": None}), "resp_1", 99)
+def test_tools_that_are_there_and_formats_are_repeated() -> None:
+    found = frame(
+        read(tools=[SUB, {"type": "web_search"}], text={"verbosity": "low", "format": None}),
+        "resp_1",
+        99,
+    )
     assert found["tools"] == [{**SUB, "description": None, "strict": None, "parameters": None}]
     assert found["text"] == {"format": {"type": "text"}, "verbosity": "low"}

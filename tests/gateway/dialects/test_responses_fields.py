@@ -13,6 +13,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsSt
 from gateway.dialects.decode import decode
 from gateway.dialects.responses_fields import FIELDS, INCLUDABLE, REQUEST
 from gateway.dialects.responses_input import ITEMS, PARTS
+from gateway.dialects.responses_tools import TOOLS
 from gateway.errors import Invalid
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "responses.md"
@@ -29,6 +30,7 @@ def table(title: str) -> dict[str, str]:
     ("title", "wanted"),
     [
         ("Members of a request", {name: member.says for name, member in FIELDS.items()}),
+        ("Tools", TOOLS),
         ("Input items", ITEMS),
         ("Parts of a content", PARTS),
     ],

@@ -5,17 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from openai import omit
 from openai._models import validate_type
-from openai.lib.streaming.responses._responses import ResponseStreamState
-from openai.types.responses import (
-    Response,
-    ResponseCompletedEvent,
-    ResponseIncompleteEvent,
-    ResponseStreamEvent,
-)
+from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from gateway.dialects.call import CallPiece, Delta, End, Tally
@@ -350,36 +341,3 @@ def test_a_stream_that_fails_says_so_twice() -> None:
 def test_a_whole_reply_that_fails_is_an_error() -> None:
     error = json.loads(reply(stream=False).failure("it broke", 500))["error"]
     assert (error["message"], error["type"]) == ("it broke", "api_error")
-
-
-def growth() -> st.SearchStrategy[list[Delta]]:
-    """Replies in any order of things; pieces of a call may come late, or for a call that ended."""
-    piece = st.builds(
-        CallPiece,
-        st.integers(0, 2),
-        id=st.sampled_from(["", "call_y"]),
-        name=st.just("add"),
-        arguments=st.sampled_from(["", "{}", '{"a"']),
-    )
-    words = st.sampled_from(["", "a", "\n", "é<"])
-    entries = st.lists(st.just(entry("a", "b")), max_size=1)
-    calls = st.lists(piece, max_size=2)
-    return st.lists(st.builds(Delta, words, words, calls, entries), max_size=8)
-
-
-@settings(max_examples=25, deadline=None)
-@given(growth(), st.sampled_from(["stop", "length"]), st.booleans())
-def test_the_official_accounts_come_out_even(deltas: list[Delta], reason: Any, parts: bool) -> None:
-    style: dict[str, Any] = {"parts": parts, "alternatives": 1}
-    state: ResponseStreamState[Any] = ResponseStreamState(input_tools=[], text_format=omit)
-    events = streamed(deltas, End(reason), **style)
-    for event in events:
-        told = state.handle_event(EVENT.validate_python(event))
-    (last,) = told
-    assert isinstance(last, ResponseCompletedEvent | ResponseIncompleteEvent)
-    output = events[-1]["response"]["output"]
-    assert output == [event["item"] for event in events if event["type"].endswith("item.done")]
-    accounts: Any = last.response.to_dict()
-    assert [item["id"] for item in accounts["output"]] == [item["id"] for item in output]
-    one = whole(deltas, End(reason), **style)["output"]
-    assert one == output or (not output and len(one) == 1)

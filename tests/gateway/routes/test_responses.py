@@ -132,6 +132,23 @@ async def test_functions_are_offered(gateway: Gateway) -> None:
     assert body["tool_choice"] == "required"
 
 
+async def test_tools_that_a_server_would_need_are_left_out(gateway: Gateway) -> None:
+    gateway.add("able", template=ABLE)
+    reply = await ask(gateway, model="able", tools=[{"type": "web_search"}, ADD])
+    assert [tool["name"] for tool in reply["tools"]] == ["add"]
+    assert [tool["function"]["name"] for tool in (await asked(gateway))["tools"]] == ["add"]
+    await ask(gateway, tools=[{"type": "web_search"}])
+    assert "tools" not in await asked(gateway)
+
+
+async def test_tools_of_earlier_responses_are_still_there(gateway: Gateway) -> None:
+    gateway.add("able", template=ABLE)
+    more = {"type": "additional_tools", "role": "developer", "tools": [ADD]}
+    first = await ask(gateway, model="able", input=[more, USER])
+    await ask(gateway, model="able", previous_response_id=first["id"])
+    assert [tool["function"]["name"] for tool in (await asked(gateway))["tools"]] == ["add"]
+
+
 async def test_a_conversation_goes_on_from_what_was_stored(gateway: Gateway) -> None:
     first = await ask(gateway, instructions="Be brief.")
     body = {"model": "m", "input": "more", "previous_response_id": first["id"], "stream": True}
@@ -183,6 +200,16 @@ async def test_a_stored_response_is_not_streamed(gateway: Gateway) -> None:
     status, message = refused(await gateway.client.get(f"{place}?stream=true"))
     assert (status, message[:25]) == (400, "'stream' is not supported")
     assert (await gateway.client.get(f"{place}?stream=false")).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["include", "include[]"])
+async def test_a_stored_response_includes_nothing_else(gateway: Gateway, name: str) -> None:
+    place = f"{PATH}/{(await ask(gateway))['id']}"
+    for path in (place, f"{place}/input_items"):
+        known = await gateway.client.get(path, params={name: "message.output_text.logprobs"})
+        assert known.json() == (await gateway.client.get(path)).json()
+        unknown = await gateway.client.get(path, params={name: "x"})
+        assert refused(unknown) == (400, "invalid 'include': 'x'")
 
 
 async def test_nothing_is_stored_against_the_clients_will(gateway: Gateway) -> None:
