@@ -53,8 +53,8 @@ def chat(
     if turn.tools:
         payload["tools"] = turn.tools
     if turn.top_logprobs is not None:
-        payload["logprobs"] = True
-        payload["top_logprobs"] = max(1, turn.top_logprobs)
+        # By the name that OpenAI gives it the engine refuses it for streams with tools.
+        payload["n_probs"] = max(1, turn.top_logprobs)
     if kwargs := {**_thinking(think), **turn.extra.get("chat_template_kwargs", {})}:
         payload["chat_template_kwargs"] = kwargs
     return _generation(CHAT, payload, batch)

@@ -13,7 +13,7 @@ import orjson
 from gateway.dialects.call import Turn
 from gateway.dialects.decode import Place
 from gateway.dialects.openai_checks import chosen
-from gateway.dialects.openai_fields import CHAT, COMPLETION, check_types
+from gateway.dialects.openai_fields import CHAT, COMPLETION, NUMBERS, check_types
 from gateway.dialects.syntax import first_value
 from gateway.durations import parse_keep_alive
 from gateway.errors import Invalid
@@ -53,9 +53,15 @@ _OURS = frozenset(
         "response_format",
         "logprobs",
         "top_logprobs",
+        "n_probs",
         "stop",
+        "seed",
+        *NUMBERS,
         "n",
         "n_cmpl",
+        "prompt",
+        "suffix",
+        "best_of",
     }
 )
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
@@ -63,8 +69,8 @@ DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
 
 _FORMATS = {"json_object": ("schema",), "json_schema": ("json_schema", "schema")}
 """The kinds of response_format that bind a reply, and the way to the schema of each."""
-_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
 _REFUSED = {
+    "post_sampling_probs": "log probabilities are those before sampling",
     "audio": "no model here speaks",
     "web_search_options": "there is no search here",
     "functions": "use 'tools'",
@@ -95,13 +101,26 @@ def body(data: bytes, struct: str, empty: str = "missing request body") -> dict[
 def check(request: Mapping[str, Any]) -> None:
     """Invalid for a member that a chat completion cannot have, or cannot have so."""
     check_types(request, CHAT, "ChatCompletionRequest")
+    _check_sampling(request)
+    if any(kind != "text" for kind in request.get("modalities", ())):
+        raise Invalid("'modalities' must be [\"text\"]")
+    _check_count(request.get("top_logprobs", 0))
+
+
+def _check_sampling(request: Mapping[str, Any]) -> None:
     for name, why in _REFUSED.items():
         if name in request:
             raise Invalid(f"'{name}' is not supported: {why}")
-    if any(kind != "text" for kind in request.get("modalities", ())):
-        raise Invalid("'modalities' must be [\"text\"]")
+    stop = request.get("stop", [])
+    if not isinstance(stop, str | list) or any(not isinstance(text, str) for text in stop):
+        raise Invalid("invalid type for 'stop' field")
+    for token, bias in request.get("logit_bias", {}).items():
+        if not isinstance(bias, int | float) or bias is True:
+            raise Invalid(f"'logit_bias': that of {token!r} must be a number")
     _check_one(request, "n")
-    _check_logprobs(request.get("top_logprobs", 0))
+    _check_count(request.get("n_probs", 0), "n_probs")
+    if "grammar" in request and "json_schema" in request:
+        raise Invalid("'grammar' and 'json_schema' cannot both constrain a reply")
 
 
 def _check_one(request: Mapping[str, Any], name: str) -> None:
@@ -109,18 +128,20 @@ def _check_one(request: Mapping[str, Any], name: str) -> None:
         raise Invalid(f"'{name}' must be 1: a request gets one reply")
 
 
-def _check_logprobs(count: int) -> None:
+def _check_count(count: int, name: str = "top_logprobs") -> None:
     if not 0 <= count <= 20:
-        raise Invalid("top_logprobs must be between 0 and 20")
+        raise Invalid(f"{name} must be between 0 and 20")
 
 
 def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
     """A chat completion; `messages` are checked, see `check_messages`."""
     tools, choice = chosen(request)
-    ours = _OURS.union(_NUMBERS, ("seed",))
-    extra = {key: value for key, value in request.items() if key not in ours}
+    extra = _beyond(request)
     if choice is not None:
         extra["tool_choice"] = choice
+    alternatives = request.get("n_probs") or None
+    if request.get("logprobs"):
+        alternatives = request.get("top_logprobs", alternatives or 0)
     if not request.get("stream"):
         extra["stream_options"] = {"include_usage": True}
     return Turn(
@@ -130,7 +151,7 @@ def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
         options=options(request),
         defaults=DEFAULTS,
         format=_format(request.get("response_format")),
-        top_logprobs=request.get("top_logprobs", 0) if request.get("logprobs") else None,
+        top_logprobs=alternatives,
         extra=extra,
         keep_alive=parse_keep_alive(request.get("keep_alive")),
     )
@@ -142,15 +163,21 @@ def completion(request: Mapping[str, Any]) -> Turn:
         messages=[{"role": "user", "content": request.get("prompt", "")}],
         options=options(request),
         defaults=DEFAULTS,
-        top_logprobs=request.get("logprobs"),
-        extra={"logit_bias": bias} if (bias := request.get("logit_bias")) else {},
+        format=_format(request.get("response_format")),
+        top_logprobs=request.get("logprobs", request.get("n_probs") or None),
+        extra={key: value for key, value in _beyond(request).items() if key != "echo"},
         keep_alive=parse_keep_alive(request.get("keep_alive")),
     )
 
 
+def _beyond(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Members that nobody but the engine may know."""
+    return {key: value for key, value in request.items() if key not in _OURS}
+
+
 def options(request: Mapping[str, Any]) -> dict[str, Any]:
     """What the request says about sampling, by Ollama's names."""
-    said = {name: request[name] for name in (*_NUMBERS, "seed") if name in request}
+    said = {name: request[name] for name in (*NUMBERS, "seed") if name in request}
     limit = request.get("max_completion_tokens", request.get("max_tokens", -1))
     if limit >= 0:
         said["num_predict"] = limit
@@ -166,6 +193,8 @@ def _format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         return None
     if not isinstance(kind, str) or kind not in _FORMATS:
         raise Invalid(f"invalid 'response_format': {kind!r} (must be text, {', '.join(_FORMATS)})")
+    if kind == "json_schema" and "json_schema" not in form and "schema" in form:
+        form = {"type": kind, "json_schema": {"schema": form["schema"]}}  # as the engine's docs say
     found: Any = form
     for name in _FORMATS[kind]:
         found = found.get(name)
@@ -179,12 +208,9 @@ def _format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def check_completion(request: Mapping[str, Any]) -> None:
     """The same for a text completion, which takes one prompt."""
     check_types(request, COMPLETION, "CompletionRequest")
-    stop = request.get("stop", [])
-    if not isinstance(stop, str | list) or any(not isinstance(text, str) for text in stop):
-        raise Invalid("invalid type for 'stop' field")
-    _check_one(request, "n")
+    _check_sampling(request)
     _check_one(request, "best_of")
-    _check_logprobs(request.get("logprobs", 0))
+    _check_count(request.get("logprobs", 0))
 
 
 def stops(value: Any) -> list[str]:

@@ -10,9 +10,17 @@ from typing import Any
 
 import orjson
 
+from gateway.dialects.openai_fields import mismatch
 from gateway.errors import Invalid
 
 _NO_URLS = "image URLs are not currently supported, please use base64 encoded data instead"
+_UNTYPED = "data:;base64,"
+_MESSAGES, _TOOLS = "ChatCompletionRequest.messages", "ChatCompletionRequest.tools"
+_INSTEAD = {
+    "function_call": "'function_call' is not supported: use 'tool_calls'",
+    "audio": "'audio' is not supported: no model here speaks",
+}
+"""Members that an assistant's message may have instead of content, for OpenAI."""
 _GO_TYPES = {bool: "bool", int: "float64", float: "float64", dict: "map[string]interface {}"}
 
 
@@ -64,8 +72,10 @@ def _name(tool: Any) -> str:
 
 def _tool(tool: Any) -> dict[str, Any]:
     """A tool must be a function with a name."""
-    if not isinstance(tool, dict):
+    if tool is None:
         raise Invalid("a tool must be an object")
+    if not isinstance(tool, dict):
+        raise Invalid(mismatch(tool, _TOOLS, "api.Tool"))
     if tool.get("type", "function") != "function":
         raise Invalid(f"tools of type {tool['type']!r} are not supported")
     function = tool.get("function")
@@ -78,22 +88,43 @@ def _tool(tool: Any) -> dict[str, Any]:
 
 def _message(value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
-        raise Invalid("a message must be an object")
+        raise Invalid(mismatch(value, _MESSAGES, "openai.Message"))
     message = _given(value or {})
-    content, calls = message.get("content"), message.get("tool_calls")
+    _check_texts(message)
+    content, calls = _content(message), message.get("tool_calls")
     if isinstance(content, list):
         message["content"] = [_part(part) for part in content]
     elif not isinstance(content, str) and (content is not None or not calls):
         raise Invalid(f"invalid message content type: {_GO_TYPES.get(type(content), '<nil>')}")
-    if not isinstance(message.get("role"), str):
+    if "role" not in message:
         raise Invalid("a message must have a role")
     if calls is not None:
         if not isinstance(calls, list):
-            raise Invalid("'tool_calls' must be an array")
+            raise Invalid(mismatch(calls, f"{_MESSAGES}.tool_calls", "[]openai.ToolCall"))
         message["tool_calls"] = [_call(call) for call in calls]
     if "reasoning" in message:
         message["reasoning_content"] = message.pop("reasoning")
     return message
+
+
+def _check_texts(message: Mapping[str, Any]) -> None:
+    for name in ("role", "reasoning", "name", "tool_call_id"):
+        if not isinstance(text := message.get(name, ""), str):
+            raise Invalid(mismatch(text, f"{_MESSAGES}.{name}", "string"))
+
+
+def _content(message: dict[str, Any]) -> Any:
+    """The content; a refusal stands for it where there is none."""
+    refusal = message.pop("refusal", None)
+    if "content" in message or message.get("tool_calls"):
+        return message.get("content")
+    if isinstance(refusal, str):
+        message["content"] = refusal
+        return refusal
+    for name, words in _INSTEAD.items():
+        if name in message:
+            raise Invalid(words)
+    return None
 
 
 def _given(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +135,8 @@ def _call(call: Any) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise Invalid("a tool call must have a function with a name")
+    if not isinstance(ident := call.get("id") or "", str):
+        raise Invalid(mismatch(ident, f"{_MESSAGES}.tool_calls.id", "string"))
     arguments = function.get("arguments") or "{}"
     if not isinstance(arguments, str):
         arguments = orjson.dumps(arguments).decode()
@@ -121,6 +154,8 @@ def _part(part: Any) -> dict[str, Any]:
     match kind:
         case "text" if isinstance(part.get("text"), str):
             return dict(part)
+        case "refusal" if isinstance(part.get("refusal"), str):
+            return {"type": "text", "text": part["refusal"]}
         case "image_url":
             return {"type": "image_url", "image_url": {"url": _image(part.get("image_url"))}}
         case "input_audio":
@@ -134,6 +169,8 @@ def _image(value: Any) -> str:
         raise Invalid("invalid message format")
     if url.startswith(("http://", "https://")):
         raise Invalid(_NO_URLS)
+    if url.startswith(_UNTYPED):  # whichever type is named, the engine looks for itself
+        url = f"data:image/png;base64,{url.removeprefix(_UNTYPED)}"
     if not url.startswith("data:image/") or ";base64," not in url:
         raise Invalid("invalid image input")
     try:

@@ -21,20 +21,22 @@ SSE = "text/event-stream"
 JSON = "application/json"
 _FINGERPRINT = re.compile(rb'"system_fingerprint":"[^"]*"')
 _OUR_FINGERPRINT = b'"system_fingerprint":"fp_ollama"'
+_COUNTED = b'"usage":{'
 _ROLE = b'"delta":{"role":"assistant",'
 _REASONING = b'"delta":{"reasoning_content":'
 
 
 class Passthrough:
-    """A streamed chat completion."""
+    """A streamed chat completion. `usage`: whether the last chunk counts; it is null before."""
 
     media_type = SSE
 
-    def __init__(self, model: str, alias: str) -> None:
+    def __init__(self, model: str, alias: str, *, usage: bool = False) -> None:
         self.tally = Tally()
         self._reading = Reading(self._event)
         self._model = (b'"model":"' + alias.encode() + b'"', b'"model":' + dumps(model))
         self._fingerprint = b""
+        self._ours = _OUR_FINGERPRINT + b',"usage":null' if usage else _OUR_FINGERPRINT
         self._begun = False
         self._done = False
 
@@ -67,7 +69,8 @@ class Passthrough:
         elif line == DONE:
             self._done = True
             return line
-        line = line.replace(*self._model).replace(self._fingerprint, _OUR_FINGERPRINT)
+        ours = _OUR_FINGERPRINT if _COUNTED in line else self._ours
+        line = line.replace(*self._model).replace(self._fingerprint, ours)
         return line.replace(_REASONING, b'"delta":{"content":"","reasoning":', 1)
 
     def _first(self, line: bytes) -> bytes:
@@ -124,6 +127,8 @@ class Chat:
         self._alternatives = alternatives
         kind = "chat.completion.chunk" if stream else "chat.completion"
         self._frame = _frame(ident, kind, created, model)
+        if stream and usage:
+            self._frame["usage"] = None
         self._message: dict[str, Any] = {"role": "assistant", "content": ""}
         self._logprobs: list[Any] = []
 
@@ -226,6 +231,8 @@ class Completion:
         self._echo = echo
         """What the text begins with: the prompt, if the client wants it back."""
         self._frame = _frame(ident, "text_completion", created, model)
+        if stream and usage:
+            self._frame["usage"] = None
         self._text: list[str] = []
         self._offset = 0
         self._logprobs: dict[str, list[Any]] = {}

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import names
 from gateway.dialects import openai
+from gateway.dialects.bounds import check_bounds
 from gateway.dialects.call import Call
 from gateway.dialects.openai_checks import check_messages
 from gateway.dialects.openai_replies import Chat, Completion, Passthrough
@@ -19,6 +21,7 @@ from gateway.errors import Invalid, NotFound
 from gateway.routes import inference
 from gateway.routes.ollama import completing
 from gateway.routes.reply import PLAIN_JSON, json_reply
+from gateway.services import services
 from gateway.store.model import Entry, Model
 from runners import ALIAS, Lease
 
@@ -28,20 +31,20 @@ async def chat_completions(request: Request) -> Response:
     body = openai.body(await request.body(), "ChatCompletionRequest")
     openai.check(body)
     turn = openai.chat(body, check_messages(body.get("messages")))
+    check_bounds(turn)
     name = model_name(body)
     stream = body.get("stream", False)
-    alternatives = bool(body.get("top_logprobs"))
     # The engine takes one call at most for a hint, and gives each token an alternative at least.
-    ours = body.get("parallel_tool_calls") is False or (body.get("logprobs") and not alternatives)
+    ours = body.get("parallel_tool_calls") is False or turn.top_logprobs == 0
     writer = Chat(
         name,
         f"chatcmpl-{secrets.token_hex(12)}",
         int(time.time()),
         stream=stream,
         usage=_usage(body),
-        alternatives=alternatives,
+        alternatives=bool(turn.top_logprobs),
     )
-    native = Passthrough(name, ALIAS) if stream and not ours else None
+    native = Passthrough(name, ALIAS, usage=_usage(body)) if stream and not ours else None
     return await inference.respond(request, name, turn, writer, native)
 
 
@@ -49,6 +52,8 @@ async def completions(request: Request) -> Response:
     """The prompt goes through the model's template, as Ollama does it."""
     body = openai.body(await request.body(), "CompletionRequest", empty="EOF")
     openai.check_completion(body)
+    turn = openai.completion(body)
+    check_bounds(turn)
     name = model_name(body)
     model = await inference.found(request, name)
     reply = Completion(
@@ -59,7 +64,6 @@ async def completions(request: Request) -> Response:
         usage=_usage(body),
         echo=body.get("prompt", "") if body.get("echo") else "",
     )
-    turn = openai.completion(body)
     suffixed = bool(body.get("suffix"))
     asked = inference.inference(request, name, model, turn, "generate", insert=suffixed)
     said: dict[str, Any] = {key: body[key] for key in ("prompt", "suffix") if key in body}
@@ -81,7 +85,7 @@ def _usage(body: Mapping[str, Any]) -> bool:
 
 async def models(request: Request) -> Response:
     """Everything in the library, newest first."""
-    entries = await run_sync(inference.services(request).library.entries)
+    entries = await run_sync(services(request).library.entries)
     listing = {"object": "list", "data": [_listed(entry) for entry in entries]}
     return json_reply(listing, media_type=PLAIN_JSON)
 
@@ -89,9 +93,11 @@ async def models(request: Request) -> Response:
 async def model(request: Request) -> Response:
     """One of them; names with slashes are names too."""
     text = request.path_params["model"]
+    if not text or text.endswith("/"):
+        raise HTTPException(404)  # whose handler knows the path without it
     name = names.resolve(text, refusal=names.CLOUD_DETAILS)
     try:
-        found = await run_sync(inference.services(request).library.get, name)
+        found = await run_sync(services(request).library.get, name)
     except NotFound:
         raise NotFound(f"model '{name.short}' not found") from None
     return json_reply({**_listed(found), "id": text}, media_type=PLAIN_JSON)

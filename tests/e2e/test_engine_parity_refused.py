@@ -25,11 +25,17 @@ LEAST: dict[str, dict[str, Any]] = {
     EMBEDDINGS: {"input": "hi"},
 }
 NONSENSE = {"type": "hiccup"}
+EMPTY = {"type": "string", "minLength": 5, "maxLength": 2}
 UNRESOLVED = {"$ref": "#/$defs/nowhere"}
 
 
 def _form(schema: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
+
+
+def _tool(schema: Any) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {"a": schema}}
+    return {"type": "function", "function": {"name": "f", "parameters": parameters}}
 
 
 def _messages(*messages: Any) -> dict[str, Any]:
@@ -55,6 +61,16 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         _form(NONSENSE),
         _form(UNRESOLVED),
         {"grammar": "root ::= ("},
+        {"grammar": 'root ::= "a"{3,2}'},
+        _form({"minLength": 3, "maxLength": 2}),
+        _form({"type": "integer", "minimum": 10**16}),
+        _form({"anyOf": [{"type": "string", "pattern": "^a{3,2}$"}]}),
+        {"tools": [_tool({"type": "array", "minItems": 3, "maxItems": 2})]},
+        {"logit_bias": {"1": "x"}},
+        {"stop": [5]},
+        {"post_sampling_probs": True},
+        _messages({"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}),
+        _messages({"role": "user", "content": "hi", "name": 5}),
         {"json_schema": NONSENSE},
         {"messages": None},
         {"messages": "hi"},
@@ -85,6 +101,10 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         {"prompt": {}},
         {"suffix": 5},
         {"stop": [5]},
+        {"grammar": 'root ::= "a"{3,2}'},
+        {"json_schema": {"minItems": 3, "maxItems": 2}},
+        {"max_completion_tokens": "x"},
+        {"top_k": "x"},
         {"echo": "yes"},
         {"logprobs": -1},
         {"temperature": []},
@@ -104,6 +124,7 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         {"text": {"format": {"type": "sound"}}},
         {"text": {"format": {"type": "json_schema", "name": "form"}}},
         {"text": {"format": {"type": "json_schema", "name": "form", "schema": NONSENSE}}},
+        {"text": {"format": {"type": "json_schema", "name": "form", "schema": EMPTY}}},
         {"max_output_tokens": 0},
         {"tools": [{"type": "function"}]},
         {"tool_choice": "mystery"},
@@ -126,6 +147,7 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         {"tools": [{}]},
         {"thinking": 5},
         {"output_config": {"format": {"type": "json_schema", "schema": NONSENSE}}},
+        {"output_config": {"format": {"type": "json_schema", "schema": EMPTY}}},
     ],
     f"{MESSAGES}/count_tokens": [{"messages": None}, _messages(5), {"system": 5}, {"tools": [{}]}],
 }
@@ -165,6 +187,14 @@ def test_what_makes_no_sense_is_refused(
         check(client.post(path, json={**body, "stream": True}), path)
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+def test_a_format_that_nothing_satisfies_is_refused(client: httpx.Client, path: str) -> None:
+    body = {"model": "native-plain", "messages": HI, "prompt": "hi", "format": EMPTY}
+    reply = client.post(path, json=body)
+    words = "the format: JSON schema error at #: minLength 5 is above maxLength 2"
+    assert (reply.status_code, reply.json()) == (400, {"error": words})
+
+
 @pytest.mark.parametrize("value", VECTORS)
 def test_what_is_no_text_has_no_vector(client: httpx.Client, value: Any) -> None:
     check(client.post(EMBEDDINGS, json={"model": "embedding", "input": value}), EMBEDDINGS)
@@ -178,8 +208,9 @@ def test_a_body_that_is_no_object_is_refused(client: httpx.Client, path: str, da
 
 def test_two_ways_to_bind_a_reply_are_one_too_many(client: httpx.Client) -> None:
     both = {"grammar": 'root ::= "a"', "json_schema": {"type": "object"}}
-    reply = client.post(CHAT, json={"model": "native-plain", "messages": HI, **both})
-    check(reply, CHAT)
+    for path in (CHAT, COMPLETIONS):
+        for model in ("native-plain", "layered-plain"):
+            check(client.post(path, json={"model": model, **LEAST[path], **both}), path)
 
 
 @pytest.mark.parametrize("family", ["native", "layered"])

@@ -160,6 +160,31 @@ def test_a_schema_binds_in_other_dialects(
 
 @both
 @either_way
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"grammar": 'root ::= "a"{5,5}'}, "aaaaa"),
+        ({"json_schema": {"const": "42"}}, '"42"'),
+        ({"response_format": {"type": "json_object", "schema": {"const": 7}}}, "7"),
+        ({"ignore_eos": True, "max_tokens": 4}, PLAIN.text),
+        ({"temperature": 100, "top_k": 1, "max_tokens": 4}, PLAIN.text),
+    ],
+)
+def test_members_of_the_engine_s_own_are_heeded_in_a_completion(
+    client: httpx.Client, family: str, stream: bool, more: dict[str, Any], text: str
+) -> None:
+    body = {"model": f"{family}-plain", "prompt": "hi", "temperature": 0, **more}
+    reply = client.post("/v1/completions", json={**body, "stream": stream})
+    assert reply.status_code == 200, reply.text
+    if stream:
+        lines = [line[6:] for line in reply.text.split("\n") if line.startswith("data: {")]
+        assert "".join(json.loads(line)["choices"][0]["text"] for line in lines) == text
+    else:
+        assert reply.json()["choices"][0]["text"] == text
+
+
+@both
+@either_way
 def test_members_of_the_engine_s_own_constrain_a_chat(
     client: httpx.Client, family: str, stream: bool
 ) -> None:
@@ -274,6 +299,22 @@ def test_tools_that_are_not_needed_are_not_called(
         return
     (found,) = told(client, CHAT, model, tools=[WEATHER])["choices"]
     assert found["message"] == {"role": "assistant", "content": PLAIN.text}
+
+
+@both
+@either_way
+def test_tokens_have_their_chances_beside_tools(
+    client: httpx.Client, family: str, stream: bool
+) -> None:
+    model, more = f"{family}-talker", {"tools": [WEATHER], "logprobs": True, "top_logprobs": 1}
+    if stream:
+        choices = [
+            choice for chunk in events(client, CHAT, model, **more) for choice in chunk["choices"]
+        ]
+    else:
+        choices = told(client, CHAT, model, **more)["choices"]
+    entries = [e for choice in choices for e in (choice.get("logprobs") or {}).get("content", ())]
+    assert [entry["token"] for entry in entries][:4] == [*PLAIN.pieces]
 
 
 @both

@@ -40,6 +40,15 @@ class Refused:
     words: str
 
 
+def also(**members: Any) -> dict[str, Any]:
+    """Members, also where the official client has no room for them."""
+    return {"extra_body": members}
+
+
+def form(kind: str, **more: Any) -> dict[str, Any]:
+    return also(response_format={"type": kind, **more})
+
+
 LONG = ENDLESS.text * 4
 SAMPLING: dict[str, list[Sent | Refused]] = {
     "temperature": [Sent({"temperature": 0}), Sent({**HOT, "seed": 1}, None)],
@@ -57,7 +66,35 @@ SAMPLING: dict[str, list[Sent | Refused]] = {
         Sent({"stop": "tock"}, "tick tack ", "endless"),
         Sent({"stop": ["never", "tack"]}, "tick ", "endless"),
     ],
-    "logit_bias": [Sent({"logit_bias": {str(FIRST): -100, str(FIRST + 2): 100}}, "gamma delta.")],
+    "logit_bias": [
+        Sent({"logit_bias": {str(FIRST): -100, str(FIRST + 2): 100}}, "gamma delta."),
+        Refused({"logit_bias": {str(FIRST): "x"}}, "must be a number"),
+    ],
+    "response_format": [
+        Sent(form("text")),
+        Sent(form("json_object"), '{"answer": 42 }', "json"),
+        Sent(form("json_object", schema={"const": 7}), "7"),
+        Sent(form("json_schema", schema={"const": 7}), "7"),
+        Sent(form("json_schema", json_schema={"schema": {"const": 7}}), "7"),
+        Refused(form("xml"), "must be text, json_object, json_schema"),
+        Refused(form("json_object", schema={"minItems": 2, "maxItems": 1}), "at #:"),
+    ],
+    "grammar": [
+        Sent(also(grammar='root ::= "a"{3}'), "aaa"),
+        Refused(also(grammar='root ::= "a"{3,2}'), "ends before it begins"),
+    ],
+    "json_schema": [
+        Sent(also(json_schema={"const": 7}), "7"),
+        Refused(also(json_schema={"type": "array", "items": {"type": "x"}}), "#/items"),
+    ],
+    "n_probs": [
+        Sent(also(n_probs=2)),
+        Refused(also(n_probs=21), "must be between 0 and 20"),
+    ],
+    "post_sampling_probs": [Refused(also(post_sampling_probs=True), "those before sampling")],
+    "max_completion_tokens": [
+        Sent(also(max_completion_tokens=1, max_tokens=9), "tick ", "endless", "length")
+    ],
     "n": [Sent({"n": 1}), Refused({"n": 2}, "'n' must be 1")],
     "user": [Sent({"user": "somebody"})],
     "keep_alive": [
@@ -70,9 +107,6 @@ ONLY_CHAT: dict[str, list[Sent | Refused]] = {
         Sent({"messages": [{"role": "developer", "content": "Be brief."}, *HI]}),
         Refused({"messages": []}, "[] is too short - 'messages'"),
     ],
-    "max_completion_tokens": [
-        Sent({"max_completion_tokens": 1, "max_tokens": 9}, "tick ", "endless", "length")
-    ],
     "tools": [
         Refused({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "'custom'"),
         Sent({"tools": []}),
@@ -81,10 +115,6 @@ ONLY_CHAT: dict[str, list[Sent | Refused]] = {
         Refused({"tools": [WEATHER], "tool_choice": "any"}, "invalid 'tool_choice': 'any'")
     ],
     "parallel_tool_calls": [Sent({"parallel_tool_calls": False})],
-    "response_format": [
-        Sent({"response_format": {"type": "text"}}),
-        Sent({"response_format": {"type": "json_object"}}, '{"answer": 42 }', "json"),
-    ],
     "reasoning_effort": [
         Sent({"reasoning_effort": "high"}, "It is 4.", "thinking"),
         Refused({"reasoning_effort": "high"}, '"{model}" does not support thinking'),
@@ -238,7 +268,9 @@ def test_a_stream_ends_with_counts_if_they_are_wanted(gpt: OpenAI, family: str) 
         assert last.usage is not None
         told = last.usage
         assert (told.prompt_tokens, told.completion_tokens, told.total_tokens) == counts
-    assert all(chunk.usage is None for chunk in stream(gpt, name))
+        assert all(chunk.usage is None for chunk in chunks[:-1])
+        assert all("usage" in chunk.model_fields_set for chunk in chunks)
+    assert all("usage" not in chunk.model_fields_set for chunk in stream(gpt, name))
 
 
 @both
@@ -288,6 +320,8 @@ def test_the_tokens_of_a_chat_have_their_chances(gpt: OpenAI, family: str) -> No
     assert plain.logprobs is not None
     assert [entry.top_logprobs for entry in plain.logprobs.content or ()][:4] == [[]] * 4
     assert ask(gpt, f"{family}-plain").choices[0].logprobs is None
+    (same,) = ask(gpt, f"{family}-plain", extra_body={"n_probs": 3}).choices
+    assert same.logprobs == choice.logprobs
 
 
 @both
@@ -299,6 +333,8 @@ def test_the_tokens_of_a_completion_have_their_chances(gpt: OpenAI, family: str)
     assert (found.text_offset or [])[:4] == [0, 6, 11, 17]
     assert all(-1e-3 < value <= 0 for value in found.token_logprobs or ())
     assert [len(tops) for tops in found.top_logprobs or ()][:4] == [2] * 4
+    (same,) = completion(gpt, f"{family}-plain", extra_body={"n_probs": 2}).choices
+    assert same.logprobs == found
 
 
 def test_a_gap_is_filled(gpt: OpenAI) -> None:

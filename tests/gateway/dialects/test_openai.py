@@ -145,13 +145,15 @@ def test_stops_replace_the_models_if_any_is_left(value: Any, stops: list[str]) -
         ({"logprobs": True, "top_logprobs": 3}, 3),
         ({"logprobs": False, "top_logprobs": 3}, None),
         ({"top_logprobs": 3}, None),
+        ({"n_probs": 2}, 2),
+        ({"n_probs": 0}, None),
+        ({"n_probs": 2, "logprobs": True}, 2),
+        ({"n_probs": 2, "logprobs": True, "top_logprobs": 3}, 3),
     ],
 )
 def test_alternatives_alone_are_no_wish_for_logprobs(request_: Any, wanted: int | None) -> None:
-    assert chat(**request_).top_logprobs == wanted
-    asked = posted(**request_)
-    assert asked.get("top_logprobs") == (None if wanted is None else max(1, wanted))
-    assert ("logprobs" in asked) == (wanted is not None)
+    turn = chat(stream=True, **request_)
+    assert (turn.top_logprobs, turn.extra) == (wanted, {"stream": True})
 
 
 def test_thinking_is_what_the_client_says_of_it() -> None:
@@ -178,6 +180,10 @@ def test_what_the_template_hears_from_the_client_goes_over_what_it_hears_from_us
         ({"type": "json_schema"},) * 2,
         ({"type": "json_schema", "json_schema": {"schema": {}}},) * 2,
         ({"type": "json_schema", "json_schema": {"schema": None}},) * 2,
+        (
+            {"type": "json_schema", "schema": {"const": 1}},
+            {"type": "json_schema", "json_schema": {"schema": {"const": 1}}},
+        ),
         ({}, None),
         ({"type": ""}, None),
         ({"schema": {}}, None),
@@ -221,6 +227,17 @@ def test_a_completions_prompt_is_a_conversation_of_one_message() -> None:
         options={"temperature": 0, "num_predict": 3, "stop": ["x"]},
         defaults=DEFAULTS,
     )
+
+
+def test_what_only_the_engine_knows_passes_in_completions_too() -> None:
+    beyond = {"top_k": 3, "min_p": 0.1, "grammar": "root ::= x", "logit_bias": {"5": 1}}
+    ours = {"id_slot": 1, "n_predict": 5, "echo": True, "suffix": "x", "best_of": 1, "n": 1}
+    assert openai.completion({**beyond, **ours}).extra == beyond
+    form = {"type": "json_object"}
+    assert openai.completion({"response_format": form}).format == form
+    chances = [{"logprobs": 2}, {"n_probs": 2}, {"logprobs": 2, "n_probs": 3}]
+    assert [openai.completion(each).top_logprobs for each in chances] == [2, 2, 2]
+    assert openai.completion({"n_probs": 0}).top_logprobs is None
 
 
 # ---- effort

@@ -46,14 +46,18 @@ def test_messages_are_an_array(messages: Any) -> None:
     assert refused(check_messages, messages) == "'messages' must be an array"
 
 
-@pytest.mark.parametrize("message", [1, "hi", [], True])
-def test_a_message_is_an_object(message: Any) -> None:
-    assert refused(check_messages, [message]) == "a message must be an object"
+@pytest.mark.parametrize(
+    ("message", "kind"), [(1, "number"), ("hi", "string"), ([], "array"), (True, "bool")]
+)
+def test_a_message_is_an_object(message: Any, kind: str) -> None:
+    words = f"cannot unmarshal {kind} into Go struct field ChatCompletionRequest.messages of type"
+    assert refused(check_messages, [message]) == f"json: {words} openai.Message"
 
 
 def test_a_message_passes_as_it_is_but_for_its_nulls() -> None:
     message = {"role": "alien", "content": "x", "name": "n", "more": {"a": None}}
     assert one(**message, refusal=None) == message
+    assert one(**message, refusal="No.") == message
 
 
 @pytest.mark.parametrize(
@@ -82,10 +86,43 @@ def test_content_must_be_there_unless_there_are_calls(message: Any) -> None:
     }
 
 
-@pytest.mark.parametrize("role", [None, 5, ["user"]])
-def test_a_role_is_a_text(role: Any) -> None:
-    message = {"role": role, "content": "x"}
+def test_there_must_be_a_role() -> None:
+    message = {"role": None, "content": "x"}
     assert refused(check_messages, [message]) == "a message must have a role"
+
+
+@pytest.mark.parametrize("name", ["role", "reasoning", "name", "tool_call_id"])
+@pytest.mark.parametrize(("value", "kind"), [(5, "number"), (["x"], "array"), ({}, "object")])
+def test_names_and_ids_are_texts(name: str, value: Any, kind: str) -> None:
+    message = {"role": "user", "content": "x", name: value}
+    where = f"Go struct field ChatCompletionRequest.messages.{name} of type string"
+    assert refused(check_messages, [message]) == f"json: cannot unmarshal {kind} into {where}"
+
+
+def test_a_refusal_is_what_was_said() -> None:
+    said = {"role": "assistant", "content": "No."}
+    assert one(role="assistant", content=None, refusal="No.") == said
+    assert part({"type": "refusal", "refusal": "No."}) == {"type": "text", "text": "No."}
+    assert "content" not in one(role="assistant", refusal="No.", tool_calls=[ADD])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {"function_call": {"name": "add", "arguments": "{}"}},
+            "'function_call' is not supported: use 'tool_calls'",
+        ),
+        ({"audio": {"id": "a"}}, "'audio' is not supported: no model here speaks"),
+    ],
+)
+def test_what_stands_for_content_elsewhere_is_refused_by_name(more: Any, message: str) -> None:
+    assert refused(check_messages, [{"role": "assistant", **more}]) == message
+    assert one(role="assistant", content="x", **more) == {
+        "role": "assistant",
+        "content": "x",
+        **more,
+    }
 
 
 def test_earlier_reasoning_has_the_engines_name() -> None:
@@ -144,10 +181,17 @@ def test_a_call_has_a_function_with_a_name(broken: Any) -> None:
     assert refused(check_messages, [message]) == "a tool call must have a function with a name"
 
 
-@pytest.mark.parametrize("calls", [{"a": 1}, "x", 5])
-def test_calls_are_an_array(calls: Any) -> None:
+@pytest.mark.parametrize(("calls", "kind"), [({"a": 1}, "object"), ("x", "string"), (5, "number")])
+def test_calls_are_an_array(calls: Any, kind: str) -> None:
     message = {"role": "assistant", "content": "x", "tool_calls": calls}
-    assert refused(check_messages, [message]) == "'tool_calls' must be an array"
+    where = "Go struct field ChatCompletionRequest.messages.tool_calls of type []openai.ToolCall"
+    assert refused(check_messages, [message]) == f"json: cannot unmarshal {kind} into {where}"
+
+
+def test_the_id_of_a_call_is_a_text() -> None:
+    message = {"role": "assistant", "tool_calls": [{**ADD, "id": 5}]}
+    where = "Go struct field ChatCompletionRequest.messages.tool_calls.id of type string"
+    assert refused(check_messages, [message]) == f"json: cannot unmarshal number into {where}"
 
 
 # ---- content parts
@@ -179,6 +223,7 @@ def test_a_list_of_parts_may_be_empty(content: Any) -> None:
         {"type": "image_url", "image_url": {"url": 5}},
         {"type": "image_url", "image_url": {}},
         {"type": ["text"], "text": "x"},
+        {"type": "refusal"},
     ],
 )
 def test_a_part_that_is_not_understood_is_refused(value: Any) -> None:
@@ -186,7 +231,9 @@ def test_a_part_that_is_not_understood_is_refused(value: Any) -> None:
     assert refused(check_messages, [message]) == "invalid message format"
 
 
-@pytest.mark.parametrize("given", [PNG, {"url": PNG, "detail": "high"}])
+@pytest.mark.parametrize(
+    "given", [PNG, {"url": PNG, "detail": "high"}, {"url": "data:;base64,aGk="}]
+)
 def test_an_image_is_brought_into_the_object_form(given: Any) -> None:
     wanted = {"type": "image_url", "image_url": {"url": PNG}}
     assert part({"type": "image_url", "image_url": given}) == wanted
@@ -267,7 +314,11 @@ def test_tools_pass_and_a_missing_type_is_set() -> None:
 @pytest.mark.parametrize(
     ("tools", "message"),
     [
-        ([1], "a tool must be an object"),
+        (
+            [1],
+            "json: cannot unmarshal number into Go struct field ChatCompletionRequest.tools of "
+            "type api.Tool",
+        ),
         ([None], "a tool must be an object"),
         ([{"type": "custom", "name": "x"}], "tools of type 'custom' are not supported"),
         ([{"type": 5}], "tools of type 5 are not supported"),

@@ -73,18 +73,42 @@ def mismatch(kind: str, member: str, go: str) -> str:
         ("stream", 1, mismatch("number", "stream", "bool")),
         ("stream_options", "x", mismatch("string", "stream_options", "openai.StreamOptions")),
         ("logit_bias", [], "'logit_bias' must be an object"),
+        ("response_format", "json", mismatch("string", "response_format", "openai.ResponseFormat")),
         ("seed", "a", mismatch("string", "seed", "int")),
         ("seed", 1.5, mismatch("number 1.5", "seed", "int")),
         ("seed", float("inf"), mismatch("number inf", "seed", "int")),
+        ("max_tokens", 2**63, mismatch(f"number {2**63}", "max_tokens", "int")),
+        (
+            "stream_options",
+            {"include_usage": 1},
+            mismatch("number", "stream_options.include_usage", "bool"),
+        ),
+        (
+            "response_format",
+            {"type": 5},
+            mismatch("number", "response_format.type", "string"),
+        ),
+        ("max_completion_tokens", "x", "'max_completion_tokens' must be an integer"),
+        ("grammar", 5, "'grammar' must be a string"),
+        ("json_schema", "x", "'json_schema' must be an object"),
+        ("n_probs", 21, "n_probs must be between 0 and 20"),
+        ("n_probs", "x", "'n_probs' must be an integer"),
+        (
+            "post_sampling_probs",
+            False,
+            "'post_sampling_probs' is not supported: log probabilities are those before sampling",
+        ),
+        ("logit_bias", {"5": "x"}, "'logit_bias': that of '5' must be a number"),
+        ("logit_bias", {"5": True}, "'logit_bias': that of '5' must be a number"),
+        ("logit_bias", {"5": None}, "'logit_bias': that of '5' must be a number"),
+        ("stop", 5, "invalid type for 'stop' field"),
+        ("stop", {}, "invalid type for 'stop' field"),
+        ("stop", ["a", 1], "invalid type for 'stop' field"),
         ("n", True, "'n' must be an integer"),
         ("n", 0, "'n' must be 1: a request gets one reply"),
         ("n", 2, "'n' must be 1: a request gets one reply"),
         ("max_tokens", "5", mismatch("string", "max_tokens", "int")),
         ("max_tokens", 2.7, mismatch("number 2.7", "max_tokens", "int")),
-        ("temperature", "hot", mismatch("string", "temperature", "float64")),
-        ("top_p", False, mismatch("bool", "top_p", "float64")),
-        ("frequency_penalty", [], mismatch("array", "frequency_penalty", "float64")),
-        ("presence_penalty", {}, mismatch("object", "presence_penalty", "float64")),
     ],
 )
 def test_a_member_that_cannot_be_so_is_refused(member: str, value: Any, message: str) -> None:
@@ -98,15 +122,36 @@ def test_a_member_that_cannot_be_so_is_refused(member: str, value: Any, message:
 
 
 @pytest.mark.parametrize(
+    ("member", "value", "kind"),
+    [
+        ("temperature", "hot", "string"),
+        ("top_p", False, "bool"),
+        ("frequency_penalty", [], "array"),
+        ("presence_penalty", {}, "object"),
+    ],
+)
+def test_numbers_are_half_as_long_in_completions(member: str, value: Any, kind: str) -> None:
+    for check, struct, go in (
+        (openai.check, "ChatCompletionRequest", "float64"),
+        (openai.check_completion, "CompletionRequest", "float32"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            check({member: value})
+        assert caught.value.message == mismatch(kind, member, go).replace("STRUCT", struct)
+
+
+@pytest.mark.parametrize(
     ("request_", "message"),
     [
+        (
+            {"grammar": "root ::= x", "json_schema": {}},
+            "'grammar' and 'json_schema' cannot both constrain a reply",
+        ),
         ({"logprobs": 3}, mismatch("number", "logprobs", "bool")),
+        ({"reasoning_effort": 5}, mismatch("number", "reasoning_effort", "string")),
+        ({"reasoning": {"effort": 5}}, mismatch("number", "reasoning.effort", "string")),
         ({"messages": "hi"}, mismatch("string", "messages", "[]openai.Message")),
         ({"tools": {}}, mismatch("object", "tools", "[]api.Tool")),
-        (
-            {"response_format": "json"},
-            mismatch("string", "response_format", "openai.ResponseFormat"),
-        ),
         ({"reasoning": "x"}, mismatch("string", "reasoning", "openai.Reasoning")),
         ({"parallel_tool_calls": 0}, "'parallel_tool_calls' must be a boolean"),
         ({"chat_template_kwargs": 1}, "'chat_template_kwargs' must be an object"),
@@ -145,6 +190,7 @@ def test_a_chat_is_refused_what_it_cannot_have(request_: dict[str, Any], message
             {"type": "json_schema", "json_schema": {"schema": "x"}},
             "'response_format': 'schema' must be an object",
         ),
+        ({"type": "json_schema", "schema": 5}, "'response_format': 'schema' must be an object"),
     ],
 )
 def test_a_format_that_is_none_is_refused(form: dict[str, Any], message: str) -> None:
@@ -160,6 +206,7 @@ def test_a_format_that_is_none_is_refused(form: dict[str, Any], message: str) ->
         {"stream": False, "logprobs": True, "top_logprobs": 20},
         {"max_tokens": 3.0, "seed": 2**40, "n": 1.0},
         {"temperature": -1, "top_p": 7, "max_tokens": -2},
+        {"logit_bias": {"5": -100, "6": 0.5, "7": False}, "stop": ["", "a"], "n_probs": 20},
         {"unknown": object(), "model": "", "modalities": ["text"]},
     ],
 )
@@ -174,9 +221,6 @@ def test_other_members_and_odd_values_pass(request_: dict[str, Any]) -> None:
         ({"prompt": 5}, mismatch("number", "prompt", "string")),
         ({"suffix": 5}, mismatch("number", "suffix", "string")),
         ({"echo": 5}, mismatch("number", "echo", "bool")),
-        ({"stop": 5}, "invalid type for 'stop' field"),
-        ({"stop": {}}, "invalid type for 'stop' field"),
-        ({"stop": ["a", 1]}, "invalid type for 'stop' field"),
         ({"logprobs": True}, mismatch("bool", "logprobs", "int")),
         ({"logprobs": 1.5}, mismatch("number 1.5", "logprobs", "int")),
         ({"logprobs": 21}, "top_logprobs must be between 0 and 20"),

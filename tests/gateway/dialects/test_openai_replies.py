@@ -18,8 +18,8 @@ FRAME = (
 DONE = "data: [DONE]\n\n"
 
 
-def passthrough(model: str = "m") -> Passthrough:
-    return Passthrough(model, recorded.ALIAS)
+def passthrough(model: str = "m", *, usage: bool = False) -> Passthrough:
+    return Passthrough(model, recorded.ALIAS, usage=usage)
 
 
 def run(reply: Passthrough, data: bytes) -> str:
@@ -67,6 +67,17 @@ def test_usage_comes_when_the_engine_was_asked_for_it() -> None:
     assert (told[-1]["choices"], told[-1]["usage"]["total_tokens"]) == ([], 25)
     assert (told[-1]["model"], told[-1]["system_fingerprint"]) == ("m", "fp_ollama")
     assert ["usage" in event for event in told] == [False] * 5 + [True]
+
+
+def test_usage_is_null_before_it_comes() -> None:
+    *told, last = events(run(passthrough(usage=True), recorded.WITH_USAGE))
+    assert [event["usage"] for event in told] == [None] * 5
+    assert last["usage"]["total_tokens"] == 25
+    first, *_ = events(run(passthrough(usage=True), recorded.STOPPED))
+    assert (first["choices"][0]["delta"], first["usage"]) == (
+        {"role": "assistant", "content": ""},
+        None,
+    )
 
 
 def test_reasoning_is_renamed_and_goes_with_an_empty_content() -> None:
@@ -131,6 +142,7 @@ def test_a_model_is_named_as_the_client_named_it() -> None:
         '"system_fingerprint":"b1-0c1e570"',
         '"delta":{"reasoning_content":',
         '"timings":{',
+        '"usage":{',
         'data: {"error":{}}',
         "data: [DONE]",
         '"delta":{"role":"assistant",',

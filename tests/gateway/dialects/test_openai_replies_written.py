@@ -87,10 +87,10 @@ def test_a_model_is_named_as_the_client_named_it() -> None:
 
 
 def test_usage_of_a_chat_is_a_chunk_of_its_own() -> None:
-    text = run(chatting(usage=True), recorded.WITH_USAGE)
-    assert text.endswith(
-        f'{last_chunk("stop")}data: {{{FRAME},"choices":[],{CHAT_USED}}}\n\n{DONE}'
-    )
+    *told, used = events(run(chatting(usage=True), recorded.WITH_USAGE))
+    assert json.dumps(used, separators=(",", ":")) == f'{{{FRAME},{CHAT_USED},"choices":[]}}'
+    assert [event["usage"] for event in told] == [None] * len(told)
+    assert [event["choices"][0]["finish_reason"] for event in told[-2:]] == [None, "stop"]
 
 
 def test_thinking_is_called_reasoning_and_goes_with_an_empty_content() -> None:
@@ -229,7 +229,8 @@ def test_a_completion_is_streamed_in_chunks_of_text() -> None:
 def test_usage_of_a_completion_is_a_chunk_of_its_own() -> None:
     *told, used = events(run(completing(usage=True), recorded.RAW))
     assert (used["choices"], used["usage"]) == ([], USED)
-    assert not any("usage" in event for event in told)
+    assert [event["usage"] for event in told] == [None] * len(told)
+    assert not any("usage" in event for event in events(run(completing(), recorded.RAW)))
 
 
 def test_a_whole_completion_always_has_its_usage() -> None:

@@ -184,7 +184,7 @@ async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> N
     sent = await asked(gateway)
     assert sent["tools"][0]["function"]["name"] == "add"
     assert sent["chat_template_kwargs"] == {"enable_thinking": True}
-    assert (sent["response_format"], sent["top_logprobs"]) == ({"type": "json_object"}, 1)
+    assert (sent["response_format"], sent["n_probs"]) == ({"type": "json_object"}, 1)
     for think, kwargs in (
         (False, {"enable_thinking": False}),
         ("low", {"enable_thinking": True, "reasoning_effort": "low"}),

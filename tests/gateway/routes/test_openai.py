@@ -1,7 +1,6 @@
-"""Chat completions, completions and models in the OpenAI dialect."""
+"""Chat completions and completions in the OpenAI dialect."""
 
 import json
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -73,6 +72,11 @@ async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
         ({"model": "m:cloud"}, 403, "ollama cloud is disabled: remote model is unavailable"),
         ({"model": "nope", "n": 2}, 400, "'n' must be 1: a request gets one reply"),
         ({"keep_alive": "1d"}, 400, 'time: unknown unit "d" in duration "1d"'),
+        (
+            {"model": "nope", "grammar": 'root ::= "a"{2,1}'},
+            400,
+            "'grammar': the repetition {2,1} ends before it begins",
+        ),
     ],
 )
 async def test_both_refuse_what_cannot_be_had(
@@ -90,8 +94,8 @@ async def test_both_refuse_what_cannot_be_had(
         ({"model": 5}, "number into Go struct field STRUCT.model of type string"),
         ({"stream": "yes"}, "string into Go struct field STRUCT.stream of type bool"),
         (
-            {"temperature": "hot", "model": "nope"},
-            "string into Go struct field STRUCT.temperature of type float64",
+            {"max_tokens": "hot", "model": "nope"},
+            "string into Go struct field STRUCT.max_tokens of type int",
         ),
     ],
 )
@@ -356,45 +360,3 @@ async def test_members_of_ollamas_own_requests_mean_nothing_in_a_completion(
     more = {"system": 5, "images": 5, "context": "x", "raw": True, "format": "xml"}
     assert (await complete(gateway, **more)).status_code == 200
     assert (await asked(gateway, "/completion"))["prompt"] == PROMPT
-
-
-# ---- models
-
-
-async def test_models_are_listed_newest_first(gateway: Gateway) -> None:
-    response = await gateway.client.get("/v1/models")
-    assert response.json() == {"object": "list", "data": []}
-    assert response.headers["content-type"] == "application/json"
-    for name, written in (("a", 1000), ("ns/b:t", 3000), ("c", 2000)):
-        model = gateway.add(name)
-        os.utime(gateway.services.library.manifests.path(model.name), (written, written))
-    listed = (await gateway.client.get("/v1/models?limit=1")).json()["data"]
-    assert [entry["id"] for entry in listed] == ["ns/b:t", "c:latest", "a:latest"]
-    assert listed[0] == {"id": "ns/b:t", "object": "model", "created": 3000, "owned_by": "ns"}
-    assert listed[1]["owned_by"] == "library"
-
-
-@pytest.mark.parametrize("name", ["M", "m:latest", "library/m", "library%2Fm", "local/m"])
-async def test_a_model_is_told_under_the_name_it_was_asked_for(gateway: Gateway, name: str) -> None:
-    gateway.add()
-    gateway.add("local/m")
-    response = await gateway.client.get(f"/v1/models/{name}")
-    assert response.status_code == 200
-    owner = "local" if name.startswith("local") else "library"
-    assert response.json()["id"] == name.replace("%2F", "/")
-    assert response.json()["owned_by"] == owner
-
-
-@pytest.mark.parametrize(
-    ("name", "status", "message"),
-    [
-        ("nope", 404, "model 'nope:latest' not found"),
-        ("ns/Nope:1", 404, "model 'ns/Nope:1' not found"),
-        ("a%20b", 400, "invalid model name"),
-        ("x:cloud", 403, "ollama cloud is disabled: remote model details are unavailable"),
-    ],
-)
-async def test_a_model_that_is_not_here(
-    gateway: Gateway, name: str, status: int, message: str
-) -> None:
-    assert refusal(await gateway.client.get(f"/v1/models/{name}")) == (status, message)
