@@ -7,8 +7,9 @@ import orjson
 
 from gateway.dialects import engine
 from gateway.dialects.call import Call
-from runners import Lease
+from runners import Lease, Refused
 
+_UNREADABLE = ("Failed to load image or audio file", "Failed to tokenize prompt")
 _BEGINNINGS: dict[str, str] = {}
 """By the digest of the weights; they never change."""
 
@@ -23,6 +24,16 @@ async def ask(lease: Lease, call: Call) -> dict[str, Any]:
 async def tokens(lease: Lease, text: str | Sequence[str], *, special: bool = False) -> list[int]:
     found: list[int] = (await ask(lease, engine.tokenize(text, special=special)))["tokens"]
     return found
+
+
+async def counted(lease: Lease, chat: Call) -> int:
+    """Tokens of a chat. What the engine cannot read is its own fault here, unlike in a reply."""
+    try:
+        return int((await ask(lease, engine.count(chat)))["input_tokens"])
+    except Refused as exc:
+        if exc.message in _UNREADABLE:
+            raise Refused(exc.message, 400, "invalid_request_error") from exc
+        raise
 
 
 async def media_marker(lease: Lease) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from gateway.asking import ask, beginning, media_marker, tokens
+from gateway.asking import ask, beginning, counted, media_marker, tokens
 from gateway.dialects import engine
 from gateway.dialects.call import Call, Restart, Turn
-from gateway.dialects.conversation import Message, cut, parts, starts, tail
+from gateway.dialects.conversation import Message, cut, gathered, media_of, starts, tail
 from gateway.dialects.readers import ChatReader, CompletionReader
 from gateway.dialects.translation import Translation
 from gateway.errors import Broken, Invalid
@@ -38,7 +38,8 @@ TOO_LONG = (
 _OVERFLOW = "exceed_context_size_error"
 # What the engine says where a prompt in its cache parts from this one between two images.
 _BETWEEN_IMAGES = "Chunk not found"
-_UNREADABLE = ("Failed to load image or audio file", "Failed to tokenize prompt")
+# What the engine says where a chat template itself refuses a conversation.
+_TEMPLATE_REFUSED = "Jinja Exception"
 _PICTURE_TOKENS = 768
 """What an image is taken to need in the context, where a projector of its own reads it."""
 _LETTERS = string.ascii_lowercase + string.digits
@@ -70,6 +71,7 @@ class Prompting(ABC):
     """What is left of the conversation."""
     _shortened: bool = False
     _uncached: bool = False
+    _gathered: bool = False
 
     def __post_init__(self) -> None:
         self.messages = self.asked.messages
@@ -108,12 +110,22 @@ class Prompting(ABC):
         if _BETWEEN_IMAGES in reason.message and not self._uncached:
             self._uncached = True
             return engine.uncached(await self.call(lease))
+        if self._gather(reason):
+            return await self.call(lease)
         if reason.kind != _OVERFLOW or not self.asked.turn.truncate:
             return None
         if not self._can_shorten():
             return await self._cut(lease)
         await self.shorten(lease)
         return await self.call(lease)
+
+    def _gather(self, reason: Refused) -> bool:
+        """Whether the template refused it, and what it is given next is another conversation."""
+        if _TEMPLATE_REFUSED not in reason.message or self._gathered:
+            return False
+        self._gathered, before = True, self.messages
+        self.messages = gathered(before)
+        return self.messages != before
 
     def _can_shorten(self) -> bool:
         """Whether the prompt becomes shorter with fewer messages."""
@@ -150,7 +162,7 @@ class Prompting(ABC):
     async def _fits(self, lease: Lease, messages: Sequence[Message]) -> bool:
         count = len(await tokens(lease, (await self.text(lease, messages)).text))
         if self.asked.model.projectors:
-            count += _PICTURE_TOKENS * parts(messages)
+            count += _PICTURE_TOKENS * len(media_of(messages))
         return count <= self.asked.context
 
     async def _cut(self, lease: Lease) -> Call | None:
@@ -182,7 +194,7 @@ class NativeChat(Prompting):
         return Rendered(str((await ask(lease, call))["prompt"]), ())
 
     async def count(self, lease: Lease) -> int:
-        return await _counted(lease, await self.call(lease))
+        return await counted(lease, await self.call(lease))
 
 
 @dataclass(slots=True)
@@ -270,9 +282,9 @@ class Completing(Prompting):
         count = len(await tokens(lease, text.split(marker), special=True))
         if not data:
             return count
-        known = dict(zip(rendered.media, _media(self.messages), strict=True))
+        known = dict(zip(rendered.media, media_of(self.messages), strict=True))
         chat = engine.render([{"role": "user", "content": [known[one] for one in data]}], None)
-        whole = await _counted(lease, chat)
+        whole = await counted(lease, chat)
         around = str((await ask(lease, chat))["prompt"]).split(marker)
         return count + whole - len(await tokens(lease, around, special=True))
 
@@ -337,6 +349,7 @@ class Completing(Prompting):
             must_call=self._must_call() and not self.forcing,
             quiet=not self.asked.think,
             spent=self.reader.spent,
+            prompt=self.reader.prompt,
         )
         self.translation.reader = self.reader
 
@@ -367,23 +380,6 @@ def _marked(messages: Sequence[Message]) -> tuple[list[Message], tuple[str, ...]
         plain.append({**message, "content": text})
         media += more
     return plain, media
-
-
-def _media(messages: Sequence[Message]) -> list[Mapping[str, Any]]:
-    """The parts that are images or sounds."""
-    contents = [message.get("content") for message in messages]
-    lists = [content for content in contents if isinstance(content, list)]
-    return [part for parts in lists for part in parts if "text" not in part]
-
-
-async def _counted(lease: Lease, chat: Call) -> int:
-    """Tokens of a chat. What the engine cannot read is its own fault here, unlike in a reply."""
-    try:
-        return int((await ask(lease, engine.count(chat)))["input_tokens"])
-    except Refused as exc:
-        if exc.message in _UNREADABLE:
-            raise Refused(exc.message, 400, "invalid_request_error") from exc
-        raise
 
 
 def shown(think: bool | str | None) -> Think:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from anyio.to_thread import run_sync
+from starlette.requests import Request
 
 from gateway import names
 from gateway.dialects.options import Options
@@ -75,3 +76,9 @@ class Services:
             self.loaded[spec] = model
         if len(self.loaded) > _MOST_NAMES:
             self.loaded = {key: name for key, name in self.loaded.items() if key in {*live, spec}}
+
+
+def services(request: Request) -> Services:
+    """Those of the app that a request has reached."""
+    found: Services = request.app.state.services
+    return found

@@ -118,7 +118,7 @@ def test_the_table_of_routes_is_that_of_the_code() -> None:
     found = {
         (row[0], row[1].strip("`"))
         for row in rows(PAGES["docs/reference/http-api.md"])
-        if row[1].startswith(("`/api", "`/v1", "`/`"))
+        if row[1].startswith(("`/api", "`/v1", "`/v2", "`/`"))
     }
     assert found == {(allow(route.methods or ()), route.path) for route in ROUTES}
 

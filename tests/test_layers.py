@@ -57,7 +57,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.services": (
         "gateway.dialects.options gateway.errors gateway.launch gateway.names "
         "gateway.registry.transfers gateway.store.* runners",
-        "anyio",
+        "anyio starlette",
     ),
     "gateway.guard": ("", "starlette"),
     "gateway.logs": ("", "starlette"),

@@ -56,6 +56,19 @@ def starts(messages: Sequence[Message]) -> list[int]:
     ]
 
 
+def gathered(messages: Sequence[Message]) -> list[Message]:
+    """The same with one system message, the first; many templates refuse any other.
+
+    Images and sounds of a system message stay where they are, and so does that message.
+    """
+    texts = [m for m in messages if m.get("role") in _SYSTEM and isinstance(m.get("content"), str)]
+    if not texts:
+        return list(messages)
+    whole = "\n\n".join(filter(None, (message["content"] for message in texts)))
+    rest = [message for message in messages if message not in texts]
+    return [{"role": "system", "content": whole}, *rest]
+
+
 def cut(tokens: Sequence[int], context: int, keep: int) -> list[int]:
     """A prompt that leaves half of the context to the reply: `keep` tokens of its head, its tail.
 
@@ -66,9 +79,10 @@ def cut(tokens: Sequence[int], context: int, keep: int) -> list[int]:
     return [*tokens[:kept], *tokens[len(tokens) - (length - kept) :]]
 
 
-def parts(messages: Iterable[Message]) -> int:
-    """Images and sounds in `messages`."""
-    return sum(part.get("type") != "text" for message in messages for part in _content(message))
+def media_of(messages: Iterable[Message]) -> list[Mapping[str, Any]]:
+    """The parts that are images or sounds."""
+    all_parts = (part for message in messages for part in _content(message))
+    return [part for part in all_parts if part.get("type") != "text"]
 
 
 def has_part(messages: Iterable[Message], kind: str) -> bool:

@@ -111,7 +111,7 @@ class CompletionReader(Reader):
     `idents` gives a new id for each call. With `quiet` thinking is left out. With `restart` nothing
     else is read: where text begins, which was not made to keep to the format, `again` is set. So
     it is with `must_call` at the end of a reply without a tool call. `spent` tokens were written
-    by earlier calls; for this one they are part of the prompt.
+    by earlier calls, the first of which had a prompt of `prompt`.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class CompletionReader(Reader):
         must_call: bool = False,
         quiet: bool = False,
         spent: int = 0,
+        prompt: int = 0,
     ) -> None:
         super().__init__()
         self.pieces: list[str] = []
@@ -137,9 +138,12 @@ class CompletionReader(Reader):
         self._spent = spent
         self.spent = spent
         """Tokens so far, as far as each made a text of its own."""
+        self.prompt = prompt
+        """Tokens; 0 until they are known."""
         self._calls = 0
 
     def take(self, event: Mapping[str, Any]) -> Delta | None:
+        self.prompt = self.prompt or int(event.get("tokens_evaluated", 0))
         if progress := event.get("prompt_progress"):
             self._progress(progress)
             return None
@@ -149,9 +153,7 @@ class CompletionReader(Reader):
             kind = event.get("stop_type", "")
             word = event.get("stopping_word") or ""
             self.end = End(_REASONS.get(kind, "tool_calls" if self._calls else "stop"), word)
-            count(self.tally, event.get("timings") or {})
-            self.tally.prompt_tokens -= self._spent
-            self.tally.tokens += self._spent
+            self._count(event.get("timings") or {})
         said.held = bool(text)
         said.logprobs = event.get("completion_probabilities") or ()
         return said if text or said.logprobs else None
@@ -166,6 +168,13 @@ class CompletionReader(Reader):
             text, calls = before + after, self._pieces([*first, *last])
         self.again = self.again or (self._must_call and not self._calls)
         return Delta(text, thinking, calls) if thinking or text or calls else None
+
+    def _count(self, timings: Mapping[str, Any]) -> None:
+        count(self.tally, timings)
+        if self._spent:
+            self.tally.prompt_tokens = self.prompt
+            self.tally.cached_tokens = min(self.tally.cached_tokens, self.prompt)
+            self.tally.tokens += self._spent
 
     def _read(self, raw: str) -> Delta:
         thinking, text = "", raw

@@ -17,7 +17,7 @@ from gateway.routes import inference
 from gateway.routes.errors import request_id
 from gateway.transcode import readable
 from gateway.wire import dumps
-from runners import Lease
+from runners import Lease, Refused
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,13 @@ async def count_tokens(request: Request) -> Response:
     prompting = inference.chat(wanted, encoder, inference.facts(request))
 
     async def prepare(lease: Lease) -> Call | bytes:
-        return dumps({"input_tokens": await prompting.count(lease)})
+        try:
+            count = await prompting.count(lease)
+        except Refused as exc:
+            if await prompting.retry(lease, exc) is None:
+                raise
+            count = await prompting.count(lease)
+        return dumps({"input_tokens": count})
 
     return inference.answer(request, wanted, prepare, encoder)
 

@@ -21,6 +21,7 @@ from gateway.errors import Invalid, NotFound
 from gateway.infer import Answer, Work
 from gateway.routes import inference
 from gateway.routes.errors import status_of
+from gateway.services import services
 from gateway.store.model import Model
 from runners import Lease, Refused
 
@@ -122,7 +123,7 @@ async def _answer(
     options, unknown = merge(model.parameters, body.get("options", {}))
     if unknown:
         log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = inference.services(request).spec(model, options)
+    spec = services(request).spec(model, options)
     context = min(options.num_ctx or spec.context, spec.context)
 
     async def prepare(lease: Lease) -> bytes:
@@ -139,7 +140,7 @@ async def _answer(
 
     lasts = inference.keep_alive(request, body.get("keep_alive"))
     work = Work(spec, lasts, prepare, reply, inference.facts(request))
-    return Answer(inference.services(request).scheduler, work, status_of)
+    return Answer(services(request).scheduler, work, status_of)
 
 
 def _name(body: Mapping[str, Any]) -> str:
@@ -153,7 +154,7 @@ async def _model(request: Request, name: str) -> Model:
     """The model of that name; Invalid if it is not one for embeddings."""
     inference.facts(request).model = name
     try:
-        model = await inference.services(request).model(name)
+        model = await services(request).model(name)
     except NotFound as exc:
         raise NotFound(f'model "{name}" not found, try pulling it first') from exc
     ranks = model.header is not None and model.header.ranks

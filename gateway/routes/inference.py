@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.clock import RequestClock
+from gateway.dialects.bounds import check_bounds
 from gateway.dialects.call import Encoder, Turn, Writer
 from gateway.dialects.conversation import complete, has_part, without_old_thoughts
 from gateway.dialects.ollama import message
@@ -17,7 +18,7 @@ from gateway.infer import Answer, Finish, Prepare, Retry, Work
 from gateway.logs import Facts
 from gateway.prompting import Completing, Inference, NativeChat, Prompting
 from gateway.routes.errors import status_of
-from gateway.services import Services
+from gateway.services import services
 from gateway.store.capabilities import blind
 from gateway.store.model import Model
 from gateway.templates.render import Template, compiled
@@ -55,6 +56,7 @@ def inference(
 
     `needed`: which capabilities beside completion the request asks for.
     """
+    check_bounds(turn)
     think = thinking(turn.think, name, model)
     if "completion" not in model.capabilities:
         raise Invalid(f'"{name}" does not support {ability}')
@@ -144,11 +146,6 @@ def keep_alive(request: Request, said: float | None) -> float | None:
         return parse_keep_alive(float(header))
     except ValueError:
         return parse_keep_alive(header)
-
-
-def services(request: Request) -> Services:
-    found: Services = request.app.state.services
-    return found
 
 
 def facts(request: Request) -> Facts:

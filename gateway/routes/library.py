@@ -20,6 +20,7 @@ from gateway.numbers import exact
 from gateway.quantize import Tell, convert, program
 from gateway.routes.progress import Progress
 from gateway.routes.reply import JSON, empty, json_reply
+from gateway.services import services
 from gateway.store.create import VERIFIED, Converted, finish, prepare
 from gateway.store.gguf import read_arrays
 from gateway.store.library import Library
@@ -93,12 +94,12 @@ async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> Non
     """Pull and convert what has to be, then write; a client that leaves in between ends it."""
     library = _library(request)
     if recipe.base and await run_sync(library.find, recipe.base) is None:
-        await request.app.state.services.transfers.pull(recipe.base, "https", tell)
+        await services(request).transfers.pull(recipe.base, "https", tell)
     start = await run_sync(prepare, library, recipe)
     made: dict[int, Converted] = {}
     lines = list(start.progress)
     if start.conversions:
-        tool = program(request.app.state.services.engine.server)
+        tool = program(services(request).engine.server)
         for line in lines:
             await tell({"status": line})
         for conversion in start.conversions:
@@ -149,8 +150,7 @@ def _listed(entries: Sequence[Entry]) -> bytes:
 
 
 def _library(request: Request) -> Library:
-    library: Library = request.app.state.services.library
-    return library
+    return services(request).library
 
 
 def _plain_name(role: str, text: str) -> Name:

@@ -17,6 +17,7 @@ from gateway.errors import Invalid
 from gateway.gotemplate import TemplateError
 from gateway.prompting import Completing, Inference, Prompting
 from gateway.routes import inference
+from gateway.services import services
 from gateway.store.model import Model
 from gateway.templates.render import Template, compiled
 from gateway.transcode import readable
@@ -132,5 +133,5 @@ async def _rendered(lease: Lease, prompting: Prompting, reply: Reply) -> bytes:
 
 
 def _unload(request: Request, model: Model, reply: Reply) -> Response:
-    inference.services(request).scheduler.expire(model.weights_digest)
+    services(request).scheduler.expire(model.weights_digest)
     return Response(reply.whole("unload"), media_type=reply.media_type)

@@ -18,6 +18,7 @@ from gateway.infer import Answer, Work
 from gateway.routes import inference
 from gateway.routes.errors import status_of
 from gateway.routes.openai import model_name
+from gateway.services import services
 from runners import Lease, Refused
 
 Ask = Callable[[Call], Awaitable[bytes]]
@@ -33,7 +34,7 @@ async def create(request: Request) -> Response:
     if model.header is None or not model.header.ranks:
         raise Invalid(f'"{name}" does not support reranking')
     options, _ = merge(model.parameters, {})
-    spec = inference.services(request).spec(model, options)
+    spec = services(request).spec(model, options)
     reply = Reply(f"rerank-{secrets.token_hex(12)}", asked)
 
     async def prepare(lease: Lease) -> bytes:
@@ -45,7 +46,7 @@ async def create(request: Request) -> Response:
 
     lasts = inference.keep_alive(request, asked.keep_alive)
     work = Work(spec, lasts, prepare, reply, inference.facts(request))
-    return Answer(inference.services(request).scheduler, work, status_of)
+    return Answer(services(request).scheduler, work, status_of)
 
 
 async def scored(ask: Ask, asked: rerank.Request) -> Ranked:

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway import OLLAMA_VERSION, __version__, describe
 from gateway.routes.reply import json_reply
-from gateway.services import Services
+from gateway.services import Services, services
 from runners import Kind, RunnerInfo, State, resident
 
 _FOREVER = 1 << 63
@@ -22,7 +22,7 @@ async def root(request: Request) -> Response:
 
 async def version(request: Request) -> Response:
     """Ollama's version for its clients, ours and the engine's beside it."""
-    engine = _services(request).engine
+    engine = services(request).engine
     return json_reply(
         {
             "version": OLLAMA_VERSION,
@@ -34,27 +34,27 @@ async def version(request: Request) -> Response:
 
 async def cloud(request: Request) -> Response:
     """There is no cloud; the environment may say so as well."""
-    off = _services(request).no_cloud
+    off = services(request).no_cloud
     return json_reply({"cloud": {"disabled": True, "source": "env" if off else "none"}})
 
 
 async def ps(request: Request) -> Response:
     """What is loaded, the longest-lived first."""
-    services = _services(request)
-    snapshot = services.scheduler.snapshot()
+    there = services(request)
+    snapshot = there.scheduler.snapshot()
     ready = [runner for runner in snapshot.runners if runner.state is State.READY]
-    rows = [row for runner in ready if (row := _row(services, runner, snapshot.now))]
+    rows = [row for runner in ready if (row := _row(there, runner, snapshot.now))]
     rows.sort(key=lambda row: -row[0])
     return json_reply({"models": [row for _, row in rows]})
 
 
-def _row(services: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str, Any]] | None:
-    model = services.loaded.get(runner.spec)
+def _row(there: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str, Any]] | None:
+    model = there.loaded.get(runner.spec)
     if model is None:
         return None
     left = runner.keep_alive if runner.expires is None else runner.expires - now
     expires = time.time_ns() + min(_FOREVER, int(min(left, 1e10) * 1e9))
-    gpus = {d.name for d in services.scheduler.devices() if d.kind is Kind.GPU}
+    gpus = {d.name for d in there.scheduler.devices() if d.kind is Kind.GPU}
     vram = sum(size for name, size in runner.placement.shares if name in gpus)
     held = resident(runner.pid) if runner.pid else 0
     return expires // 10**9, {
@@ -67,8 +67,3 @@ def _row(services: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[
         "size_vram": vram,
         "context_length": runner.spec.context,
     }
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services

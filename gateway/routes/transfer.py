@@ -13,7 +13,7 @@ from gateway.errors import Invalid, NotFound
 from gateway.names import Name
 from gateway.registry.references import scheme
 from gateway.routes.progress import Progress
-from gateway.services import Services
+from gateway.services import services
 
 
 async def pull(request: Request) -> Response:
@@ -22,7 +22,7 @@ async def pull(request: Request) -> Response:
     asked = model_name(body)
     name = _named(asked)
     spoken = scheme(asked, insecure=bool(body.get("insecure")))
-    work = partial(_services(request).transfers.pull, name, spoken)
+    work = partial(services(request).transfers.pull, name, spoken)
     return Progress(work, stream=body.get("stream", True))
 
 
@@ -34,11 +34,11 @@ async def push(request: Request) -> Response:
         raise Invalid("model is required")
     name = names.parse(asked)
     spoken = scheme(asked, insecure=bool(body.get("insecure")))
-    services = _services(request)
-    stored = await run_sync(services.library.find, name)
+    there = services(request)
+    stored = await run_sync(there.library.find, name)
     if stored is None:
         raise NotFound(f"model '{name.short}' not found")
-    work = partial(services.transfers.push, stored, spoken)
+    work = partial(there.transfers.push, stored, spoken)
     return Progress(work, stream=body.get("stream", True))
 
 
@@ -46,8 +46,3 @@ def _named(text: str) -> Name:
     if not text.strip():
         raise Invalid("invalid model name")
     return names.stored(text)
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services

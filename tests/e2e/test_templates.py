@@ -34,6 +34,15 @@ PARIS = {
         },
     },
 }
+STRICT = (
+    "{%- for m in messages -%}"
+    "{%- if m.role == 'system' and not loop.first -%}"
+    "{{ raise_exception('System message must be at the beginning.') }}{%- endif -%}"
+    "{%- if m.role == 'developer' -%}{{ raise_exception('Unexpected role.') }}{%- endif -%}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|im_start|>assistant\n{%- endif -%}"
+)
+"""As Qwen 3.5 has it, and others."""
 THOUGHT = ("<think>", "\nLet ", "me see.\n", "</think>")
 
 
@@ -63,6 +72,7 @@ MODELS = {
     ),
     "refusing": layered("No, ", "thanks."),
     "native": Scripted(("Delta ", "eta."), template=NATIVE),
+    "strict": Scripted(("Theta ", "iota."), template=STRICT),
     "begun": layered("Gamma ", "delta.", layer=BEGIN + ABLE_LAYER),
     "begins": layered(
         "Gamma ",
@@ -339,3 +349,38 @@ def test_a_call_that_must_be_made_is_made(client: httpx.Client, stream: bool) ->
     assert call["function"]["name"] == "weather"
     assert json.loads(call["function"]["arguments"]) == {"city": "Paris"}
     assert choices[-1]["finish_reason"] == "tool_calls"
+
+
+# ---- templates that refuse
+
+
+LATE = [*HI, {"role": "system", "content": "Be brief."}, {"role": "user", "content": "well?"}]
+EARLY = [LATE[1], *HI, LATE[2]]
+
+
+def test_a_template_that_wants_the_system_message_first_gets_it_first(client: httpx.Client) -> None:
+    late, early = (chat(client, "strict", messages=messages).json() for messages in (LATE, EARLY))
+    assert late["message"]["content"] == "Theta iota."
+    assert late["prompt_eval_count"] == early["prompt_eval_count"]
+
+
+def test_so_it_is_for_every_other_dialect(client: httpx.Client) -> None:
+    developer = [
+        {**message, "role": message["role"].replace("system", "developer")} for message in LATE
+    ]
+    body = {"model": "strict", "messages": developer}
+    told = ask(client, "/v1/chat/completions", **body).json()
+    assert told["choices"][0]["message"]["content"] == "Theta iota."
+    streamed = ask(client, "/v1/chat/completions", **body, stream=True).text
+    assert streamed.endswith("data: [DONE]\n\n")
+    told = ask(client, "/v1/responses", model="strict", input=developer).json()
+    assert told["output"][-1]["content"][0]["text"] == "Theta iota."
+
+
+def test_what_it_refuses_all_the_same_is_told(client: httpx.Client) -> None:
+    body = {
+        "model": "strict",
+        "messages": [*HI, {"role": "developer", "content": [{"type": "text", "text": "x"}]}],
+    }
+    reply = client.post("/v1/chat/completions", json=body)
+    assert (reply.status_code, "Jinja Exception" in reply.text) == (400, True)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from gateway.dialects.conversation import (
     complete,
     cut,
+    gathered,
     has_part,
-    parts,
+    media_of,
     starts,
     tail,
     without_old_thoughts,
@@ -170,15 +171,39 @@ def test_a_cut_leaves_room_and_loses_only_the_middle(context: int, keep: int, mo
     assert kept[head:] == tokens[len(tokens) - (len(kept) - head) :]
 
 
+# ---- one system message
+
+
+def test_system_texts_are_gathered_in_front() -> None:
+    talk = [say("user", "a"), say("system", "b"), say("assistant", "c"), say("developer", "d")]
+    assert gathered(talk) == [say("system", "b\n\nd"), say("user", "a"), say("assistant", "c")]
+
+
+def test_one_in_front_stays_and_so_does_a_talk_without_any() -> None:
+    for talk in ([say("system", "a"), say("user", "b")], [say("user", "b")], []):
+        assert gathered(talk) == talk
+
+
+def test_equal_texts_of_others_are_not_lost() -> None:
+    talk = [say("user", "a"), say("system", "a"), say("user", "a"), say("system", "")]
+    assert gathered(talk) == [say("system", "a"), say("user", "a"), say("user", "a")]
+
+
+def test_a_system_message_with_an_image_stays_where_it_is() -> None:
+    picture = [{"type": "image_url", "image_url": {"url": ""}}]
+    talk = [say("user", "a"), say("system", picture), say("system", "b")]
+    assert gathered(talk) == [say("system", "b"), say("user", "a"), say("system", picture)]
+
+
 # ---- media
 
 
-def test_images_and_sounds_are_counted() -> None:
+def test_images_and_sounds_are_found_in_order() -> None:
     text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": ""}}
     sound = {"type": "input_audio", "input_audio": {"data": ""}}
     messages = [say("user", [text, image, sound]), say("user", "a"), say("user", [image, text])]
-    assert parts(messages) == 3
-    assert parts(iter(())) == 0
+    assert media_of(messages) == [image, sound, image]
+    assert media_of(iter(())) == []
 
 
 def test_a_part_is_found_by_its_type() -> None:

@@ -296,10 +296,14 @@ def test_with_restart_text_that_was_kept_back_to_the_end_counts_too() -> None:
 
 
 def test_tokens_of_earlier_calls_are_no_part_of_the_prompt() -> None:
-    reader = CompletionReader(spent=2)
+    first = CompletionReader()
+    first.take(events(recorded.RAW)[0])
+    reader = CompletionReader(spent=2, prompt=first.prompt - 1)
     grown(reader, events(recorded.RAW))
-    assert (reader.tally.prompt_tokens, reader.tally.tokens) == (4 - 2, 5 + 2)
-    assert reader.spent == 2 + 4
+    assert (reader.tally.prompt_tokens, reader.tally.tokens, reader.spent) == (3, 5 + 2, 2 + 4)
+    timings = {"cache_n": 7, "prompt_n": 1}
+    reader.take({"stop": True, "timings": timings})
+    assert (reader.tally.prompt_tokens, reader.tally.cached_tokens) == (3, 3)
 
 
 def test_thinking_alone_needs_no_restart() -> None:
