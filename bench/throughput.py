@@ -17,7 +17,7 @@ _DIALECTS = {
 }
 """Paths, and how many microseconds a token may cost; the last two have no target."""
 _REPLY = 32
-_LEVELS = {1: (8, 8), 8: (24, 8), 32: (48, 6)}
+_LEVELS = {1: (3, 20), 8: (24, 8), 32: (48, 6)}
 """Streams: requests of a burst, and rounds."""
 _STREAMS, _TOKENS, _INTERVAL = 32, 100, 0.01
 """Of the stand-in: 3,200 tokens a second."""

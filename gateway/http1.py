@@ -5,7 +5,7 @@ byte and a fifth of a token's (`python -m bench first-byte token-cost`). llhttp,
 httptools, is strict: two framings at once, bare line feeds and folded headers are refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -15,6 +15,10 @@ from hypercorn.typing import ConnectionState
 
 STREAM = 1
 """Hypercorn numbers the streams of a connection; here is never more than one."""
+PassOn = Callable[[bytes], bool]
+"""Writes a piece of a body that has begun, with no task in between; whether there is room left."""
+PASS_ON = "paddock.pass_on"
+"""The extension of ASGI's scope under which the listener lends the app a PassOn."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FRAMING = (b"content-length", b"transfer-encoding")
 _LONGEST_HEAD = 1 << 17

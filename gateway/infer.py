@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.dialects.call import Call, Encoder, EngineError, Restart
 from gateway.errors import GatewayError
+from gateway.http1 import PASS_ON, PassOn
 from gateway.logs import Facts
 from runners import Lease, Refused, RunnerError, Scheduler, Spec, Upstream
 
@@ -57,8 +58,10 @@ class Answer(Response):
         self.status_of = status_of
         self.background = None
         self._begun = False
+        self._pass: PassOn | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._pass = scope.get("extensions", {}).get(PASS_ON)
         error: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, receive, tasks.cancel_scope)
@@ -116,14 +119,26 @@ class Answer(Response):
         return call
 
     async def _relay(self, upstream: Upstream, send: Send) -> None:
-        """The path of a token."""
-        feed = self.work.encoder.feed
-        while data := await upstream.read():
-            if out := feed(data):
-                if self._begun:
-                    await send({"type": "http.response.body", "body": out, "more_body": True})
-                else:
-                    await self._say(send, out, more=True)
+        """The path of a token: from one socket to the other, where the server lends its own.
+
+        The head, and what the client has no room for, go the long way.
+        """
+        feed, pass_on = self.work.encoder.feed, self._pass
+        held, roomy = b"", False
+
+        def take(data: bytes) -> bool:
+            nonlocal held, roomy
+            if not (out := feed(data)):
+                return True
+            if roomy and pass_on is not None:
+                roomy = pass_on(out)
+                return True
+            held = out
+            return False
+
+        while await upstream.flow(take):
+            await self._say(send, held, more=True)
+            roomy = True
 
     async def _say(self, send: Send, data: bytes, *, more: bool) -> None:
         if not self._begun:

@@ -16,9 +16,19 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.protocol.events import Body, EndBody, Event, Response, StreamClosed
 from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.typing import ASGIReceiveEvent, Scope
+from hypercorn.typing import ASGIReceiveEvent
 
-from gateway.http1 import CONTINUE, STREAM, Asked, Head, Nonsense, Reply, Requests, refusal
+from gateway.http1 import (
+    CONTINUE,
+    PASS_ON,
+    STREAM,
+    Asked,
+    Head,
+    Nonsense,
+    Reply,
+    Requests,
+    refusal,
+)
 
 log = logging.getLogger(__name__)
 
@@ -175,14 +185,15 @@ class Connection:
     # What the app says
 
     async def spawn_app(
-        self, app: Any, config: Config, scope: Scope, send: Any
+        self, app: Any, config: Config, scope: Any, send: Any
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """HTTPStream's way to begin the task of a request."""
+        scope["extensions"][PASS_ON] = self._pass_on
         self._inbox = Inbox()
         self._tasks.create_task(self._run(scope, self._inbox, send))
         return self._inbox.put
 
-    async def _run(self, scope: Scope, inbox: Inbox, send: Any) -> None:
+    async def _run(self, scope: Any, inbox: Inbox, send: Any) -> None:
         try:
             await self._app(scope, inbox.get, send)
         except Exception:
@@ -203,6 +214,13 @@ class Connection:
                 await self._write(self._reply.end())
             case StreamClosed():
                 await self._over()
+
+    def _pass_on(self, data: bytes) -> bool:
+        """A piece of a body that has begun, with no task in between; whether there is room left."""
+        if self._gone:
+            return True
+        self._writer.write(self._reply.body(data))
+        return self._writer.transport.get_write_buffer_size() == 0
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(data)

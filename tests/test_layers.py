@@ -62,7 +62,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.guard": ("", "starlette"),
     "gateway.logs": ("", "starlette"),
     "gateway.infer": (
-        "gateway.dialects.call gateway.errors gateway.logs runners",
+        "gateway.dialects.call gateway.errors gateway.http1 gateway.logs runners",
         "anyio starlette",
     ),
     "gateway.transcode": (

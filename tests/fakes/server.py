@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import anyio
 import httpx
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 from starlette.applications import Starlette
 
 from gateway import names
@@ -160,9 +160,15 @@ class Gateway:
         return self.scheduler.snapshot().waiting
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator["Raw"]:
-        """A connection of its own; it is closed, heard out or not, when the block ends."""
+    async def connect(self, buffer: int = 0) -> AsyncIterator["Raw"]:
+        """A connection of its own; it is closed, heard out or not, when the block ends.
+
+        buffer: bytes that the system keeps for it unread, if not as many as usual.
+        """
         async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+            if buffer:
+                own = stream.extra(SocketAttribute.raw_socket)
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
             yield Raw(stream)
 
 
@@ -226,6 +232,8 @@ async def running_gateway(*behaviour: str, **more: Any) -> AsyncIterator[Gateway
     async with open_gateway(*behaviour, **more) as gateway:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
+        # Clients that do not read are felt after kilobytes, not megabytes.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
         port = listener.getsockname()[1]
         stop = anyio.Event()
         config = server_config(listener.detach(), drain=1.0)

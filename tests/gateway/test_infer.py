@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -211,6 +212,22 @@ async def test_tokens_are_passed_on_as_they_come() -> None:
             received = await client.until(b'"from "')
             assert received.count(b'"done":false') == 2
             assert gateway.leases() == 1
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+async def test_a_client_that_reads_late_misses_nothing(path: str) -> None:
+    # More than the sockets between them hold, all of it said before most of it is read.
+    async with running_gateway("--tokens", "10000", "--interval", "0") as gateway:
+        gateway.add()
+        async with gateway.connect(buffer=65536) as client:
+            await client.post(path, STREAMS[path])
+            await client.until(FIRST)
+            await gateway.engine_when(active=0)
+            assert gateway.leases() == 1
+            received = await client.until(b"\r\n0\r\n\r\n")
+        said = b"".join(re.findall(rb'"content":"([^"]*)"', received))
+        assert said == b"Hello from the fake engine." * 2000
+        await nobody_is_left(gateway)
 
 
 async def test_a_connection_serves_one_request_after_another() -> None:

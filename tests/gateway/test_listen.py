@@ -11,6 +11,7 @@ import pytest
 from anyio.abc import SocketStream
 from starlette.types import Receive, Scope, Send
 
+from gateway.http1 import PASS_ON, PassOn
 from gateway.listen import Inbox, listen
 from gateway.serve import server_config
 
@@ -26,13 +27,14 @@ class App:
     """Answers /quick at once, /slow once it may, /broken never; /body with what was sent.
 
     /stream begins and then waits for the client to leave, /torn and /flood begin and fail, the
-    latter after thirty megabytes.
+    latter after thirty megabytes. /lent uses what the server lends.
     """
 
     asked: anyio.Event = field(default_factory=anyio.Event)
     may: anyio.Event = field(default_factory=anyio.Event)
     cancelled: anyio.Event = field(default_factory=anyio.Event)
     left: anyio.Event = field(default_factory=anyio.Event)
+    passed: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/broken":
@@ -49,6 +51,9 @@ class App:
         if scope["path"] in ("/stream", "/torn"):
             await self._stream(receive, send)
             raise ValueError("no such luck")
+        if scope["path"] == "/lent":
+            await self._lent(scope["extensions"][PASS_ON], receive, send)
+            return
         body = await whole(receive) if scope["path"] == "/body" else b"done"
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -63,6 +68,17 @@ class App:
             self.left.set()
             # Whoever does not notice goes on for a while, and nobody minds.
             await send({"type": "http.response.body", "body": b"more", "more_body": True})
+
+    async def _lent(self, pass_on: PassOn, receive: Receive, send: Send) -> None:
+        """Filled until there is no room, and a little more after the client has left."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while pass_on(b"lent" * 16384):
+            self.passed += 1
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        assert pass_on(b"into the void")
+        self.left.set()
 
     async def _flood(self, receive: Receive, send: Send) -> None:
         """More than anybody's buffers hold."""
@@ -255,6 +271,21 @@ async def test_the_app_hears_when_a_client_leaves_in_a_stream() -> None:
         async with await server.connect() as client:
             await client.send(GET % b"stream")
             await until(client, b"begun")
+        await server.app.left.wait()
+
+
+async def test_what_is_passed_on_goes_out_in_order_until_there_is_no_room() -> None:
+    async with running() as server:
+        async with await server.connect() as client:
+            await client.send(GET % b"lent")
+            received = await until(client, b"\r\n5\r\nbegun\r\n")
+            whole_pieces = server.app.passed + 1
+            piece = b"10000\r\n" + b"lent" * 16384 + b"\r\n"
+            body = received.partition(b"begun\r\n")[2]
+            while len(body) < whole_pieces * len(piece):
+                body += await client.receive()
+            assert server.app.passed > 0
+            assert body == piece * whole_pieces
         await server.app.left.wait()
 
 

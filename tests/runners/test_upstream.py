@@ -102,6 +102,77 @@ async def test_a_reply_without_length_ends_with_the_connection(socket: Path) -> 
                 await upstream.read()
 
 
+async def test_a_body_flows_to_its_end(socket: Path) -> None:
+    bodies = [b"data: %d\n\n" % number for number in range(200)]
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    async with serving(socket, CHUNKED, *chunks(*bodies), b"0\r\n\r\n"):
+        async with open_call(socket, "/") as upstream:
+            assert not await upstream.flow(take)
+            assert not await upstream.flow(take)
+            assert await upstream.read() == b""
+    assert b"".join(taken) == b"".join(bodies)
+
+
+async def test_whoever_has_enough_is_given_the_rest_when_asking_again(socket: Path) -> None:
+    bodies = [b"data: %d\n\n" % number for number in range(50)]
+    taken: list[bytes] = []
+
+    def take_one(data: bytes) -> bool:
+        taken.append(data)
+        return False
+
+    async with serving(socket, CHUNKED, *chunks(*bodies), b"0\r\n\r\n"):
+        async with open_call(socket, "/") as upstream:
+            rounds = 0
+            while await upstream.flow(take_one):
+                rounds += 1
+    assert rounds == len(taken)
+    assert b"".join(taken) == b"".join(bodies)
+
+
+async def test_what_came_in_one_read_is_handed_on_in_one_piece(socket: Path) -> None:
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    async with serving(socket, b"".join([CHUNKED, *chunks(b"a", b"b", b"c"), b"0\r\n\r\n"])):
+        async with open_call(socket, "/") as upstream:
+            assert not await upstream.flow(take)
+    assert taken == [b"abc"]
+
+
+async def test_what_the_taker_raises_is_raised_and_the_call_ends(socket: Path) -> None:
+    def take(data: bytes) -> bool:
+        raise ValueError(data.decode())
+
+    async with serving(socket, CHUNKED, *chunks(b"no")) as server:
+        with pytest.raises(ValueError, match=r"^no$"):
+            async with open_call(socket, "/") as upstream:
+                await upstream.flow(take)
+        await server.left.wait()
+
+
+async def test_a_flow_cut_short_is_a_connection_error(socket: Path) -> None:
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        return True
+
+    async with serving(socket, CHUNKED, *chunks(b"half"), close=True):
+        async with open_call(socket, "/") as upstream:
+            with pytest.raises(ConnectionError):
+                await upstream.flow(take)
+    assert taken == [b"half"]
+
+
 async def test_a_refusal_carries_the_engines_words(socket: Path) -> None:
     error = {"error": {"code": 400, "message": "too long", "type": "exceed_context_size_error"}}
     body = json.dumps(error).encode()
