@@ -18,10 +18,12 @@ _COUNTS = (("minLength", "maxLength"), ("minItems", "maxItems"))
 _DIGITS = 10**15
 """From here on a bound of an integer needs one on the other side."""
 _SIGN = 1 << 31
-# What may hold braces that repeat nothing comes first, so that it is skipped.
-_PATTERN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\{\s*\+?(\d+)\s*,\s*\+?(\d+)", re.DOTALL)
+# What may hold braces that repeat nothing comes first, so that it is skipped; what is not closed
+# ends with the text, so that each character is looked at once.
+_PATTERN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]?|\{\s*\+?([0-9]+)\s*,\s*\+?([0-9]+)", re.DOTALL)
 _GRAMMAR = re.compile(
-    r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|#[^\n]*|\{\s*(\d+)\s*,\s*(\d+)\s*\}', re.DOTALL
+    r'"(?:\\.|[^"\\])*"?|\[(?:\\.|[^\]\\])*\]?|#[^\n]*|\{\s*([0-9]+)\s*,\s*([0-9]+)\s*\}',
+    re.DOTALL,
 )
 
 
@@ -112,6 +114,12 @@ def _pattern(part: Mapping[str, Any]) -> str:
 def _repetition(kind: re.Pattern[str], text: str) -> str:
     for found in kind.finditer(text):
         low, high = found[1], found[2]
-        if low and int(low) > int(high):
+        if low and _size(low) > _size(high):
             return f"the repetition {found[0].rstrip('}')}}} ends before it begins"
     return ""
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """Orders numbers of any length."""
+    digits = digits.lstrip("0")
+    return len(digits), digits

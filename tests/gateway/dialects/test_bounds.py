@@ -164,3 +164,19 @@ def test_a_repetition_that_ends_before_it_begins_is_refused(text: str) -> None:
 )
 def test_other_grammars_pass(text: Any) -> None:
     check_grammar(text)
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000 + "3"])
+def test_numbers_may_be_longer_than_python_likes(digits: str) -> None:
+    with pytest.raises(Invalid, match="ends before it begins"):
+        check_grammar(f'root ::= "a"{{{digits},2}}')
+    check_grammar(f'root ::= "a"{{2,{digits}}}')
+    with pytest.raises(Invalid, match="ends before it begins"):
+        check_schema({"pattern": f"a{{{digits},2}}"}, "it")
+
+
+@pytest.mark.parametrize("text", ["[", '"', "{", "{ ", "[\\", "{1"])
+def test_what_is_never_closed_is_read_once(text: str) -> None:
+    """Read again from each place on, this would take hours."""
+    check_grammar(text * 300_000)
+    check_schema({"pattern": text * 300_000}, "it")
