@@ -213,6 +213,8 @@ class Completing(Prompting):
     """What thinking stands between."""
     prompt: str = ""
     """The prompt as it was sent last."""
+    begun: str = ""
+    """What stood before it, and is the engine's to put there."""
     media: tuple[str, ...] = ()
     forcing: bool = False
     """Whether nothing but a tool call can follow."""
@@ -266,8 +268,9 @@ class Completing(Prompting):
 
     async def _rendered(self, lease: Lease) -> Rendered:
         """What is left of the conversation, without what the engine begins every prompt with."""
-        rendered = await self.text(lease, self.messages)
-        return replace(rendered, text=rendered.text.removeprefix(await beginning(lease)))
+        rendered, begun = await self.text(lease, self.messages), await beginning(lease)
+        self.begun = begun if rendered.text.startswith(begun) else ""
+        return replace(rendered, text=rendered.text.removeprefix(begun))
 
     async def _sent(self, lease: Lease) -> int:
         return 0 if self._halved else len(await tokens(lease, self.prompt, special=True))

@@ -83,7 +83,7 @@ async def generate(request: Request) -> Response:
     async def finish(lease: Lease) -> None:
         """Only `context`, which nobody waits for, needs the tokens of all that was said."""
         said = "".join(prompting.reader.pieces)
-        reply.context = await tokens(lease, prompting.prompt + said)
+        reply.context = await tokens(lease, prompting.begun + prompting.prompt + said)
 
     return inference.answer(
         request,

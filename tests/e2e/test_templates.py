@@ -147,6 +147,7 @@ def test_a_prompt_begins_once(client: httpx.Client, model: str) -> None:
     assert chat(client, model).json()["prompt_eval_count"] == count
     reply = generate(client, model, prompt="hi there").json()
     assert reply["prompt_eval_count"] == count
+    assert [place for place, token in enumerate(reply["context"]) if token == 1] == [0]
     # What is taken up again has its beginning before it, and that of its TEMPLATE within.
     again = generate(client, model, prompt="hi there", context=reply["context"]).json()
     assert again["prompt_eval_count"] == count + 2 + len(HI_PROMPT) + 1
