@@ -1,8 +1,8 @@
 """HTTP/1.1 on the client's side: bytes into Hypercorn's events and back. Nothing of sockets here.
 
-In place of h11, Hypercorn's own: that is Python, and its share was a third of the time to the first
-byte and a fifth of a token's (`python -m bench first-byte token-cost`). llhttp, the parser behind
-httptools, is strict: two framings at once, bare line feeds and folded headers are refused.
+In place of h11, Hypercorn's own: that is Python, and in a server that only relays it took a quarter
+of the time to the first byte and a fifth of a token's. llhttp, the parser behind httptools, is
+strict: two framings at once, bare line feeds and folded headers are refused.
 """
 
 from collections.abc import Callable, Sequence
