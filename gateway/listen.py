@@ -201,7 +201,7 @@ class Connection:
         await send(None)
 
     async def _send(self, event: Event) -> None:
-        """HTTPStream's way to the client; a Body is the path of a token."""
+        """HTTPStream's way to the client."""
         if self._gone:
             return
         match event:
@@ -216,7 +216,7 @@ class Connection:
                 await self._over()
 
     def _pass_on(self, data: bytes) -> bool:
-        """A piece of a body that has begun, with no task in between; whether there is room left."""
+        """The path of a token: a PassOn, lent to the app."""
         if self._gone:
             return True
         self._writer.write(self._reply.body(data))

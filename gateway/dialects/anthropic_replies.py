@@ -127,7 +127,7 @@ class Whole:
     def assigned(self) -> None:
         """Nothing of a message tells when that was."""
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         return b""
 
     def write(self, delta: Delta) -> bytes:
@@ -204,7 +204,7 @@ class Events:
     def assigned(self) -> None:
         """Nothing of a message tells when that was."""
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         """Nothing yet: the counts that the first event tells depend on what comes first."""
         return b""
 

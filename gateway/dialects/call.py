@@ -107,8 +107,8 @@ class Writer(Protocol):
     def assigned(self) -> None:
         """A runner was found for the request."""
 
-    def begin(self, tally: Tally) -> bytes:
-        """What stands before everything else. The tally has what the engine has told so far."""
+    def begin(self) -> bytes:
+        """What stands before everything else."""
 
     def write(self, delta: Delta) -> bytes: ...
     def end(self, end: End, tally: Tally) -> bytes: ...

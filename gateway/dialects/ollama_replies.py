@@ -48,7 +48,7 @@ class Reply(ABC):
     def assigned(self) -> None:
         self._loaded = self._clock.elapsed()
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         """Nothing stands before the first token."""
         return b""
 

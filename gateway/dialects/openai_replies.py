@@ -66,11 +66,12 @@ class Passthrough:
             event(line)
         if b'"timings":{' in line:
             self._count(line)
+            if _COUNTED in line:
+                self._ours = _OUR_FINGERPRINT
         elif line == DONE:
             self._done = True
             return line
-        ours = _OUR_FINGERPRINT if _COUNTED in line else self._ours
-        line = line.replace(*self._model).replace(self._fingerprint, ours)
+        line = line.replace(*self._model).replace(self._fingerprint, self._ours)
         return line.replace(_REASONING, b'"delta":{"content":"","reasoning":', 1)
 
     def _first(self, line: bytes) -> bytes:
@@ -135,7 +136,7 @@ class Chat:
     def assigned(self) -> None:
         """Nothing of a chat completion tells when that was."""
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         return b""
 
     def write(self, delta: Delta) -> bytes:
@@ -240,7 +241,7 @@ class Completion:
     def assigned(self) -> None:
         """Nothing of a completion tells when that was."""
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         return self.write(Delta(self._echo)) if self._echo else b""
 
     def write(self, delta: Delta) -> bytes:

@@ -33,10 +33,6 @@ class Reader(ABC):
         """What was held back, when nothing more will come."""
         return None
 
-    def _progress(self, progress: Mapping[str, Any]) -> None:
-        self.tally.prompt_tokens = int(progress.get("total", 0))
-        self.tally.cached_tokens = int(progress.get("cache", 0))
-
 
 class ChatReader(Reader):
     """A chat completion: the engine itself tells thinking, text and tool calls apart."""
@@ -57,8 +53,7 @@ class ChatReader(Reader):
             return None
         choice = choices[0]
         delta = choice.get("delta") or {}
-        if progress := event.get("prompt_progress"):
-            self._progress(progress)
+        if event.get("prompt_progress"):
             self._early += delta.get("content") or ""
             return None
         if reason := choice.get("finish_reason"):
@@ -144,8 +139,7 @@ class CompletionReader(Reader):
 
     def take(self, event: Mapping[str, Any]) -> Delta | None:
         self.prompt = self.prompt or int(event.get("tokens_evaluated", 0))
-        if progress := event.get("prompt_progress"):
-            self._progress(progress)
+        if event.get("prompt_progress"):
             return None
         text = event.get("content") or ""
         said = self._read(text) if text else Delta()

@@ -65,7 +65,7 @@ class Reply:
     def assigned(self) -> None:
         """Nothing of a response tells when that was."""
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         started = {"response": {**self._frame, "output": []}}
         return self._event("created", **started) + self._event("in_progress", **started)
 

@@ -143,7 +143,7 @@ class Transcript:
     def assigned(self) -> None:
         """It does not tell when that was."""
 
-    def begin(self, tally: Tally) -> bytes:
+    def begin(self) -> bytes:
         return b""
 
     def write(self, delta: Delta) -> bytes:

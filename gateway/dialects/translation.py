@@ -76,7 +76,7 @@ class Translation:
         if self._begun:
             return b""
         self._begun = True
-        return self.writer.begin(self.reader.tally)
+        return self.writer.begin()
 
 
 def _restart(said: bytes) -> Restart:

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from gateway import names
 from gateway.dialects import openai
-from gateway.dialects.bounds import check_bounds
 from gateway.dialects.call import Call
 from gateway.dialects.openai_checks import check_messages
 from gateway.dialects.openai_replies import Chat, Completion, Passthrough
@@ -31,7 +30,6 @@ async def chat_completions(request: Request) -> Response:
     body = openai.body(await request.body(), "ChatCompletionRequest")
     openai.check(body)
     turn = openai.chat(body, check_messages(body.get("messages")))
-    check_bounds(turn)
     name = model_name(body)
     stream = body.get("stream", False)
     # The engine takes one call at most for a hint, and gives each token an alternative at least.
@@ -53,7 +51,6 @@ async def completions(request: Request) -> Response:
     body = openai.body(await request.body(), "CompletionRequest", empty="EOF")
     openai.check_completion(body)
     turn = openai.completion(body)
-    check_bounds(turn)
     name = model_name(body)
     model = await inference.found(request, name)
     reply = Completion(

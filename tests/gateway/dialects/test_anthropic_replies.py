@@ -32,7 +32,7 @@ def whole(
     writer = Whole(terms, "1", "req_1")
     assert writer.media_type == "application/json"
     writer.assigned()
-    assert writer.begin(Tally()) == b""
+    assert writer.begin() == b""
     assert [writer.write(delta) for delta in deltas] == [b""] * len(deltas)
     found: dict[str, Any] = json.loads(writer.end(end, tally))
     return found
@@ -45,7 +45,7 @@ def events(
     writer = Events(terms, "1", "req_1")
     assert writer.media_type == "text/event-stream"
     writer.assigned()
-    said = writer.begin(Tally()) + b"".join(map(writer.write, deltas)) + writer.end(end, tally)
+    said = writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, tally)
     *found, nothing = said.split(b"\n\n")
     assert nothing == b""
     read = []

@@ -56,12 +56,11 @@ def test_a_chat_grows_by_the_engines_tokens_alone() -> None:
     assert reader.tally == Tally(20, 0, 2.155 / 1e3, 5, 0.685 / 1e3)
 
 
-def test_progress_tells_the_prompts_counts_before_the_first_token() -> None:
+def test_progress_says_nothing() -> None:
     reader = ChatReader()
     mark = {"total": 20, "cache": 7, "processed": 9, "time_ms": 2}
     assert reader.take({"choices": [{"delta": {}}], "prompt_progress": mark}) is None
-    assert (reader.tally.prompt_tokens, reader.tally.cached_tokens) == (20, 7)
-    assert reader.end is None
+    assert (reader.tally, reader.end) == (Tally(), None)
 
 
 def test_timings_after_the_end_count_and_say_nothing() -> None:
@@ -160,11 +159,11 @@ def test_a_completion_grows_by_tokens() -> None:
     assert reader.tally == Tally(4, 1, 0.592 / 1e3, 5, 0.585 / 1e3)
 
 
-def test_a_completions_progress_counts_and_says_nothing() -> None:
+def test_a_completions_progress_says_nothing() -> None:
     reader = CompletionReader()
     (mark,) = events(recorded.RAW_PROGRESS)
     assert reader.take(mark) is None
-    assert reader.tally == Tally(4, 1)
+    assert (reader.tally, reader.prompt) == (Tally(), 4)
 
 
 @pytest.mark.parametrize(
@@ -397,4 +396,3 @@ def test_text_that_came_with_the_progress_stands_before_the_first() -> None:
     assert reader.take({"choices": [{"delta": {"role": "assistant", "content": None}}]}) is None
     assert reader.take({"choices": [{"delta": {"content": "It"}}]}) == Delta("\n\nIt")
     assert reader.take({"choices": [{"delta": {"content": " is"}}]}) == Delta(" is")
-    assert (reader.tally.prompt_tokens, reader.tally.cached_tokens) == (5, 1)

@@ -28,7 +28,7 @@ def streamed(deltas: Iterable[Delta], end: End = STOP, **style: Any) -> list[dic
     """The data of all events; framing, numbers and the official types are checked here."""
     writer = reply(**style)
     writer.assigned()
-    said = writer.begin(Tally()) + b"".join(map(writer.write, deltas)) + writer.end(end, TALLY)
+    said = writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, TALLY)
     return read(said)
 
 
@@ -49,7 +49,7 @@ def read(said: bytes) -> list[dict[str, Any]]:
 
 def whole(deltas: Iterable[Delta], end: End = STOP, **style: Any) -> Any:
     writer = reply(stream=False, **style)
-    assert writer.begin(Tally()) == b""
+    assert writer.begin() == b""
     assert [writer.write(delta) for delta in deltas] == [b"" for _ in deltas]
     found = json.loads(writer.end(end, TALLY))
     validate_type(type_=Response, value=found)
@@ -111,7 +111,7 @@ def test_a_text_event_by_event() -> None:
 
 def test_the_bytes_of_a_token() -> None:
     writer = reply()
-    writer.begin(Tally())
+    writer.begin()
     writer.write(Delta(text="a"))
     assert writer.write(Delta(text='"<\n')) == (
         b"event: response.output_text.delta\n"
@@ -328,7 +328,7 @@ def test_bytes_that_the_engine_knows_are_kept() -> None:
 
 def test_a_stream_that_fails_says_so_twice() -> None:
     writer = reply()
-    said = writer.begin(Tally()) + writer.write(Delta(text="Hi"))
+    said = writer.begin() + writer.write(Delta(text="Hi"))
     *_, error, failed = read(said + writer.failure("it broke", 500))
     assert (error["type"], error["code"]) == ("error", "server_error")
     assert (error["message"], error["param"]) == ("it broke", None)

@@ -33,7 +33,7 @@ TOOLED = tools(
 def written(deltas: Iterable[Delta], end: End, **style: Any) -> bytes:
     started = frame({"model": "m"}, "resp_t", 90)
     writer = Reply(started, "t", lambda: 99, Style(**style, tools=TOOLED))
-    return writer.begin(Tally()) + b"".join(map(writer.write, deltas)) + writer.end(end, Tally())
+    return writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, Tally())
 
 
 def streamed(deltas: Iterable[Delta], end: End, **style: Any) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def written(*pieces: str, **fields: str) -> list[bytes]:
     """What the client is sent, piece by piece."""
     writer = Transcript(request(**fields))
     writer.assigned()
-    said = [writer.begin(Tally()), *(writer.write(Delta(text=piece)) for piece in pieces)]
+    said = [writer.begin(), *(writer.write(Delta(text=piece)) for piece in pieces)]
     return [*said, writer.end(End("stop"), Tally(prompt_tokens=9, tokens=3))]
 
 

@@ -73,7 +73,7 @@ async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
         ({"model": "nope", "n": 2}, 400, "'n' must be 1: a request gets one reply"),
         ({"keep_alive": "1d"}, 400, 'time: unknown unit "d" in duration "1d"'),
         (
-            {"model": "nope", "grammar": 'root ::= "a"{2,1}'},
+            {"grammar": 'root ::= "a"{2,1}'},
             400,
             "'grammar': the repetition {2,1} ends before it begins",
         ),
