@@ -86,7 +86,7 @@ def _split(need: Estimate, machine: Machine, room: Room) -> Placement | None:
     """Fill the GPUs, the rest on the host; only on empty GPUs and for what can never fit them."""
     most = sum(machine.capacity[name] for name in machine.gpus)
     free = sum(room[name] for name in machine.gpus)
-    if need.gpu <= most or free < 0.8 * most:
+    if need.gpu <= max(most, free) or free < 0.8 * most:
         return None
     shares = {name: room[name] for name in machine.gpus}
     shares[machine.host] = need.gpu - free + need.host

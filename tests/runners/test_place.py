@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runners.place import Machine, place, promised
@@ -123,6 +123,7 @@ ROOM = st.fixed_dictionaries({"CPU": SIZE, "GPU0": SIZE, "GPU1": st.integers(-5,
 
 
 @given(SIZE, SIZE, ROOM, st.sampled_from([None, 0, 1]), st.sampled_from([-1, 0, 5]))
+@example(25, 1, {"CPU": 0, "GPU0": 0, "GPU1": 27}, 1, -1)  # more room than was promised
 def test_a_placement_holds_the_need_and_fits_the_room(
     need_gpu: int, need_host: int, room: dict[str, int], main: int | None, layers: int
 ) -> None:
