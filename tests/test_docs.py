@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 import build
+from gateway.api.errors import allow
+from gateway.api.openai import fields as openai_fields
 from gateway.app import ROUTES
 from gateway.cli.commands import COMMANDS
 from gateway.cli.help import ROOT_FLAGS
-from gateway.dialects import openai_fields
-from gateway.dialects.options import TABLE
-from gateway.logs import Facts, summary
-from gateway.routes.errors import allow
+from gateway.http.request_log import Facts, summary
+from gateway.inference.options import TABLE
 from gateway.settings import IGNORED, Settings
 from vendor import recipe
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.cli.tables import cell, cells
-from gateway.durations import format_duration
+from gateway.golang.duration import format_duration
 
 GREY, BOLD, PLAIN = "\x1b[38;5;245m", "\x1b[1m", "\x1b[0m"
 NARROWEST = 10  # a terminal with fewer columns gets its lines as they are

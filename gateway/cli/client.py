@@ -13,7 +13,7 @@ import httpx
 import gateway
 from gateway import address
 from gateway.errors import GatewayError
-from gateway.wire import dumps
+from gateway.golang.json_encode import dumps
 
 QUICK = httpx.Timeout(60, connect=5)
 PATIENT = httpx.Timeout(None, connect=5)  # a model may take any time to load and to answer

@@ -13,8 +13,8 @@ from gateway.cli.console import Console, dimensions, is_terminal
 from gateway.cli.flags import Arguments
 from gateway.cli.progress import display
 from gateway.cli.transfer import fetch
-from gateway.durations import parse_duration
 from gateway.errors import Invalid
+from gateway.golang.duration import parse_duration
 
 LEVELS = ("high", "medium", "low", "max")
 
