@@ -105,6 +105,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "gateway gateway.address gateway.cli.json_fields gateway.errors gateway.wire",
         "httpx",
     ),
+    "gateway.cli.progress_bars": ("", "rich"),
     "runners": ("runners.*", ""),
     "runners.errors": ("", ""),
     "runners.spec": ("", ""),

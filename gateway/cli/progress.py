@@ -1,4 +1,7 @@
-"""What a command is waiting for: spinners and bars on a terminal, plain lines elsewhere."""
+"""What a command is waiting for: rich's spinners and bars on a terminal, plain lines elsewhere.
+
+rich takes some 55 ms to import, so it is imported only once there is something to draw.
+"""
 
 import contextlib
 import threading
@@ -74,7 +77,7 @@ class WaitingSpinner:
         self._over = not is_terminal(console.stderr)
         self._display = contextlib.ExitStack()
         self._timer = threading.Timer(delay, self._show)
-        # The program must be able to end while it waits.
+        # The program must be able to end while rich is being imported.
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -100,6 +103,7 @@ class WaitingSpinner:
             self._display.close()
 
     def _show(self) -> None:
+        # Before the lock is taken: the first text must not wait until rich is imported.
         from gateway.cli.progress_bars import TerminalProgress
 
         with self._lock:

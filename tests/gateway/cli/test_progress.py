@@ -69,7 +69,7 @@ def test_waiting_is_shown_after_a_while_and_taken_off_again() -> None:
         waiting.clear()
         cleared = screen.getvalue()
         waiting.clear()
-    assert cleared.endswith("\x1b[2K\x1b[1G\x1b[?25h")
+    assert cleared.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
     assert screen.getvalue() == cleared
 
 
