@@ -106,6 +106,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "httpx",
     ),
     "gateway.cli.progress_bars": ("", "rich"),
+    "gateway.cli.prompt": ("gateway.cli.console gateway.cli.repl", "prompt_toolkit"),
     "runners": ("runners.*", ""),
     "runners.errors": ("", ""),
     "runners.spec": ("", ""),

@@ -91,10 +91,11 @@ def run_model(options: RunOptions, words: Sequence[str], console: Console, api: 
     if "embedding" in options.capabilities:
         embed(options, prompt, console, api)
     elif not words and console.interactive:
+        # prompt_toolkit takes some 70 ms to import, which only a chat should wait for.
         from gateway.cli.prompt import message_reader
         from gateway.cli.repl import chat
 
-        chat(options, info, message_reader(), console, api)
+        chat(options, info, message_reader(console), console, api)
     else:
         answer_once(options, prompt, console, api)
 
