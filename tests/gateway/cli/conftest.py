@@ -66,7 +66,7 @@ class Exchange:
             pass
 
 
-Script = Callable[[Exchange], None]
+ExchangeScript = Callable[[Exchange], None]
 
 
 @dataclass
@@ -75,9 +75,9 @@ class ScriptedServer:
 
     url: str = ""
     requests: list[ReceivedRequest] = field(default_factory=list)
-    scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
+    scripts: dict[tuple[str, str], ExchangeScript] = field(default_factory=dict)
 
-    def on(self, method: str, path: str, script: Script) -> None:
+    def on(self, method: str, path: str, script: ExchangeScript) -> None:
         self.scripts[method, path] = script
 
     def reply(self, method: str, path: str, value: object = None, status: int = 200) -> None:
@@ -113,7 +113,7 @@ def finish(exchange: Exchange, status: int, data: bytes) -> None:
 
 
 def handler_for(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class ScriptedHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # or every reply waits 40 ms for an acknowledgement
 
@@ -134,7 +134,7 @@ def handler_for(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             """Keep the test output clean."""
 
-    return Handler
+    return ScriptedHandler
 
 
 @pytest.fixture

@@ -230,11 +230,11 @@ class Terminal:
         self.text = self.text[match.end() :]
 
 
-Start = Callable[..., tuple["subprocess.Popen[bytes]", Terminal]]
+StartOnTerminal = Callable[..., tuple["subprocess.Popen[bytes]", Terminal]]
 
 
 @pytest.fixture
-def on_terminal(start_command: StartCommand) -> Iterator[Start]:
+def on_terminal(start_command: StartCommand) -> Iterator[StartOnTerminal]:
     """Start `paddock run m` as the foreground of a pseudo-terminal of 80 by 24."""
     opened: list[int] = []
 
@@ -259,7 +259,7 @@ def on_terminal(start_command: StartCommand) -> Iterator[Start]:
 
 
 def test_a_session_on_a_terminal(
-    session: Session, server: ScriptedServer, on_terminal: Start
+    session: Session, server: ScriptedServer, on_terminal: StartOnTerminal
 ) -> None:
     server.reply("POST", "/api/show", {"capabilities": ["completion"]})
     process, terminal = on_terminal()
@@ -278,7 +278,7 @@ def test_a_session_on_a_terminal(
 
 
 def test_an_interrupt_aborts_the_answer_only(
-    session: Session, server: ScriptedServer, on_terminal: Start
+    session: Session, server: ScriptedServer, on_terminal: StartOnTerminal
 ) -> None:
     gone = threading.Event()
     answers = iter(["endless", "short"])
@@ -310,7 +310,7 @@ def test_an_interrupt_aborts_the_answer_only(
 
 
 def test_a_prompt_on_a_terminal_is_answered_once(
-    server: ScriptedServer, on_terminal: Start
+    server: ScriptedServer, on_terminal: StartOnTerminal
 ) -> None:
     server.reply("POST", "/api/show", {"capabilities": []})
     server.stream("/api/generate", {"response": "a b " * 30})
