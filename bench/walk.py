@@ -24,11 +24,11 @@ from bench.profiled import START, STOP
 
 HTTP_LAYER = (
     "gateway/app.py",
-    "gateway/guard.py",
+    "gateway/http/guard.py",
     "gateway/http/",
-    "gateway/http1.py",
-    "gateway/listen.py",
-    "gateway/logs.py",
+    "gateway/http/http1.py",
+    "gateway/http/listener.py",
+    "gateway/http/request_log.py",
 )
 """Files, and folders with all that is in them; one that is not there is no mistake."""
 

@@ -14,13 +14,13 @@ TREE = {
     "gateway/__main__.py": """
 import os
 from http.server import ThreadingHTTPServer
-from gateway.listen import Handler
+from gateway.http.listener import Handler
 
 host, port = os.environ["PADDOCK_HOST"].split(":")
 ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 """,
     # A server that answers each connection on a thread, and finishes what it does after its reply.
-    "gateway/listen.py": """
+    "gateway/http/listener.py": """
 import asyncio
 from http.server import BaseHTTPRequestHandler
 from gateway import late, routes, unused
@@ -90,7 +90,7 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Profile
 
 def test_a_warm_request_enters_these_files_in_this_order(gateway: ProfiledGateway) -> None:
     entered = {
-        "gateway/listen.py": False,
+        "gateway/http/listener.py": False,
         "gateway/routes.py": True,
         "runners/stream.py": True,
         "gateway/plain.py": False,
@@ -110,7 +110,7 @@ def test_a_reply_without_its_ending_is_an_error(gateway: ProfiledGateway) -> Non
     ("path", "http"),
     [
         ("gateway/app.py", True),
-        ("gateway/listen.py", True),
+        ("gateway/http/listener.py", True),
         ("gateway/http/connection.py", True),
         ("gateway/http2.py", False),
         ("gateway/routes/app.py", False),

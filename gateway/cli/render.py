@@ -3,9 +3,7 @@
 Pure: pieces of the answer in, text for standard output out.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+from gateway.cli.json_fields import JsonMapping, integer_field
 from gateway.cli.tables import cell, cells
 from gateway.golang.duration import format_duration
 
@@ -15,11 +13,12 @@ MARGIN = 5
 TAB = 8
 
 
-class Wrap:
+class WordWrap:
     """Breaks lines before they reach the edge of a terminal of `width` columns.
 
-    The word that would stick out is already on the screen, so it is erased there and written
-    again on the next line.
+    By hand, because rich wraps texts that are complete, and this one comes token by token: the word
+    that would stick out is already on the screen, so it is erased there and written again on the
+    next line.
     """
 
     def __init__(self, width: int) -> None:
@@ -37,6 +36,7 @@ class Wrap:
         self._used, self._word = 0, ""
 
     def _place(self, char: str) -> str:
+        """What to write for one character: itself, perhaps after a break."""
         if char in "\r\n":
             self.reset()
             return char
@@ -47,6 +47,7 @@ class Wrap:
             if broken and char in " \t":
                 return broken
         self._used += width
+        # Scripts with double-width characters have no blanks: a line may end after each of them.
         self._word = "" if char in " \t" or width > 1 else self._word + char
         return broken + char
 
@@ -60,46 +61,45 @@ class Wrap:
             self._used = 0
             return ""
         self._used = taken
+        # Back to the start of the word, erase it, and write it again one line below.
         return (f"\x1b[{taken}D" if taken else "") + "\x1b[K\n" + word
 
 
-class Answer:
+class AnswerRenderer:
     """One answer. `hide` drops its thinking, `color` greys it, `wrap` breaks its lines."""
 
-    def __init__(self, *, wrap: Wrap | None = None, color: bool = False, hide: bool = False):
+    def __init__(self, *, wrap: WordWrap | None = None, color: bool = False, hide: bool = False):
         self._wrap = wrap
         self._color = color
         self._hide = hide
-        self._open = False
+        self._thinking_open = False
         self.thinking = ""
         self.content = ""
 
     def feed(self, thinking: str, content: str) -> str:
-        """The next piece; either text may be empty."""
+        """The text for the next piece; either part of it may be empty."""
         out = ""
         self.thinking += thinking
         if thinking and not self._hide:
-            if not self._open:
-                self._open = True
+            if not self._thinking_open:
+                self._thinking_open = True
                 out += self._title("Thinking...\n", then=GREY)
             out += self._flow(thinking)
         if content:
             self.content += content
-            out += self._close() + self._flow(content)
+            if self._thinking_open:
+                self._thinking_open = False
+                # Thinking may end in the middle of a line, and the answer begins a new one.
+                if self._wrap:
+                    self._wrap.reset()
+                out += "" if self.thinking.endswith("\n") else "\n"
+                out += self._title("...done thinking.\n\n", then="")
+            out += self._flow(content)
         return out
 
     def finish(self) -> str:
         """What ends an answer that was cut off while the model thought."""
-        return PLAIN if self._open and self._color else ""
-
-    def _close(self) -> str:
-        if not self._open:
-            return ""
-        self._open = False
-        if self._wrap:
-            self._wrap.reset()
-        newline = "" if self.thinking.endswith("\n") else "\n"
-        return newline + self._title("...done thinking.\n\n", then="")
+        return PLAIN if self._thinking_open and self._color else ""
 
     def _title(self, text: str, *, then: str) -> str:
         return f"{GREY}{BOLD}{text}{PLAIN}{then}" if self._color else text
@@ -108,29 +108,27 @@ class Answer:
         return self._wrap.feed(text) if self._wrap else text
 
 
-def statistics(final: Mapping[str, Any]) -> str:
-    """The `--verbose` block from the last object of a stream: a line per number above zero."""
+def statistics(last: JsonMapping) -> str:
+    """The `--verbose` block from the last object of a stream: a line per number above zero.
 
-    def number(key: str) -> int:
-        return int(final.get(key) or 0)
+    Durations are in nanoseconds.
+    """
 
-    lines = [_duration("total duration", number("total_duration"))]
-    lines.append(_duration("load duration", number("load_duration")))
+    def row(label: str, value: str) -> str:
+        return f"{label + ':':<22}{value}\n"
+
+    def duration(label: str) -> str:
+        nanoseconds = integer_field(last, label.replace(" ", "_"))
+        return row(label, format_duration(nanoseconds / 1e9)) if nanoseconds > 0 else ""
+
+    lines = [duration("total duration"), duration("load duration")]
     for name in ("prompt eval", "eval"):
         key = name.replace(" ", "_")
-        count, taken = number(f"{key}_count"), number(f"{key}_duration")
+        count = integer_field(last, f"{key}_count")
+        nanoseconds = integer_field(last, f"{key}_duration")
         if count > 0:
-            lines.append(_row(f"{name} count", f"{count} token(s)"))
-        if taken > 0:
-            lines.append(_duration(f"{name} duration", taken))
-            if count > 0:
-                lines.append(_row(f"{name} rate", f"{count / taken * 1e9:.2f} tokens/s"))
+            lines.append(row(f"{name} count", f"{count} token(s)"))
+        lines.append(duration(f"{name} duration"))
+        if count > 0 and nanoseconds > 0:
+            lines.append(row(f"{name} rate", f"{count / nanoseconds * 1e9:.2f} tokens/s"))
     return "".join(lines)
-
-
-def _duration(label: str, nanoseconds: int) -> str:
-    return _row(label, format_duration(nanoseconds / 1e9)) if nanoseconds > 0 else ""
-
-
-def _row(label: str, value: str) -> str:
-    return f"{label + ':':<22}{value}\n"

@@ -1,14 +1,12 @@
 """Answers as terminal text: wrapping, thinking, statistics."""
 
-from typing import Any
-
 import pytest
 
-from gateway.cli.answer import Answer, Wrap, statistics
+from gateway.cli.render import AnswerRenderer, WordWrap, statistics
 
 
 def screen(written: str, width: int) -> list[str]:
-    """What a terminal shows after `written`: the few codes `Wrap` uses are carried out."""
+    """What a terminal shows after `written`: the few codes `WordWrap` uses are carried out."""
     rows = [""]
     at = 0
     while at < len(written):
@@ -29,17 +27,19 @@ def screen(written: str, width: int) -> list[str]:
 
 
 def test_a_word_that_would_stick_out_is_moved_down() -> None:
-    assert Wrap(20).feed("one two three four five") == ("one two three f\x1b[1D\x1b[K\nfour five")
+    assert WordWrap(20).feed("one two three four five") == (
+        "one two three f\x1b[1D\x1b[K\nfour five"
+    )
 
 
 def test_a_blank_at_the_edge_becomes_the_break() -> None:
-    assert Wrap(20).feed("abcde fghi jklm nop") == "abcde fghi jklm\nnop"
+    assert WordWrap(20).feed("abcde fghi jklm nop") == "abcde fghi jklm\nnop"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_the_pieces_of_a_stream_do_not_matter(size: int) -> None:
     text = "The quick brown fox jumps over the lazy dog, twice.\n\nThen it rests for a while."
-    wrap = Wrap(24)
+    wrap = WordWrap(24)
     written = "".join(wrap.feed(text[at : at + size]) for at in range(0, len(text), size))
     assert screen(written, 24) == [
         "The quick brown fox",
@@ -53,64 +53,64 @@ def test_the_pieces_of_a_stream_do_not_matter(size: int) -> None:
 
 def test_a_word_longer_than_a_line_is_left_to_the_terminal() -> None:
     word = "x" * 50
-    assert Wrap(20).feed(word) == word
+    assert WordWrap(20).feed(word) == word
 
 
 def test_wide_characters_count_twice_and_break_anywhere() -> None:
-    assert Wrap(20).feed("\u6a21" * 9) == "\u6a21" * 7 + "\x1b[K\n" + "\u6a21" * 2
+    assert WordWrap(20).feed("\u6a21" * 9) == "\u6a21" * 7 + "\x1b[K\n" + "\u6a21" * 2
 
 
 def test_a_newline_starts_counting_again() -> None:
-    assert Wrap(20).feed("abcdefghijklmn\nabcdefghijklmn") == "abcdefghijklmn\nabcdefghijklmn"
+    assert WordWrap(20).feed("abcdefghijklmn\nabcdefghijklmn") == "abcdefghijklmn\nabcdefghijklmn"
 
 
 def test_a_tiny_terminal_gets_the_text_as_it_is() -> None:
-    assert Wrap(9).feed("one two three") == "one two three"
+    assert WordWrap(9).feed("one two three") == "one two three"
 
 
 def test_thinking_is_set_apart_in_plain_text() -> None:
-    answer = Answer()
+    renderer = AnswerRenderer()
     pieces = [("", ""), ("hm", ""), ("m", ""), ("", "Hi"), ("", " you")]
-    assert [answer.feed(*piece) for piece in pieces] == [
+    assert [renderer.feed(*piece) for piece in pieces] == [
         "",
         "Thinking...\nhm",
         "m",
         "\n...done thinking.\n\nHi",
         " you",
     ]
-    assert answer.finish() == ""
-    assert (answer.thinking, answer.content) == ("hmm", "Hi you")
+    assert renderer.finish() == ""
+    assert (renderer.thinking, renderer.content) == ("hmm", "Hi you")
 
 
 def test_thinking_that_ends_its_line_gets_no_second_newline() -> None:
-    answer = Answer()
-    assert answer.feed("hm\n", "Hi") == "Thinking...\nhm\n...done thinking.\n\nHi"
+    renderer = AnswerRenderer()
+    assert renderer.feed("hm\n", "Hi") == "Thinking...\nhm\n...done thinking.\n\nHi"
 
 
 def test_thinking_is_grey_on_a_terminal() -> None:
-    answer = Answer(color=True)
-    assert answer.feed("hm", "") == ("\x1b[38;5;245m\x1b[1mThinking...\n\x1b[0m\x1b[38;5;245mhm")
-    assert answer.feed("", "Hi") == ("\n\x1b[38;5;245m\x1b[1m...done thinking.\n\n\x1b[0mHi")
-    assert answer.finish() == ""
+    renderer = AnswerRenderer(color=True)
+    assert renderer.feed("hm", "") == ("\x1b[38;5;245m\x1b[1mThinking...\n\x1b[0m\x1b[38;5;245mhm")
+    assert renderer.feed("", "Hi") == ("\n\x1b[38;5;245m\x1b[1m...done thinking.\n\n\x1b[0mHi")
+    assert renderer.finish() == ""
 
 
 def test_an_answer_cut_off_while_thinking_resets_the_colour() -> None:
-    answer = Answer(color=True)
-    answer.feed("hm", "")
-    assert answer.finish() == "\x1b[0m"
+    renderer = AnswerRenderer(color=True)
+    renderer.feed("hm", "")
+    assert renderer.finish() == "\x1b[0m"
 
 
 def test_hidden_thinking_is_kept_and_not_shown() -> None:
-    answer = Answer(hide=True, color=True)
-    assert answer.feed("hm", "") == ""
-    assert answer.feed("", "Hi") == "Hi"
-    assert answer.thinking == "hm"
+    renderer = AnswerRenderer(hide=True, color=True)
+    assert renderer.feed("hm", "") == ""
+    assert renderer.feed("", "Hi") == "Hi"
+    assert renderer.thinking == "hm"
 
 
 def test_the_answer_starts_on_a_fresh_line_after_thinking() -> None:
-    answer = Answer(wrap=Wrap(20))
-    answer.feed("a b c d e", "")
-    assert answer.feed("", "one two three") == "\n...done thinking.\n\none two three"
+    renderer = AnswerRenderer(wrap=WordWrap(20))
+    renderer.feed("a b c d e", "")
+    assert renderer.feed("", "one two three") == "\n...done thinking.\n\none two three"
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_the_answer_starts_on_a_fresh_line_after_thinking() -> None:
         ),
     ],
 )
-def test_statistics(final: dict[str, Any], text: str) -> None:
+def test_statistics(final: dict[str, object], text: str) -> None:
     assert statistics(final) == text

@@ -6,15 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.attachments import Mention, hinted, load, mentions, recognised, take, without
 from gateway.cli.console import Console
+from gateway.cli.media_paths import (
+    MediaPath,
+    extract_media,
+    find_media_paths,
+    is_media,
+    load_media,
+    may_name_media,
+    remove_paths,
+)
 from gateway.errors import Invalid
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
 
 
 @pytest.mark.parametrize(
-    ("text", "files", "found"),
+    ("text", "files", "paths"),
     [
         ("what is /a/b.png?", ["/a/b.png"], [("/a/b.png", "/a/b.png")]),
         ("see ./x.JPG and ../y.webp", ["./x.JPG", "../y.webp"], ["./x.JPG", "../y.webp"]),
@@ -29,22 +37,22 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
     ],
 )
 def test_files_are_found_where_they_exist(
-    text: str, files: list[str], found: list[str | tuple[str, str]]
+    text: str, files: list[str], paths: list[str | tuple[str, str]]
 ) -> None:
-    pairs = [pair if isinstance(pair, tuple) else (pair, pair) for pair in found]
-    assert mentions(text, files.__contains__) == [Mention(*pair) for pair in pairs]
+    pairs = [pair if isinstance(pair, tuple) else (pair, pair) for pair in paths]
+    assert find_media_paths(text, files.__contains__) == [MediaPath(*pair) for pair in pairs]
 
 
 def test_paths_are_cut_out_with_their_quotes() -> None:
-    found = [Mention("/a.png", "/a.png")]
-    assert without("what is '/a.png' and /a.png ?\n", found) == "what is  and  ?"
+    paths = [MediaPath("/a.png", "/a.png")]
+    assert remove_paths("what is '/a.png' and /a.png ?\n", paths) == "what is  and  ?"
 
 
 @pytest.mark.parametrize(
     ("text", "looks"), [("/x.png", True), ("/clear", False), ("/a b.WAV now", True)]
 )
 def test_what_looks_like_a_file(text: str, looks: bool) -> None:
-    assert hinted(text) is looks
+    assert may_name_media(text) is looks
 
 
 @pytest.mark.parametrize(
@@ -60,7 +68,7 @@ def test_what_looks_like_a_file(text: str, looks: bool) -> None:
     ],
 )
 def test_the_first_bytes_decide(start: bytes, known: bool) -> None:
-    assert recognised(start) is known
+    assert is_media(start) is known
 
 
 def test_files_are_taken_from_the_prompt(tmp_path: Path) -> None:
@@ -69,7 +77,7 @@ def test_files_are_taken_from_the_prompt(tmp_path: Path) -> None:
     sound.write_bytes(b"RIFF\x00\x00\x00\x00WAVE")
     err = io.StringIO()
     console = Console(None, io.StringIO(), err, {})
-    assert take(f"what is '{image}' and {sound}?", console) == (
+    assert extract_media(f"what is '{image}' and {sound}?", console) == (
         "what is  and ?",
         [base64.b64encode(PNG).decode(), base64.b64encode(sound.read_bytes()).decode()],
     )
@@ -81,7 +89,7 @@ def test_a_file_of_another_type_ends_it(tmp_path: Path) -> None:
     image.write_bytes(b"text")
     err = io.StringIO()
     with pytest.raises(Invalid) as caught:
-        take(f"what is {image}", Console(None, io.StringIO(), err, {}))
+        extract_media(f"what is {image}", Console(None, io.StringIO(), err, {}))
     assert caught.value.message == f"invalid file type: {image}"
     assert err.getvalue() == f'Couldn\'t process file: "{image}"\n'
 
@@ -91,5 +99,5 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     with image.open("wb") as file:
         file.truncate((100 << 20) + 1)
     with pytest.raises(Invalid) as caught:
-        load(image)
+        load_media(image)
     assert caught.value.message == "file size exceeds maximum limit (100MB)"

@@ -1,4 +1,4 @@
-"""The prompt loop: drafts, commands, turns, and a session on a pseudo-terminal."""
+"""The prompt loop: blocks, commands, turns, and a session on a pseudo-terminal."""
 
 import os
 import pty
@@ -8,18 +8,25 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from gateway.cli.chat import HELP, HINT, Draft, chat, stored
 from gateway.cli.client import Api, ApiError
 from gateway.cli.console import Console
-from gateway.cli.run import Options
-from tests.gateway.cli.conftest import Child, Exchange, Screen, Server, finish
+from gateway.cli.repl import (
+    HELP,
+    HINT,
+    chat,
+    is_open_block,
+    stored_conversation,
+    without_marks,
+)
+from gateway.cli.run import RunOptions
+from tests.gateway.cli.conftest import Exchange, Screen, ScriptedServer, StartCommand, finish
 
-# The child leads a session of its own; this makes the terminal its controlling one.
+# The process leads a session of its own; this makes the terminal its controlling one.
 ON_TERMINAL = (
     "import fcntl, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     "signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -27,44 +34,33 @@ ON_TERMINAL = (
 )
 
 
-def options(*capabilities: str, **members: Any) -> Options:
-    plain: dict[str, Any] = {
-        "model": "m",
-        "capabilities": frozenset(capabilities),
-        "think": None,
-        "shape": None,
-        "keep_alive": None,
-        "hide": False,
-        "wordwrap": True,
-        "verbose": False,
-    }
-    return Options(**{**plain, **members})
+def options(*capabilities: str, **fields: Any) -> RunOptions:
+    return RunOptions("m", frozenset(capabilities), **fields)
 
 
 class Session:
-    """The loop run on typed lines, which may be exceptions to raise."""
+    """The loop run on typed messages, which may be exceptions to raise."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: ScriptedServer) -> None:
         self._server = server
         self.out, self.err = Screen(), Screen()
-        self.prompts: list[str] = []
+        self.left: list[str | type[BaseException]] = []
 
-    def run(self, options: Options, *typed: str | type[BaseException], **info: Any) -> int:
-        left = iter(typed)
+    def run(self, options: RunOptions, *typed: str | type[BaseException], **info: object) -> None:
+        self.left = [*typed, EOFError]
 
-        def ask(prompt: str) -> str:
-            self.prompts.append(prompt)
-            line = next(left, EOFError)
-            if isinstance(line, str):
-                return line
-            raise line
+        def read_message() -> str:
+            message = self.left.pop(0)
+            if isinstance(message, str):
+                return message
+            raise message
 
-        console = Console(Screen(), self.out, self.err, {"NO_COLOR": "1"}, ask)
+        console = Console(Screen(), self.out, self.err, {"NO_COLOR": "1"})
         with Api(self._server.url) as api:
-            return chat(options, info, console, api)
+            chat(options, info, read_message, console, api)
 
     def turns(self) -> list[list[str]]:
-        """What each chat request said, as `role: content`."""
+        """The messages of each chat request, as `role: content`."""
         bodies = [item.json for item in self._server.requests if item.path == "/api/chat"]
         return [
             [f"{item['role']}: {item['content']}" for item in body["messages"]] for body in bodies
@@ -72,36 +68,35 @@ class Session:
 
 
 @pytest.fixture
-def session(server: Server) -> Session:
+def session(server: ScriptedServer) -> Session:
     server.stream("/api/generate", {"done": True, "done_reason": "load"})
     server.stream("/api/chat", {"message": {"content": "fine"}}, {"message": {}, "done": True})
     return Session(server)
 
 
 @pytest.mark.parametrize(
-    ("lines", "messages"),
+    ("text", "message"),
     [
-        (["hello"], ["hello"]),
-        (['"""hello"""'], ["hello"]),
-        (['"""one', "two", 'three"""'], [None, None, "one\ntwo\nthree"]),
-        (['"""', "", 'x"""', "y"], [None, None, "\n\nx", "y"]),
-        (['"""one', '"""'], [None, "one\n"]),
-        (['say """'], ['say """']),
-        ([""], [""]),
+        ("hello", "hello"),
+        ('"""hello"""', "hello"),
+        ('"""one\ntwo\nthree"""', "one\ntwo\nthree"),
+        ('"""\n\nx"""', "\n\nx"),
+        ('"""one\n"""', "one\n"),
+        ('""""""', ""),
+        ('say """', 'say """'),
+        ("", ""),
     ],
 )
-def test_a_draft_is_a_line_or_a_block(lines: list[str], messages: list[str | None]) -> None:
-    draft = Draft()
-    assert [draft.feed(line) for line in lines] == messages
-    assert not draft.open
+def test_a_message_is_a_line_or_a_block(text: str, message: str) -> None:
+    assert not is_open_block(text)
+    assert without_marks(text) == message
 
 
-def test_a_block_that_is_dropped_leaves_nothing() -> None:
-    draft = Draft()
-    draft.feed('"""one')
-    assert draft.open
-    draft.reset()
-    assert draft.feed("two") == "two"
+@pytest.mark.parametrize(
+    "text", ['"""', '"""one', '"""one\n', '"""one""" and more', '"""one\ntwo', '""""', '"""""']
+)
+def test_a_block_is_open_until_a_mark_ends_it(text: str) -> None:
+    assert is_open_block(text)
 
 
 def test_stored_messages_look_typed() -> None:
@@ -110,16 +105,16 @@ def test_stored_messages_look_typed() -> None:
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "ho"},
     ]
-    assert stored(messages) == ">>> hi\nho\n\n"
+    assert stored_conversation({"messages": messages}) == ">>> hi\nho\n\n"
 
 
-def test_a_conversation_remembers_its_turns(session: Session, server: Server) -> None:
-    assert session.run(options(keep_alive="5m"), "one", "  ", "two") == 0
+def test_a_conversation_remembers_its_turns(session: Session, server: ScriptedServer) -> None:
+    session.run(options(keep_alive="5m"), "one", "  ", "two")
     assert session.turns() == [
         ["user: one"],
         ["user: one", "assistant: fine", "user: two"],
     ]
-    assert session.out.getvalue() == "fine\n\nfine\n\n\n"
+    assert session.out.getvalue() == "fine\n\nfine\n\n"
     assert server.calls() == ["POST /api/generate", "POST /api/chat", "POST /api/chat"]
     assert server.last("/api/generate") == {"model": "m", "prompt": "", "keep_alive": "5m"}
     assert server.last("/api/chat")["keep_alive"] == "5m"
@@ -127,42 +122,41 @@ def test_a_conversation_remembers_its_turns(session: Session, server: Server) ->
 
 @pytest.mark.parametrize("word", ["/bye", "/exit", "/bye now"])
 def test_leaving(session: Session, word: str) -> None:
-    assert session.run(options(), word, "never") == 0
+    session.run(options(), word, "never")
     assert session.turns() == []
-    assert session.prompts == [">>> "]
+    assert session.left == ["never", EOFError]
 
 
 def test_clearing_forgets_the_conversation(session: Session) -> None:
     session.run(options(), "one", "/clear", "two")
     assert session.turns() == [["user: one"], ["user: two"]]
-    assert session.out.getvalue() == "fine\n\nCleared session context\nfine\n\n\n"
+    assert session.out.getvalue() == "fine\n\nCleared session context\nfine\n\n"
 
 
 def test_commands_that_only_print(session: Session) -> None:
     session.run(options(), "/?", "/help", "/nope x", "/")
     assert session.turns() == []
     assert session.out.getvalue() == (
-        "Unknown command '/nope'. Type /? for help\nUnknown command '/'. Type /? for help\n\n"
+        "Unknown command '/nope'. Type /? for help\nUnknown command '/'. Type /? for help\n"
     )
     assert session.err.getvalue().count(HELP) == 2
 
 
 def test_a_block_is_one_message_even_with_slashes(session: Session) -> None:
-    session.run(options(), '"""one', "/bye", 'two"""')
-    assert session.turns() == [["user: one\n/bye\ntwo"]]
-    assert session.prompts == [">>> ", "... ", "... ", ">>> "]
+    session.run(options(), '"""one\n/bye\ntwo"""', '"""/bye"""')
+    assert session.turns()[0] == ["user: one\n/bye\ntwo"]
+    assert session.turns()[1][-1] == "user: /bye"
 
 
-def test_an_interrupt_at_the_prompt_drops_the_block(session: Session) -> None:
-    session.run(options(), '"""one', KeyboardInterrupt, "two")
+def test_an_interrupt_at_the_prompt_is_answered_with_the_way_out(session: Session) -> None:
+    session.run(options(), KeyboardInterrupt, "two")
     assert session.turns() == [["user: two"]]
-    assert session.prompts == [">>> ", "... ", ">>> ", ">>> "]
-    assert session.out.getvalue() == f"\n{HINT}\nfine\n\n\n"
+    assert session.out.getvalue() == f"\n{HINT}\nfine\n\n"
 
 
-def test_thinking_goes_back_with_the_next_turn(session: Session, server: Server) -> None:
+def test_thinking_goes_back_with_the_next_turn(session: Session, server: ScriptedServer) -> None:
     server.stream("/api/chat", {"message": {"thinking": "hm"}}, {"message": {"content": "Hi"}})
-    session.run(options("thinking", think=True, hide=True), "one", "two")
+    session.run(options("thinking", think=True, hide_thinking=True), "one", "two")
     assert server.last("/api/chat") == {
         "model": "m",
         "think": True,
@@ -172,7 +166,7 @@ def test_thinking_goes_back_with_the_next_turn(session: Session, server: Server)
             {"role": "user", "content": "two"},
         ],
     }
-    assert session.out.getvalue() == "Hi\n\nHi\n\n\n"
+    assert session.out.getvalue() == "Hi\n\nHi\n\n"
 
 
 def test_stored_messages_are_shown_and_not_sent(session: Session) -> None:
@@ -181,28 +175,30 @@ def test_stored_messages_are_shown_and_not_sent(session: Session) -> None:
     assert session.turns() == [["user: one"]]
 
 
-def test_a_wrong_think_value_is_told_and_forgotten(session: Session, server: Server) -> None:
+def test_a_wrong_think_value_is_reported_and_forgotten(
+    session: Session, server: ScriptedServer
+) -> None:
     server.reply("POST", "/api/chat", {"error": '"m" does not support thinking'}, status=400)
-    assert session.run(options(), "one", "two") == 0
+    session.run(options(), "one", "two")
     assert session.turns() == [["user: one"], ["user: two"]]
     assert 'error: 400 Bad Request: "m" does not support thinking\n' in session.err.getvalue()
 
 
-def test_another_error_ends_the_session(session: Session, server: Server) -> None:
+def test_another_error_ends_the_session(session: Session, server: ScriptedServer) -> None:
     server.reply("POST", "/api/chat", {"error": "boom"}, status=500)
     with pytest.raises(ApiError) as caught:
         session.run(options(), "one", "two")
     assert caught.value.message == "500 Internal Server Error: boom"
 
 
-def test_verbose_adds_the_numbers_to_every_answer(session: Session, server: Server) -> None:
+def test_verbose_adds_the_numbers_to_every_answer(session: Session, server: ScriptedServer) -> None:
     server.stream("/api/chat", {"message": {"content": "x"}, "eval_count": 3, "done": True})
     session.run(options(verbose=True), "one")
     assert session.err.getvalue().endswith("eval count:           3 token(s)\n")
 
 
 def test_an_image_path_is_no_command_for_a_model_that_sees(
-    session: Session, server: Server, tmp_path: Any
+    session: Session, server: ScriptedServer, tmp_path: Path
 ) -> None:
     image = tmp_path / "a.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -224,37 +220,28 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
-    def interrupt(self, process: "subprocess.Popen[bytes]") -> None:
-        """Ctrl+C at the prompt, once it is read from.
-
-        Between showing a prompt and waiting for a key Python's readline is deaf to signals.
-        """
-        while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
-            select.select([], [], [], 0.005)
-        self.type("\x03")
-
     def expect(self, pattern: str) -> None:
         """Read until `pattern` shows up in what was not yet matched."""
         deadline = time.monotonic() + 30
-        while not (found := re.search(pattern, self.text)):
+        while not (match := re.search(pattern, self.text)):
             left = deadline - time.monotonic()
             assert select.select([self._master], [], [], max(0, left))[0], repr(self.text)
             self.text += os.read(self._master, 65536).decode("utf-8", "replace")
-        self.text = self.text[found.end() :]
+        self.text = self.text[match.end() :]
 
 
-Start = Callable[..., tuple["subprocess.Popen[bytes]", Terminal]]
+StartOnTerminal = Callable[..., tuple["subprocess.Popen[bytes]", Terminal]]
 
 
 @pytest.fixture
-def on_terminal(child: Child) -> Iterator[Start]:
+def on_terminal(start_command: StartCommand) -> Iterator[StartOnTerminal]:
     """Start `paddock run m` as the foreground of a pseudo-terminal of 80 by 24."""
     opened: list[int] = []
 
     def start(*argv: str) -> tuple["subprocess.Popen[bytes]", Terminal]:
         master, slave = pty.openpty()
         opened.append(master)
-        process = child(
+        process = start_command(
             *("run", "m", *argv),
             start=ON_TERMINAL,
             stdin=slave,
@@ -271,26 +258,27 @@ def on_terminal(child: Child) -> Iterator[Start]:
         os.close(master)
 
 
-def test_a_session_on_a_terminal(session: Session, server: Server, on_terminal: Start) -> None:
+def test_a_session_on_a_terminal(
+    session: Session, server: ScriptedServer, on_terminal: StartOnTerminal
+) -> None:
     server.reply("POST", "/api/show", {"capabilities": ["completion"]})
     process, terminal = on_terminal()
-    terminal.expect(">>> ")
-    terminal.type("hello\n")
-    terminal.expect("fine\r\n\r\n(.*)>>> ")
-    terminal.interrupt(process)
+    terminal.expect(">>>")
+    terminal.type("hello\r")
+    terminal.expect("fine\r\n\r\n(.*)>>>")
+    terminal.type("\x03")
     terminal.expect(re.escape(HINT))
-    terminal.expect(">>> ")
-    terminal.type("/clear\n")
+    terminal.expect(">>>")
+    terminal.type("/clear\r")
     terminal.expect("Cleared session context")
-    terminal.expect(">>> ")
+    terminal.expect(">>>")
     terminal.type("\x04")
-    terminal.expect("\r\n")
     assert process.wait(20) == 0
     assert session.turns() == [["user: hello"]]
 
 
 def test_an_interrupt_aborts_the_answer_only(
-    session: Session, server: Server, on_terminal: Start
+    session: Session, server: ScriptedServer, on_terminal: StartOnTerminal
 ) -> None:
     gone = threading.Event()
     answers = iter(["endless", "short"])
@@ -307,21 +295,23 @@ def test_an_interrupt_aborts_the_answer_only(
     server.reply("POST", "/api/show", {"capabilities": []})
     server.on("POST", "/api/chat", answer)
     process, terminal = on_terminal()
-    terminal.expect(">>> ")
-    terminal.type("one\n")
+    terminal.expect(">>>")
+    terminal.type("one\r")
     terminal.expect("partial")
     terminal.type("\x03")
     assert gone.wait(20)
-    terminal.expect("\r\n(.*)>>> ")
-    terminal.type("two\n")
+    terminal.expect("\r\n(.*)>>>")
+    terminal.type("two\r")
     terminal.expect("done now")
-    terminal.expect(">>> ")
-    terminal.type("/bye\n")
+    terminal.expect(">>>")
+    terminal.type("/bye\r")
     assert process.wait(20) == 0
     assert session.turns() == [["user: one"], ["user: one", "user: two"]]
 
 
-def test_a_prompt_on_a_terminal_is_answered_once(server: Server, on_terminal: Start) -> None:
+def test_a_prompt_on_a_terminal_is_answered_once(
+    server: ScriptedServer, on_terminal: StartOnTerminal
+) -> None:
     server.reply("POST", "/api/show", {"capabilities": []})
     server.stream("/api/generate", {"response": "a b " * 30})
     process, terminal = on_terminal("hello")
