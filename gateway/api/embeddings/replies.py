@@ -4,26 +4,45 @@ The engine is asked for many inputs at once, and for base64: it counts the token
 digits would have to be written and read for nothing.
 """
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from gateway.api.clock import Clock
 from gateway.api.embeddings.vectors import Vector, length, packed, shortest, text, unit, unpacked
-from gateway.api.ollama.fields import EMBED
-from gateway.api.ollama.replies import JSON, Clock
+from gateway.api.reply import JSON
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_decode import ANY, INT, STRING, Custom, Struct
+from gateway.golang.json_decode import ANY, BOOL, INT, MAP, STRING, Custom, Struct
 from gateway.golang.json_encode import dumps
-from gateway.inference.types import Call, Tally
+from gateway.llama.requests import Call
 
 Input = str | Sequence[int]
 """A text, or its tokens."""
 
+EMBED = Struct(
+    "EmbedRequest",
+    {
+        "model": STRING,
+        "input": ANY,
+        "keep_alive": Custom(parse_keep_alive),
+        "truncate": BOOL,
+        "dimensions": INT,
+        "options": MAP,
+    },
+)
+EMBEDDINGS = Struct(
+    "EmbeddingRequest",
+    {
+        "model": STRING,
+        "prompt": STRING,
+        "keep_alive": Custom(parse_keep_alive),
+        "options": MAP,
+    },
+)
 OPENAI = Struct(
     EMBED.name,
     {
@@ -39,17 +58,6 @@ TOO_LONG = "the input length exceeds the context length"
 
 _PATH = "/v1/embeddings"
 _RAW = -1
-# How the engine words it depends on whether the model can read an input in pieces. The first two
-# say what just fits, the third what does not.
-_REFUSALS = (
-    (re.compile(r"too large to process\D*(\d+)\)"), 0),
-    (re.compile(r"larger than the max context size \((\d+) "), 0),
-    (re.compile(r"exceeds the available context size \((\d+) "), -1),
-)
-# As long as one result follows another the engine does not look whether anybody waits for them, so
-# what a client that left still costs is what is asked for at once.
-_MOST_TEXTS = 64
-_MOST_CHARACTERS = 1 << 16
 # Numbers that take some 15 ms to write.
 _MANY_FLOATS = 16_384
 _MANY_BYTES = 131_072
@@ -96,20 +104,6 @@ def as_base64(form: str) -> bool:
     return form.lower() == "base64"
 
 
-def batches(inputs: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, as many in each list as the engine is asked for at once."""
-    batch: list[str] = []
-    characters = 0
-    for one in inputs:
-        characters += len(one)
-        if batch and (len(batch) == _MOST_TEXTS or characters > _MOST_CHARACTERS):
-            yield batch
-            batch, characters = [], len(one)
-        batch.append(one)
-    if batch:
-        yield batch
-
-
 def call(inputs: Sequence[Input], *, raw: bool = False) -> Call:
     """All of them at once. `raw`: vectors as the model makes them, not brought to unit length."""
     payload: dict[str, Any] = {"input": inputs, "encoding_format": "base64"}
@@ -123,17 +117,6 @@ def embedded(data: bytes) -> Embedded:
     reply = orjson.loads(data)
     vectors = [unpacked(item["embedding"]) for item in reply["data"]]
     return Embedded(vectors, reply["usage"]["prompt_tokens"])
-
-
-def room(refusal: str) -> int | None:
-    """The most tokens an input may have, by the words with which the engine refused one.
-
-    None if it was refused for something else than its length.
-    """
-    for pattern, more in _REFUSALS:
-        if found := pattern.search(refusal):
-            return int(found[1]) + more
-    return None
 
 
 def cut(bare: Sequence[int], whole: Sequence[int], most: int) -> list[int]:
@@ -157,24 +140,12 @@ class Reply(ABC):
     """So many numbers that writing them would be in everybody's way."""
 
     def __init__(self, model: str, clock: Clock) -> None:
-        self.tally = Tally()
         self._model = model
         self._clock = clock
         self._loaded = 0
 
     def assigned(self) -> None:
         self._loaded = self._clock.elapsed()
-
-    def feed(self, data: bytes) -> bytes:
-        """The engine's reply is not passed on."""
-        return b""
-
-    def flush(self) -> bytes:
-        return b""
-
-    def failure(self, message: str, status: int) -> bytes:
-        """Nothing is sent before it is complete."""
-        return b""
 
     @abstractmethod
     def write(self, found: Embedded) -> bytes:

@@ -1,7 +1,7 @@
 """Embeddings in the Ollama dialect, new and old, and in OpenAI's."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -10,8 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import names
+from gateway.api.batches import batches
+from gateway.api.clock import RequestClock
 from gateway.api.embeddings import replies as embeddings
 from gateway.api.embeddings.replies import (
+    EMBED,
+    EMBEDDINGS,
     Embedded,
     EmbedReply,
     Input,
@@ -19,23 +23,18 @@ from gateway.api.embeddings.replies import (
     OpenAIReply,
     Reply,
 )
-from gateway.api.errors import status_of
-from gateway.api.ollama.fields import EMBED, EMBEDDINGS
 from gateway.errors import Invalid, NotFound
 from gateway.golang.json_decode import decode
-from gateway.inference import handler as inference
-from gateway.inference.options import merge
-from gateway.inference.response import Answer, Work
-from gateway.inference.types import Call
-from gateway.llama.requests import tokenize
-from gateway.services import services
+from gateway.inference.encoder import ComputedReply
+from gateway.inference.handler import compute, find_model
+from gateway.llama.errors import ContextOverflow
+from gateway.llama.queries import query_bytes
+from gateway.llama.requests import Call, tokenize
 from gateway.store.model import Model
-from runners import Lease, Refused
+from runners import Lease
 
 Ask = Callable[[Call], Awaitable[bytes]]
-"""The engine's reply to a call; Refused if it would not."""
-
-log = logging.getLogger(__name__)
+"""The engine's reply to a call; EngineError if it refuses."""
 
 
 async def embed(request: Request) -> Response:
@@ -45,14 +44,14 @@ async def embed(request: Request) -> Response:
         raise NotFound(f"model '{body.get('model', '')}' not found")
     name = _name(body)
     texts = embeddings.texts(body.get("input"))
-    reply = EmbedReply(name, inference.clock(request), body.get("dimensions", 0))
+    reply = EmbedReply(name, RequestClock(request.state.facts.began), body.get("dimensions", 0))
     return await _answer(request, body, texts, reply, truncate=body.get("truncate", True))
 
 
 async def legacy(request: Request) -> Response:
     """One vector, of which nothing is said but its numbers."""
     body = decode(await request.body(), EMBEDDINGS)
-    reply = LegacyReply(_name(body), inference.clock(request))
+    reply = LegacyReply(_name(body), RequestClock(request.state.facts.began))
     texts = embeddings.texts(body.get("prompt"))
     return await _answer(request, body, texts, reply, truncate=False, raw=_raw)
 
@@ -63,7 +62,9 @@ async def openai(request: Request) -> Response:
     base64 = embeddings.as_base64(body.get("encoding_format", ""))
     texts = embeddings.openai_texts(body.get("input"))
     name = _name(body)
-    reply = OpenAIReply(name, inference.clock(request), body.get("dimensions", 0), base64=base64)
+    reply = OpenAIReply(
+        name, RequestClock(request.state.facts.began), body.get("dimensions", 0), base64=base64
+    )
     return await _answer(request, body, texts, reply, truncate=True)
 
 
@@ -76,16 +77,13 @@ async def embedded(
     long and must not be truncated, or cannot be.
     """
     found = Embedded()
-    for batch in embeddings.batches(texts):
+    for batch in batches(texts):
         try:
             reply = await ask(embeddings.call(batch, raw=raw))
-        except Refused as exc:
-            room = embeddings.room(exc.message)
-            if room is None:
-                raise
+        except ContextOverflow as exc:
             if not truncate:
                 raise Invalid(embeddings.TOO_LONG) from exc
-            reply = await _truncated(ask, batch, min(room, context), raw)
+            reply = await _truncated(ask, batch, min(exc.fits, context), raw)
         found += embeddings.embedded(reply)
     return found
 
@@ -95,9 +93,7 @@ async def _truncated(ask: Ask, texts: Sequence[str], room: int, raw: bool) -> by
     inputs = [await _shortened(ask, text, room) for text in texts]
     try:
         return await ask(embeddings.call(inputs, raw=raw))
-    except Refused as exc:
-        if embeddings.room(exc.message) is None:
-            raise
+    except ContextOverflow as exc:
         words = "input exceeds maximum context length and cannot be truncated further"
         raise Invalid(words) from exc
 
@@ -127,27 +123,20 @@ async def _answer(
     raw: Callable[[Model], bool] = lambda model: False,
 ) -> Response:
     model = await _model(request, body["model"])
-    options, unknown = merge(model.parameters, body.get("options", {}))
-    if unknown:
-        log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = services(request).spec(model, options)
-    context = min(options.num_ctx or spec.context, spec.context)
 
-    async def prepare(lease: Lease) -> bytes:
-        async def ask(call: Call) -> bytes:
-            async with lease.open(call.path, call.body) as upstream:
-                return await upstream.read_all()
-
+    async def run(lease: Lease, context: int) -> bytes:
         found = Embedded()
         if texts:
+            ask = partial(query_bytes, lease)
             found = await embedded(ask, texts, truncate=truncate, context=context, raw=raw(model))
+        # Many numbers take long to write; in the event loop every stream would wait for them.
         if found.numbers > reply.many:
             return await run_sync(reply.write, found)
         return reply.write(found)
 
-    lasts = inference.keep_alive(request, body.get("keep_alive"))
-    work = Work(spec, lasts, prepare, reply, inference.facts(request))
-    return Answer(services(request).scheduler, work, status_of)
+    encoder = ComputedReply(reply.media_type, reply.assigned)
+    options, keep_alive = body.get("options", {}), body.get("keep_alive")
+    return compute(request, model, options, keep_alive, encoder, run)
 
 
 def _name(body: Mapping[str, Any]) -> str:
@@ -159,9 +148,8 @@ def _name(body: Mapping[str, Any]) -> str:
 
 async def _model(request: Request, name: str) -> Model:
     """The model of that name; Invalid if it is not one for embeddings."""
-    inference.facts(request).model = name
     try:
-        model = await services(request).model(name)
+        model = await find_model(request, name)
     except NotFound as exc:
         raise NotFound(f'model "{name}" not found, try pulling it first') from exc
     ranks = model.header is not None and model.header.ranks

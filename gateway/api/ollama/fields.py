@@ -175,21 +175,6 @@ CHAT = Struct(
     "ChatRequest",
     {**_INFERENCE, "messages": _MESSAGES, "tools": ListOf(_TOOL, "api.Tools")},
 )
-EMBED = Struct(
-    "EmbedRequest",
-    {
-        "model": STRING,
-        "input": ANY,
-        "keep_alive": _KEEP_ALIVE,
-        "truncate": BOOL,
-        "dimensions": INT,
-        "options": MAP,
-    },
-)
-EMBEDDINGS = Struct(
-    "EmbeddingRequest",
-    {"model": STRING, "prompt": STRING, "keep_alive": _KEEP_ALIVE, "options": MAP},
-)
 SHOW = Struct(
     "ShowRequest",
     {**_NAMED, "system": STRING, "template": STRING, "verbose": BOOL, "options": MAP},

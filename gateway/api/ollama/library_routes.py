@@ -21,7 +21,7 @@ from gateway.golang.fmt import exact
 from gateway.golang.json_decode import decode
 from gateway.golang.json_encode import dumps
 from gateway.names import Name
-from gateway.services import services
+from gateway.services import services_of
 from gateway.store.create import VERIFIED, Converted, finish, prepare
 from gateway.store.gguf import read_arrays
 from gateway.store.library import Library
@@ -95,12 +95,12 @@ async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> Non
     """Pull and convert what has to be, then write; a client that leaves in between ends it."""
     library = _library(request)
     if recipe.base and await run_sync(library.find, recipe.base) is None:
-        await services(request).transfers.pull(recipe.base, "https", tell)
+        await services_of(request).transfers.pull(recipe.base, "https", tell)
     start = await run_sync(prepare, library, recipe)
     made: dict[int, Converted] = {}
     lines = list(start.progress)
     if start.conversions:
-        tool = program(services(request).engine.server)
+        tool = program(services_of(request).engine.server)
         for line in lines:
             await tell({"status": line})
         for conversion in start.conversions:
@@ -151,7 +151,7 @@ def _listed(entries: Sequence[Entry]) -> bytes:
 
 
 def _library(request: Request) -> Library:
-    return services(request).library
+    return services_of(request).library
 
 
 def _plain_name(role: str, text: str) -> Name:

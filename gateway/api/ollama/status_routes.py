@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from gateway import OLLAMA_VERSION, __version__
 from gateway.api.ollama import show as describe
 from gateway.api.reply import json_reply
-from gateway.services import Services, services
+from gateway.services import Services, services_of
 from runners import Kind, RunnerInfo, State, resident
 
 _FOREVER = 1 << 63
@@ -23,7 +23,7 @@ async def root(request: Request) -> Response:
 
 async def version(request: Request) -> Response:
     """Ollama's version for its clients, ours and the engine's beside it."""
-    engine = services(request).engine
+    engine = services_of(request).engine
     return json_reply(
         {
             "version": OLLAMA_VERSION,
@@ -35,13 +35,13 @@ async def version(request: Request) -> Response:
 
 async def cloud(request: Request) -> Response:
     """There is no cloud; the environment may say so as well."""
-    off = services(request).no_cloud
+    off = services_of(request).no_cloud
     return json_reply({"cloud": {"disabled": True, "source": "env" if off else "none"}})
 
 
 async def ps(request: Request) -> Response:
     """What is loaded, the longest-lived first."""
-    there = services(request)
+    there = services_of(request)
     snapshot = there.scheduler.snapshot()
     ready = [runner for runner in snapshot.runners if runner.state is State.READY]
     rows = [row for runner in ready if (row := _row(there, runner, snapshot.now))]
@@ -50,7 +50,7 @@ async def ps(request: Request) -> Response:
 
 
 def _row(there: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str, Any]] | None:
-    model = there.loaded.get(runner.spec)
+    model = there.models.loaded.get(runner.spec)
     if model is None:
         return None
     left = runner.keep_alive if runner.expires is None else runner.expires - now

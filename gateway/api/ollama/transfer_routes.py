@@ -13,7 +13,7 @@ from gateway.errors import Invalid, NotFound
 from gateway.golang.json_decode import decode
 from gateway.names import Name
 from gateway.registry.references import scheme
-from gateway.services import services
+from gateway.services import services_of
 
 
 async def pull(request: Request) -> Response:
@@ -22,7 +22,7 @@ async def pull(request: Request) -> Response:
     asked = model_name(body)
     name = _named(asked)
     spoken = scheme(asked, insecure=bool(body.get("insecure")))
-    work = partial(services(request).transfers.pull, name, spoken)
+    work = partial(services_of(request).transfers.pull, name, spoken)
     return Progress(work, stream=body.get("stream", True))
 
 
@@ -34,7 +34,7 @@ async def push(request: Request) -> Response:
         raise Invalid("model is required")
     name = names.parse(asked)
     spoken = scheme(asked, insecure=bool(body.get("insecure")))
-    there = services(request)
+    there = services_of(request)
     stored = await run_sync(there.library.find, name)
     if stored is None:
         raise NotFound(f"model '{name.short}' not found")

@@ -14,7 +14,7 @@ from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
 from gateway.golang.json_decode import ANY, BOOL, INT, STRING, Custom, ListOf, Struct
 from gateway.golang.json_encode import dumps
-from gateway.inference.types import Call, Tally
+from gateway.llama.requests import Call
 
 REQUEST = Struct(
     "RerankRequest",
@@ -118,26 +118,13 @@ def ranked(data: bytes) -> Ranked:
 
 
 class Reply:
-    """A reply in one piece: nothing of the engine's is passed on."""
+    """The whole reply."""
 
     media_type = "application/json"
 
     def __init__(self, ident: str, asked: Request) -> None:
-        self.tally = Tally()
         self._ident = ident
         self._asked = asked
-
-    def assigned(self) -> None:
-        """It does not say when that was."""
-
-    def feed(self, data: bytes) -> bytes:
-        return b""
-
-    def flush(self) -> bytes:
-        return b""
-
-    def failure(self, message: str, status: int) -> bytes:
-        return b""
 
     def write(self, found: Ranked) -> bytes:
         """The best documents first; of equal ones that which the request has first."""

@@ -13,7 +13,7 @@ from gateway.api import errors
 from gateway.api.errors import HANDLERS, STATUS, allow, answer, status_of
 from gateway.errors import Broken, DigestMismatch, Forbidden, Invalid, NotFound, Unavailable
 from gateway.http.request_log import Facts
-from gateway.inference.types import EngineError
+from gateway.llama.errors import EngineError
 from runners import (
     Busy,
     Cause,

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.encoder import Translation
-from gateway.inference.types import Delta, End, EngineError, Restart, Tally
-from gateway.llama.events import ChatReader, CompletionReader
+from gateway.inference.encoder import ReplyEncoder
+from gateway.llama.errors import EngineError
+from gateway.llama.events import ChatEventReader, CompletionEventReader, Delta, End, Usage
+from gateway.llama.sse import RestartNeeded
 from gateway.templates.reasoning import ReasoningParser
 from tests.fakes import recorded
 from tests.fakes.recorded import CUTS, failing, heard
@@ -32,28 +33,28 @@ class Notes:
         calls = "".join(f"[{piece.index}{piece.name}{piece.arguments}]" for piece in delta.calls)
         return f"{thinking}{delta.text}{calls}|".encode()
 
-    def end(self, end: End, tally: Tally) -> bytes:
-        return f"<{end.reason} {tally.tokens}>".encode()
+    def end(self, end: End, usage: Usage) -> bytes:
+        return f"<{end.reason} {usage.completion_tokens}>".encode()
 
     def failure(self, message: str, status: int) -> bytes:
         return f"!{status} {message}!".encode()
 
 
-def translating(reader: CompletionReader | None = None) -> Translation:
-    translation = Translation(Notes())
-    translation.reader = reader or CompletionReader()
+def translating(reader: CompletionEventReader | None = None) -> ReplyEncoder:
+    translation = ReplyEncoder(Notes())
+    translation.reader = reader or CompletionEventReader()
     return translation
 
 
-def chatting() -> Translation:
-    translation = Translation(Notes())
-    translation.reader = ChatReader()
+def chatting() -> ReplyEncoder:
+    translation = ReplyEncoder(Notes())
+    translation.reader = ChatEventReader()
     return translation
 
 
-def restarting() -> Translation:
+def restarting() -> ReplyEncoder:
     """One that reads nothing but thinking before another call."""
-    return translating(CompletionReader(ReasoningParser("<think>", "</think>"), restart=True))
+    return translating(CompletionEventReader(ReasoningParser("<think>", "</think>"), restart=True))
 
 
 def said(*texts: str) -> bytes:
@@ -101,7 +102,7 @@ def test_a_reply_without_a_token_begins_and_ends() -> None:
 
 
 def test_what_is_only_held_back_is_begun_and_said_in_the_end() -> None:
-    translation = translating(CompletionReader(ReasoningParser("<think>", "</think>")))
+    translation = translating(CompletionEventReader(ReasoningParser("<think>", "</think>")))
     end = recorded.raw_end("eos", recorded.RAW_TIMINGS)
     assert heard(translation, said("<thi") + end, []) == "()|<thi|<stop 5>"
 
@@ -123,16 +124,16 @@ def test_a_token_is_said_as_soon_as_its_line_is_complete() -> None:
 
 
 def test_the_tally_is_empty_before_the_first_call() -> None:
-    translation = Translation(Notes())
-    assert translation.tally == Tally()
-    translation.reader = CompletionReader()
+    translation = ReplyEncoder(Notes())
+    assert translation.usage == Usage()
+    translation.reader = CompletionEventReader()
     translation.feed(recorded.RAW_LIMITED)
-    assert translation.tally == translation.reader.tally != Tally()
+    assert translation.usage == translation.reader.usage != Usage()
 
 
 def test_the_writer_learns_of_its_runner_and_names_the_media_type() -> None:
     notes = Notes()
-    translation = Translation(notes)
+    translation = ReplyEncoder(notes)
     translation.assigned()
     assert notes.had_runner
     assert translation.media_type == "text/notes"
@@ -172,7 +173,7 @@ def test_a_stream_that_stops_without_an_end_was_cut_short(cuts: list[int]) -> No
 
 def test_a_restart_has_what_was_said_before_it() -> None:
     data = recorded.RAW_PROGRESS + said("<think>", "hm ", "o.k.", "</think>", "So", " it")
-    with pytest.raises(Restart) as caught:
+    with pytest.raises(RestartNeeded) as caught:
         restarting().feed(data)
     assert caught.value.said == b"()|?hm ?|?o.k.?|||"
 
@@ -181,27 +182,27 @@ def test_a_restart_has_what_was_said_before_it() -> None:
 def test_all_that_is_said_up_to_a_restart_is_the_same_whatever_the_pieces(cuts: list[int]) -> None:
     data = recorded.RAW_PROGRESS + said("<think>hm", " o.k.</think>", "So", " it")
     translation, out = restarting(), b""
-    with pytest.raises(Restart) as caught:
+    with pytest.raises(RestartNeeded) as caught:
         for piece in recorded.pieces(data, cuts):
             out += translation.feed(piece)
     assert out + caught.value.said == b"()?hm?|? o.k.?||"
 
 
 def test_a_restart_in_the_end_has_what_was_held_back() -> None:
-    translation = translating(CompletionReader(must_call=True))
+    translation = translating(CompletionEventReader(must_call=True))
     assert translation.feed(said("No.") + recorded.raw_end("eos", recorded.RAW_TIMINGS)) == (
         b"()No.|"
     )
-    with pytest.raises(Restart) as caught:
+    with pytest.raises(RestartNeeded) as caught:
         translation.flush()
     assert caught.value.said == b""
 
 
 def test_another_reader_goes_on_without_another_beginning() -> None:
     translation = restarting()
-    with pytest.raises(Restart):
+    with pytest.raises(RestartNeeded):
         translation.feed(recorded.RAW_PROGRESS + said("<think>hm</think>", "So"))
-    translation.reader = CompletionReader()
+    translation.reader = CompletionEventReader()
     rest = said("{}") + recorded.raw_end("eos", recorded.RAW_TIMINGS)
     assert heard(translation, rest, []) == "{}|<stop 5>"
 
@@ -210,9 +211,9 @@ def test_another_reader_forgets_half_a_line_and_an_error_of_the_call_before() ->
     translation = translating()
     (first, second, *_) = recorded.RAW_SAID
     assert translation.feed(first + second[:30]) == b"()Hi |"
-    translation.reader = CompletionReader()
+    translation.reader = CompletionEventReader()
     assert translation.feed(second) == "you\u2028|".encode()
     assert translation.feed(first + recorded.event(recorded.FAILURE)) == b"Hi |"
-    translation.reader = CompletionReader()
+    translation.reader = CompletionEventReader()
     end = recorded.raw_end("limit", recorded.RAW_TIMINGS)
     assert translation.feed(end) + translation.flush() == b"<length 5>"

@@ -10,11 +10,12 @@ from starlette.types import Message
 
 from gateway.api.errors import status_of
 from gateway.http.request_log import Facts
-from gateway.inference.encoder import Translation
+from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.options import merge
 from gateway.inference.response import Answer, Retry, Work
-from gateway.inference.types import Call, Restart
-from gateway.llama.events import CompletionReader
+from gateway.llama.events import CompletionEventReader
+from gateway.llama.requests import Call
+from gateway.llama.sse import RestartNeeded
 from runners import Lease, Refused
 from tests.fakes.server import Gateway, open_gateway
 from tests.fakes.writing import generate
@@ -43,22 +44,22 @@ class Asking:
 
     def __init__(self, gateway: Gateway, first: Call, *, restart: bool = False) -> None:
         self.gateway, self.first = gateway, first
-        self.encoder = Translation(generate())
-        self.encoder.reader = CompletionReader(restart=restart)
+        self.encoder = ReplyEncoder(generate())
+        self.encoder.reader = CompletionEventReader(restart=restart)
         self.facts = Facts("1", 0.0)
-        self.reasons: list[Refused | Restart] = []
+        self.reasons: list[Refused | RestartNeeded] = []
         self.sent: list[Message] = []
 
     async def prepare(self, lease: Lease) -> Call:
         return self.first
 
-    async def shorter(self, lease: Lease, reason: Refused | Restart) -> Call:
+    async def shorter(self, lease: Lease, reason: Refused | RestartNeeded) -> Call:
         self.reasons.append(reason)
         self.facts.cut = f"{1999 * len(self.reasons)} tokens"
-        self.encoder.reader = CompletionReader()
+        self.encoder.reader = CompletionEventReader()
         return completion("a ")
 
-    async def nothing(self, lease: Lease, reason: Refused | Restart) -> None:
+    async def nothing(self, lease: Lease, reason: Refused | RestartNeeded) -> None:
         self.reasons.append(reason)
 
     async def done(self, retry: Retry | None) -> list[dict[str, Any]]:
@@ -114,7 +115,7 @@ async def test_a_reply_that_cannot_go_on_goes_on_with_another_call(gateway: Gate
     asking = Asking(gateway, completion("a "), restart=True)
     *lines, last = await asking.done(asking.shorter)
     [reason] = asking.reasons
-    assert isinstance(reason, Restart)
+    assert isinstance(reason, RestartNeeded)
     assert [line["response"] for line in lines if line["response"]] == SAID
     assert last["done_reason"] == "stop"
     assert (await gateway.engine())["paths"] == ["/completion"] * 2

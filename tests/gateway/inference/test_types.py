@@ -2,7 +2,10 @@
 
 import pytest
 
-from gateway.inference.types import Call, EngineError, Tally, repaired
+from gateway.inference.types import repaired
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Usage
+from gateway.llama.requests import Call
 
 
 @pytest.mark.parametrize(
@@ -46,4 +49,4 @@ def test_an_engine_error_has_a_message_and_a_status() -> None:
 
 def test_a_call_is_a_value_and_a_tally_begins_at_nothing() -> None:
     assert Call("/x", b"{}") == Call("/x", b"{}")
-    assert Tally() == Tally(0, 0, 0.0, 0, 0.0)
+    assert Usage() == Usage(0, 0, 0.0, 0, 0.0)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 from gateway.llama.images import png, readable
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +66,9 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked() -> None
 
 async def test_webp_parts_of_a_turn_are_replaced_in_their_places() -> None:
     before = {"role": "system", "content": "s"}
-    turn = Turn(messages=[before, {"role": "user", "content": [TEXT, image(webp()), TEXT]}])
+    turn = GenerationRequest(
+        messages=[before, {"role": "user", "content": [TEXT, image(webp()), TEXT]}]
+    )
     made = await readable(turn)
     assert made.messages[0] == before
     first, picture, last = made.messages[1]["content"]
@@ -75,7 +77,7 @@ async def test_webp_parts_of_a_turn_are_replaced_in_their_places() -> None:
 
 
 async def test_a_webp_under_another_name_is_still_one() -> None:
-    turn = Turn(messages=[{"role": "user", "content": [image(webp(), "jpeg")]}])
+    turn = GenerationRequest(messages=[{"role": "user", "content": [image(webp(), "jpeg")]}])
     made = await readable(turn)
     assert made.messages[0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
 
@@ -85,5 +87,5 @@ async def test_a_webp_under_another_name_is_still_one() -> None:
     ["hi", None, [TEXT], [{"type": "input_audio"}], [image("iVBORw0KGgo=", "png")]],
 )
 async def test_a_turn_without_webp_is_left_alone(content: Any) -> None:
-    turn = Turn(messages=[{"role": "user", "content": content}])
+    turn = GenerationRequest(messages=[{"role": "user", "content": content}])
     assert await readable(turn) == turn

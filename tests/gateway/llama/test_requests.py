@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from gateway.errors import Invalid
-from gateway.inference.types import Call, Turn
+from gateway.inference.types import GenerationRequest
 from gateway.llama import requests as engine
+from gateway.llama.requests import Call
 
 HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add"}}
@@ -23,7 +24,7 @@ def posted(call: Call, path: str) -> Any:
 
 
 def chat(think: engine.Think = None, **more: Any) -> Any:
-    turn = Turn(messages=[], **more)
+    turn = GenerationRequest(messages=[], **more)
     return posted(engine.chat(turn, HI, {"seed": 7}, think), "/v1/chat/completions")
 
 
@@ -36,9 +37,11 @@ def completion(prompt: engine.Prompt = "hi", **more: Any) -> Any:
 
 @pytest.mark.parametrize(("spare", "told"), [(0, False), (-1, True)])
 def test_progress_is_told_of_prompts_that_may_not_fit_a_batch(spare: int, told: bool) -> None:
-    whole = engine.chat(Turn(messages=[]), HI, {}, None)
+    whole = engine.chat(GenerationRequest(messages=[]), HI, {}, None)
     size = len(whole.body) + spare
-    sent = posted(engine.chat(Turn(messages=[]), HI, {}, None, batch=size), engine.CHAT)
+    sent = posted(
+        engine.chat(GenerationRequest(messages=[]), HI, {}, None, batch=size), engine.CHAT
+    )
     assert ("return_progress" in sent) == told
     long = "a" * (engine.BATCH + spare)
     assert completion(long)["return_progress"] is True
@@ -66,7 +69,7 @@ def test_a_plain_chat_has_its_messages_and_options() -> None:
     ],
 )
 def test_a_reply_that_has_begun_is_gone_on_with(last: Any, more: Any, goes_on: Any) -> None:
-    turn = Turn(messages=[], **more)
+    turn = GenerationRequest(messages=[], **more)
     sent = posted(engine.chat(turn, [*HI, last], {}, None), engine.CHAT)
     members = ("continue_final_message", "add_generation_prompt")
     assert tuple(sent.get(member) for member in members) == goes_on
@@ -208,7 +211,7 @@ def test_tokens_of_texts_between_images() -> None:
 
 
 def test_a_chat_is_counted_by_its_own_body() -> None:
-    call = engine.chat(Turn(messages=[]), HI, {"seed": 7}, None)
+    call = engine.chat(GenerationRequest(messages=[]), HI, {"seed": 7}, None)
     assert engine.count(call) == Call("/v1/chat/completions/input_tokens", call.body)
 
 

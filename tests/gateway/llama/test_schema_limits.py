@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 from gateway.llama.schema_limits import check_bounds, check_grammar, check_schema
 
 UNFIT = {"items": {"minItems": 2, "maxItems": 1}}
@@ -38,13 +38,15 @@ WRONG = "JSON schema error at #/items: minItems 2 is above maxItems 1"
 )
 def test_all_that_binds_a_reply_is_looked_at(members: Any, words: str) -> None:
     with pytest.raises(Invalid) as caught:
-        check_bounds(Turn(messages=[], **members))
+        check_bounds(GenerationRequest(messages=[], **members))
     assert caught.value.message == words
 
 
 def test_a_turn_may_be_unbound() -> None:
-    check_bounds(Turn(messages=[]))
-    check_bounds(Turn(messages=[], format={"type": "json_object"}, tools=[{"function": {}}]))
+    check_bounds(GenerationRequest(messages=[]))
+    check_bounds(
+        GenerationRequest(messages=[], format={"type": "json_object"}, tools=[{"function": {}}])
+    )
 
 
 def refused(schema: Any) -> str:

@@ -1,4 +1,4 @@
-"""Lines of an event stream, whatever pieces it comes in."""
+"""LineSplitter of an event stream, whatever pieces it comes in."""
 
 import contextlib
 from typing import Any
@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.types import EngineError
-from gateway.llama.sse import Lines, Reading, engine_error, event
+from gateway.llama.errors import EngineError
+from gateway.llama.sse import LineSplitter, SSEDecoder, engine_error, event
 from tests.fakes.recorded import CUTS, pieces
 
 
 def test_only_a_newline_ends_a_line() -> None:
     text = "a\u2028b\u0085c\r\x0b\x0c\x1cd\n\ne"
-    lines = Lines()
+    lines = LineSplitter()
     assert lines.feed(text.encode()) == ["a\u2028b\u0085c\r\x0b\x0c\x1cd".encode(), b""]
     assert lines.feed(b"\n") == [b"e"]
 
 
 def test_a_line_may_come_in_pieces_even_within_a_character() -> None:
-    lines = Lines()
+    lines = LineSplitter()
     data = "data: é\n".encode()
     assert [lines.feed(data[:7]), lines.feed(data[7:8]), lines.feed(data[8:])] == [
         [],
@@ -34,7 +34,7 @@ def test_a_line_may_come_in_pieces_even_within_a_character() -> None:
     st.lists(st.binary(max_size=20).map(lambda data: data.replace(b"\n", b"")), max_size=9), CUTS
 )
 def test_the_lines_are_the_same_whatever_the_pieces(said: list[bytes], cuts: list[int]) -> None:
-    lines = Lines()
+    lines = LineSplitter()
     data = b"".join(line + b"\n" for line in said) + b"rest"
     assert [line for piece in pieces(data, cuts) for line in lines.feed(piece)] == said
 
@@ -113,14 +113,14 @@ def take(line: bytes) -> bytes:
     ],
 )
 def test_what_comes_before_an_error_is_kept(data: bytes, said: bytes, failed: bool) -> None:
-    reading = Reading(take)
+    reading = SSEDecoder(take)
     assert reading.feed(data) == said
     with pytest.raises(EngineError) if failed else contextlib.nullcontext():
         reading.check()
 
 
 def test_after_an_error_nothing_more_is_read() -> None:
-    reading = Reading(take)
+    reading = SSEDecoder(take)
     reading.feed(b"a\nx\n")
     with pytest.raises(EngineError):
         reading.feed(b"b\n")
@@ -129,4 +129,4 @@ def test_after_an_error_nothing_more_is_read() -> None:
 @pytest.mark.parametrize("data", [b"x\n", b" \nx\na\n"])
 def test_an_error_with_nothing_before_it_is_raised(data: bytes) -> None:
     with pytest.raises(EngineError):
-        Reading(take).feed(data)
+        SSEDecoder(take).feed(data)

@@ -266,4 +266,4 @@ def test_no_reply_has_what_is_no_number(reply: EmbedReply | LegacyReply | OpenAI
 def test_a_reply_is_not_made_of_pieces() -> None:
     reply = LegacyReply("m", Ticking())
     assert (reply.feed(b"x"), reply.flush(), reply.failure("x", 500)) == (b"", b"", b"")
-    assert reply.tally.tokens == 0
+    assert reply.usage.completion_tokens == 0

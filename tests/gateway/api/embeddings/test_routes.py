@@ -13,7 +13,7 @@ import pytest
 
 from gateway.api.embeddings.routes import embedded
 from gateway.errors import Invalid
-from gateway.inference.types import Call
+from gateway.llama.requests import Call
 from runners import Refused
 from tests.fakes.engine import embeddings as fake_embeddings
 from tests.fakes.server import Gateway, open_gateway

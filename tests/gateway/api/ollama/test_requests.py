@@ -6,7 +6,7 @@ import pytest
 
 from gateway.api.ollama import requests as ollama
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 
 HI = {"role": "user", "content": "hi"}
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"x": [1]}}}]
@@ -24,8 +24,8 @@ message = ollama.message
 
 
 def test_a_plain_chat_is_its_messages_and_may_be_shortened() -> None:
-    assert ollama.chat({"messages": [HI]}) == Turn(messages=[HI], truncate=True)
-    assert ollama.chat({}) == Turn(messages=[], truncate=True)
+    assert ollama.chat({"messages": [HI]}) == GenerationRequest(messages=[HI], truncate=True)
+    assert ollama.chat({}) == GenerationRequest(messages=[], truncate=True)
 
 
 def test_all_that_a_chat_may_say() -> None:
@@ -41,7 +41,7 @@ def test_all_that_a_chat_may_say() -> None:
         "logprobs": True,
         "top_logprobs": 5,
     }
-    assert ollama.chat(body) == Turn(
+    assert ollama.chat(body) == GenerationRequest(
         messages=[HI],
         tools=TOOLS,
         think="high",
@@ -103,7 +103,7 @@ def test_alternatives_alone_are_no_wish_for_logprobs(
 
 
 def test_a_prompt_is_a_conversation_of_one_message() -> None:
-    assert ollama.generate({"prompt": "hi"}) == Turn(messages=[HI], truncate=True)
+    assert ollama.generate({"prompt": "hi"}) == GenerationRequest(messages=[HI], truncate=True)
     assert ollama.generate({}).messages == [{"role": "user", "content": ""}]
 
 

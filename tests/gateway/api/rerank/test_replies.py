@@ -131,4 +131,4 @@ def test_nothing_is_said_before_the_whole() -> None:
     writer.assigned()
     assert writer.media_type == "application/json"
     assert (writer.feed(b"{"), writer.flush(), writer.failure("no", 500)) == (b"", b"", b"")
-    assert writer.tally.tokens == 0
+    assert writer.usage.completion_tokens == 0

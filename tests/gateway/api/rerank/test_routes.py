@@ -12,7 +12,7 @@ from gateway.api.rerank import replies as rerank
 from gateway.api.rerank.replies import Ranked
 from gateway.api.rerank.routes import scored
 from gateway.errors import Invalid
-from gateway.inference.types import Call
+from gateway.llama.requests import Call
 from runners import Refused
 from tests.fakes.server import Gateway, open_gateway
 
