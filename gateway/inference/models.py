@@ -30,17 +30,17 @@ class ServedModels:
 
         Invalid or Forbidden for what is no name, in Ollama's words.
         """
-        return _runnable(text, self.library.peek(names.resolve(text)))
+        model = self.library.peek(names.resolve(text))
+        return None if model is None else _runnable(text, model)
 
     async def find(self, text: str) -> Model:
         """The model of a name as a client writes it. Invalid, Forbidden or NotFound."""
         name = names.resolve(text)
         try:
-            model = _runnable(text, await run_sync(self.library.get, name))
+            model = await run_sync(self.library.get, name)
         except NotFound:
             raise NotFound(f"model '{text}' not found") from None
-        assert model is not None
-        return model
+        return _runnable(text, model)
 
     def spec(self, model: Model, options: Options, shift: bool | None = None) -> Spec:
         """How to launch it, and a note of whose weights those are.
@@ -71,7 +71,7 @@ class ServedModels:
             self.loaded = {key: name for key, name in self.loaded.items() if key in {*live, spec}}
 
 
-def _runnable(text: str, model: Model | None) -> Model | None:
-    if model is not None and model.weights_digest and model.header is None:
+def _runnable(text: str, model: Model) -> Model:
+    if model.weights_digest and model.header is None:
         raise NotFound(f"the weights of model '{text}' are missing or cannot be read")
     return model

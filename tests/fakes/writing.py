@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from gateway.api.ollama.replies import ChatReply, Clock, GenerateReply
+from gateway.api.clock import Clock
+from gateway.api.ollama.replies import ChatReply, GenerateReply
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.types import Writer
 from gateway.llama.events import ChatEventReader, CompletionEventReader
@@ -41,16 +42,16 @@ def generate(*, stream: bool = True) -> GenerateReply:
 
 def of_chat(writer: Writer) -> ReplyEncoder:
     """`writer` for a chat completion of the engine's."""
-    translation = ReplyEncoder(writer)
-    translation.reader = ChatEventReader()
-    return translation
+    encoder = ReplyEncoder(writer)
+    encoder.start(ChatEventReader())
+    return encoder
 
 
 def of_completion(writer: Writer) -> ReplyEncoder:
     """`writer` for a `/completion` of the engine's, whose text is nothing but text."""
-    translation = ReplyEncoder(writer)
-    translation.reader = CompletionEventReader()
-    return translation
+    encoder = ReplyEncoder(writer)
+    encoder.start(CompletionEventReader())
+    return encoder
 
 
 def run(reply: ReplyEncoder, data: bytes) -> str:

@@ -13,11 +13,11 @@ from gateway.llama.events import (
     CompletionEventReader,
     Delta,
     End,
-    Reader,
+    EventReader,
     ToolCallDelta,
     Usage,
 )
-from gateway.llama.sse import LineSplitter, event
+from gateway.llama.sse import LineSplitter, parse_event
 from gateway.templates.reasoning import ReasoningParser
 from gateway.templates.tool_calls import CallParser
 from tests.fakes import recorded
@@ -30,13 +30,13 @@ SUB = '{"name": "sub", "arguments": {}}'
 
 def events(data: bytes, cuts: list[int] | None = None) -> list[dict[str, Any]]:
     lines = LineSplitter()
-    found = (event(line) for piece in pieces(data, cuts or []) for line in lines.feed(piece))
+    found = (parse_event(line) for piece in pieces(data, cuts or []) for line in lines.feed(piece))
     return [each for each in found if each is not None]
 
 
-def grown(reader: Reader, said: list[dict[str, Any]]) -> list[Delta]:
+def grown(reader: EventReader, said: list[dict[str, Any]]) -> list[Delta]:
     """All that the reply grows by, what was held back at the end included."""
-    deltas = [*(reader.take(each) for each in said), reader.rest()]
+    deltas = [*(reader.feed(each) for each in said), reader.flush()]
     return [delta for delta in deltas if delta is not None]
 
 
@@ -66,7 +66,7 @@ def test_a_chat_grows_by_the_engines_tokens_alone() -> None:
 def test_progress_says_nothing() -> None:
     reader = ChatEventReader()
     mark = {"total": 20, "cache": 7, "processed": 9, "time_ms": 2}
-    assert reader.take({"choices": [{"delta": {}}], "prompt_progress": mark}) is None
+    assert reader.feed({"choices": [{"delta": {}}], "prompt_progress": mark}) is None
     assert (reader.usage, reader.end) == (Usage(), None)
 
 
@@ -75,8 +75,8 @@ def test_timings_after_the_end_count_and_say_nothing() -> None:
     *said, last = events(recorded.WITH_USAGE)
     assert last["choices"] == []
     for each in said:
-        reader.take(each)
-    assert reader.take(last) is None
+        reader.feed(each)
+    assert reader.feed(last) is None
     assert (
         reader.usage.prompt_tokens,
         reader.usage.cached_tokens,
@@ -173,8 +173,8 @@ def test_a_completion_grows_by_tokens() -> None:
 def test_a_completions_progress_says_nothing() -> None:
     reader = CompletionEventReader()
     (mark,) = events(recorded.RAW_PROGRESS)
-    assert reader.take(mark) is None
-    assert (reader.usage, reader.prompt) == (Usage(), 4)
+    assert reader.feed(mark) is None
+    assert (reader.usage, reader.prompt_tokens) == (Usage(), 4)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_the_stop_word_that_ended_a_completion_is_known() -> None:
 
 def test_an_end_that_only_counts_is_no_growth() -> None:
     (last,) = completion()
-    assert telling().take(last) is None
+    assert telling().feed(last) is None
 
 
 def test_a_completions_tokens_have_their_log_probabilities() -> None:
@@ -247,8 +247,8 @@ def test_a_call_that_is_found_after_the_end_is_its_reason() -> None:
 def test_a_piece_that_is_kept_back_says_so() -> None:
     reader = telling()
     first, second, _ = completion("<thi", "ng>")
-    assert reader.take(first) == Delta(held=True)
-    then = reader.take(second)
+    assert reader.feed(first) == Delta(held=True)
+    then = reader.feed(second)
     assert then is not None
     assert (then.text, then.held) == ("<thing>", True)
 
@@ -287,28 +287,28 @@ def test_with_quiet_thinking_is_left_out_and_read_all_the_same() -> None:
 def test_with_restart_nothing_is_said_from_the_first_text_on(
     said: tuple[str, ...], before: str
 ) -> None:
-    reader = telling(restart=True)
+    reader = telling(stop_at_text=True)
     deltas = []
     for each in completion(*said):
-        deltas.append(reader.take(each) or Delta())
-        if reader.again:
+        deltas.append(reader.feed(each) or Delta())
+        if reader.restart_needed:
             break
-    assert reader.again
+    assert reader.restart_needed
     assert text_of(deltas) == ""
     assert "".join(reader.pieces) == before
 
 
 def test_with_restart_text_that_was_kept_back_to_the_end_counts_too() -> None:
-    reader = telling(restart=True)
+    reader = telling(stop_at_text=True)
     assert grown(reader, completion("<thi"))[-1].text == ""
-    assert reader.again
+    assert reader.restart_needed
     assert "".join(reader.pieces) == ""
 
 
 def test_tokens_of_earlier_calls_are_no_part_of_the_prompt() -> None:
     first = CompletionEventReader()
-    first.take(events(recorded.RAW)[0])
-    reader = CompletionEventReader(spent=2, prompt=first.prompt - 1)
+    first.feed(events(recorded.RAW)[0])
+    reader = CompletionEventReader(spent=2, prompt_tokens=first.prompt_tokens - 1)
     grown(reader, events(recorded.RAW))
     assert (reader.usage.prompt_tokens, reader.usage.completion_tokens, reader.spent) == (
         3,
@@ -316,23 +316,23 @@ def test_tokens_of_earlier_calls_are_no_part_of_the_prompt() -> None:
         2 + 4,
     )
     timings = {"cache_n": 7, "prompt_n": 1}
-    reader.take({"stop": True, "timings": timings})
+    reader.feed({"stop": True, "timings": timings})
     assert (reader.usage.prompt_tokens, reader.usage.cached_tokens) == (3, 3)
 
 
 def test_thinking_alone_needs_no_restart() -> None:
-    reader = telling(restart=True)
+    reader = telling(stop_at_text=True)
     assert thinking_of(grown(reader, completion("<think>hm</think>"))) == "hm"
-    assert not reader.again
+    assert not reader.restart_needed
 
 
 def test_a_reply_without_the_call_that_must_come_needs_another() -> None:
     reader = telling(must_call=True)
     assert text_of(grown(reader, completion("I will not."))) == "I will not."
-    assert reader.again
+    assert reader.restart_needed
     called = telling(must_call=True)
     assert len(calls_of(grown(called, completion(f"<tool_call>{ADD}")))) == 1
-    assert not called.again
+    assert not called.restart_needed
 
 
 # ---- pieces
@@ -372,9 +372,9 @@ OUTPUTS = (
     st.booleans(),
 )
 def test_the_models_own_pieces_do_not_matter(
-    output: str, lengths: list[int], quiet: bool, restart: bool, must_call: bool
+    output: str, lengths: list[int], quiet: bool, stop_at_text: bool, must_call: bool
 ) -> None:
-    wishes = {"quiet": quiet, "restart": restart, "must_call": must_call}
+    wishes = {"quiet": quiet, "stop_at_text": stop_at_text, "must_call": must_call}
     one, other = telling(**wishes), telling(**wishes)
     said, rest = [], output
     for length in lengths:
@@ -383,8 +383,8 @@ def test_the_models_own_pieces_do_not_matter(
     assert merged(grown(one, completion(*filter(None, [*said, rest])))) == merged(
         grown(other, completion(output))
     )
-    assert (one.again, one.end) == (other.again, other.end)
-    if restart and one.again:
+    assert (one.restart_needed, one.end) == (other.restart_needed, other.end)
+    if stop_at_text and one.restart_needed:
         return  # each has read on, as a translation would not
     assert "".join(one.pieces) == "".join(other.pieces) == output
 
@@ -398,8 +398,8 @@ def test_arguments_are_json_text_whatever_the_model_wrote() -> None:
 
 def test_the_stop_text_is_told_to_those_who_ask_for_it() -> None:
     reader = ChatEventReader()
-    reader.take({"choices": [{"delta": {"content": "a"}}], "__verbose": {"stopping_word": "STOP"}})
-    reader.take({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    reader.feed({"choices": [{"delta": {"content": "a"}}], "__verbose": {"stopping_word": "STOP"}})
+    reader.feed({"choices": [{"delta": {}, "finish_reason": "stop"}]})
     assert reader.end == End("stop", "STOP")
 
 
@@ -407,7 +407,7 @@ def test_text_that_came_with_the_progress_stands_before_the_first() -> None:
     reader = ChatEventReader()
     progress = {"total": 5, "cache": 1}
     early = {"choices": [{"delta": {"content": "\n\n"}}], "prompt_progress": progress}
-    assert reader.take(early) is None
-    assert reader.take({"choices": [{"delta": {"role": "assistant", "content": None}}]}) is None
-    assert reader.take({"choices": [{"delta": {"content": "It"}}]}) == Delta("\n\nIt")
-    assert reader.take({"choices": [{"delta": {"content": " is"}}]}) == Delta(" is")
+    assert reader.feed(early) is None
+    assert reader.feed({"choices": [{"delta": {"role": "assistant", "content": None}}]}) is None
+    assert reader.feed({"choices": [{"delta": {"content": "It"}}]}) == Delta("\n\nIt")
+    assert reader.feed({"choices": [{"delta": {"content": " is"}}]}) == Delta(" is")
