@@ -1,4 +1,4 @@
-"""Embeddings in the Ollama and the OpenAI dialect: what is asked, and what is answered.
+"""Embeddings: calls of the engine, and the replies of Ollama's and of OpenAI's API.
 
 The engine is asked for many inputs at once, and for base64: it counts the tokens, and decimal
 digits would have to be written and read for nothing.
@@ -15,45 +15,12 @@ from gateway.api.clock import Clock
 from gateway.api.embeddings.vectors import Vector, length, packed, shortest, text, unit, unpacked
 from gateway.api.reply import JSON
 from gateway.errors import Invalid
-from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_decode import ANY, BOOL, INT, MAP, STRING, Custom, Struct
 from gateway.golang.json_encode import dumps
 from gateway.llama.requests import Call
 
 Input = str | Sequence[int]
 """A text, or its tokens."""
 
-EMBED = Struct(
-    "EmbedRequest",
-    {
-        "model": STRING,
-        "input": ANY,
-        "keep_alive": Custom(parse_keep_alive),
-        "truncate": BOOL,
-        "dimensions": INT,
-        "options": MAP,
-    },
-)
-EMBEDDINGS = Struct(
-    "EmbeddingRequest",
-    {
-        "model": STRING,
-        "prompt": STRING,
-        "keep_alive": Custom(parse_keep_alive),
-        "options": MAP,
-    },
-)
-OPENAI = Struct(
-    EMBED.name,
-    {
-        "input": ANY,
-        "model": STRING,
-        "dimensions": INT,
-        "encoding_format": STRING,
-        "keep_alive": Custom(parse_keep_alive),
-    },
-    go=f"openai.{EMBED.name}",
-)
 TOO_LONG = "the input length exceeds the context length"
 
 _PATH = "/v1/embeddings"
@@ -76,32 +43,6 @@ class Embedded:
     @property
     def numbers(self) -> int:
         return sum(map(len, self.vectors))
-
-
-def texts(value: Any) -> list[str]:
-    """The `input` of an embed request: none, one or several texts."""
-    if not value and (value is None or isinstance(value, str)):
-        return []
-    found = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str) for item in found):
-        raise Invalid("invalid input type")
-    return found
-
-
-def openai_texts(value: Any) -> list[str]:
-    """The same for OpenAI's, which must have one; an empty text is a text here."""
-    if value is None or value == []:
-        raise Invalid("invalid input")
-    return [value] if value == "" else texts(value)
-
-
-def as_base64(form: str) -> bool:
-    """Whether an `encoding_format` is base64; the other one is float."""
-    if form.lower() not in ("", "float", "base64"):
-        raise Invalid(
-            f"Invalid value for 'encoding_format' = {form}. Supported values: ['float', 'base64']."
-        )
-    return form.lower() == "base64"
 
 
 def call(inputs: Sequence[Input], *, raw: bool = False) -> Call:
@@ -132,7 +73,7 @@ def cut(bare: Sequence[int], whole: Sequence[int], most: int) -> list[int]:
     return [*whole[:before], *bare[: most - added], *whole[before + len(bare) :]]
 
 
-class Reply(ABC):
+class EmbeddingReply(ABC):
     """A reply in one piece."""
 
     media_type = JSON
@@ -152,7 +93,7 @@ class Reply(ABC):
         """All of it; Invalid if there is a NaN or an infinity among the numbers."""
 
 
-class EmbedReply(Reply):
+class EmbedReply(EmbeddingReply):
     """Of /api/embed."""
 
     def __init__(self, model: str, clock: Clock, dimensions: int) -> None:
@@ -170,7 +111,7 @@ class EmbedReply(Reply):
         return dumps(reply)
 
 
-class LegacyReply(Reply):
+class OldEmbedReply(EmbeddingReply):
     """Of /api/embeddings: one vector, as the engine gave it, in the digits of doubles."""
 
     def write(self, found: Embedded) -> bytes:
@@ -180,7 +121,7 @@ class LegacyReply(Reply):
         return dumps({"embedding": text(row)})
 
 
-class OpenAIReply(Reply):
+class OpenAIEmbedReply(EmbeddingReply):
     """Of /v1/embeddings."""
 
     media_type = "application/json"

@@ -8,7 +8,6 @@ from gateway.api.ollama import requests
 from gateway.api.ollama.fields import CHAT, GENERATE
 from gateway.api.ollama.replies import ChatReply, GenerateReply
 from gateway.errors import Invalid
-from gateway.golang.json_decode import decode
 from gateway.inference.handler import REPLY, find_model, generate, load_only, render_only, unload
 from gateway.inference.types import Attempt
 from gateway.llama.events import CompletionEventReader
@@ -17,47 +16,43 @@ from runners import Lease
 
 
 async def chat(http: Request) -> Response:
-    """The next message of a conversation."""
-    body = decode(await http.body(), CHAT)
-    requests.check(body)
-    if not body.get("model", "").strip():
+    """The next message of a conversation; without messages the model is loaded, or unloaded."""
+    request = CHAT.decode(await http.body())
+    requests.check(request)
+    if not request.model.strip():
         raise Invalid("model is required")
-    model = await find_model(http, body["model"])
+    model = await find_model(http, request.model)
     clock = RequestClock(http.state.facts.began)
-    reply = ChatReply(body["model"], clock, stream=body.get("stream", True))
-    reply.alternatives = bool(body.get("top_logprobs"))
-    if not body.get("messages") and body.get("keep_alive") == 0:
-        unload(http, model)
-        return Response(reply.whole("unload"), media_type=reply.media_type)
-    request = requests.chat(body)
+    reply = ChatReply(request.model, clock, stream=request.stream)
+    reply.alternatives = request.top_logprobs > 0
     task = REPLY
-    if not body.get("messages"):
+    if not request.messages:
+        if request.keep_alive == 0:
+            unload(http, model)
+            return Response(reply.whole("unload"), media_type=reply.media_type)
         task = load_only(lambda: reply.whole("load"))
-    elif body.get("_debug_render_only"):
+    elif request.debug_render_only:
         task = render_only(reply.rendered)
-    return await generate(http, model, request, reply, task=task)
+    return await generate(http, model, requests.chat(request), reply, task=task)
 
 
 async def generate_text(http: Request) -> Response:
-    """What follows a prompt."""
-    body = decode(await http.body(), GENERATE)
-    requests.check(body)
-    name = body.get("model", "")
-    model = await find_model(http, name)
+    """What follows a prompt; without a prompt the model is loaded, or unloaded."""
+    request = GENERATE.decode(await http.body())
+    requests.check(request)
+    model = await find_model(http, request.model)
     clock = RequestClock(http.state.facts.began)
-    reply = GenerateReply(name, clock, stream=body.get("stream", True))
-    reply.alternatives = bool(body.get("top_logprobs"))
-    if not body.get("prompt") and body.get("keep_alive") == 0:
+    reply = GenerateReply(request.model, clock, stream=request.stream)
+    reply.alternatives = request.top_logprobs > 0
+    if not request.prompt and request.keep_alive == 0:
         unload(http, model)
         return Response(reply.whole("unload"), media_type=reply.media_type)
-    raw = body.get("raw", False)
-    if raw and any(body.get(key) for key in ("template", "system", "context")):
+    if request.raw and (request.template or request.system or request.context):
         raise Invalid("raw mode does not support template, system, or context")
-    request = requests.generate(body)
     task = REPLY
-    if not body.get("prompt"):
+    if not request.prompt:
         task = load_only(lambda: reply.whole("load"))
-    elif body.get("_debug_render_only"):
+    elif request.debug_render_only:
         task = render_only(reply.rendered)
 
     async def add_context(lease: Lease, attempt: Attempt) -> None:
@@ -66,5 +61,5 @@ async def generate_text(http: Request) -> Response:
         written = "".join(attempt.reader.pieces)
         reply.context = await tokenize(lease, attempt.bos + attempt.text + written)
 
-    finish = None if raw else add_context
-    return await generate(http, model, request, reply, task=task, finish=finish)
+    finish = None if request.raw else add_context
+    return await generate(http, model, requests.generate(request), reply, task=task, finish=finish)

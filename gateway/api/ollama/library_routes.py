@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from gateway import digests, names
 from gateway.api.ollama import show as describe
-from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW, model_name
-from gateway.api.ollama.progress import Progress
+from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW
+from gateway.api.ollama.progress import ProgressResponse
 from gateway.api.reply import JSON, empty, json_reply
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.golang.fmt import exact
@@ -41,9 +41,8 @@ async def tags(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """One model in detail."""
-    body = decode(await request.body(), SHOW)
-    asked = model_name(body)
-    name = names.resolve(asked, refusal=names.CLOUD_DETAILS)
+    wanted = SHOW.decode(await request.body())
+    name = names.resolve(wanted.named, refusal=names.CLOUD_DETAILS)
     library = _library(request)
     model = library.peek(name)
     if model is None:
@@ -51,44 +50,43 @@ async def show(request: Request) -> Response:
     copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
     shown = describe.shown(
         model,
-        system=body.get("system", ""),
-        options=body.get("options"),
-        basename=asked if copilot else "",
-        **(await run_sync(_arrays, model) if body.get("verbose") else {}),
+        system=wanted.system,
+        options=wanted.options,
+        basename=wanted.named if copilot else "",
+        **(await run_sync(_arrays, model) if wanted.verbose else {}),
     )
     return json_reply(exact(shown))
 
 
 async def copy(request: Request) -> Response:
     """A second name for a model."""
-    body = decode(await request.body(), COPY)
-    source, destination = body.get("source", ""), body.get("destination", "")
-    origin = _plain_name("source", source)
-    goal = _plain_name("destination", destination)
+    wanted = COPY.decode(await request.body())
+    source = _plain_name("source", wanted.source)
+    destination = _plain_name("destination", wanted.destination)
     try:
-        await run_sync(_library(request).copy, origin, goal)
+        await run_sync(_library(request).copy, source, destination)
     except NotFound as error:
-        raise NotFound(f'model "{source}" not found') from error
+        raise NotFound(f'model "{wanted.source}" not found') from error
     return empty()
 
 
 async def delete(request: Request) -> Response:
     """Remove a name, and the blobs that only it used."""
-    asked = model_name(decode(await request.body(), DELETE))
-    name = _stored_name(asked)
+    wanted = DELETE.decode(await request.body())
+    name = _stored_name(wanted.named)
     try:
         await run_sync(_library(request).delete, name)
     except NotFound as error:
-        raise NotFound(f"model '{asked}' not found") from error
+        raise NotFound(f"model '{wanted.named}' not found") from error
     return empty()
 
 
 async def create(request: Request) -> Response:
     """Make a model. What can be checked is so before the answer starts, and keeps its status."""
     body = decode(await request.body(), CREATE)
-    name = names.parse(model_name(body))
+    name = names.parse(str(body.get("model") or body.get("name") or ""))
     work = partial(_make, request, name, checked(body))
-    return Progress(work, stream=body.get("stream", True))
+    return ProgressResponse(work, stream=body.get("stream", True))
 
 
 async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> None:

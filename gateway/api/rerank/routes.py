@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from gateway.api.batches import batches
 from gateway.api.model_name import model_name
-from gateway.api.rerank import replies as rerank
-from gateway.api.rerank.replies import Ranked, Reply
+from gateway.api.rerank import replies
+from gateway.api.rerank.replies import Ranking, RerankReply, read_ranking
+from gateway.api.rerank.requests import RERANK, RerankRequest, checked
 from gateway.errors import Invalid
-from gateway.golang.json_decode import decode
 from gateway.inference.encoder import ComputedReply
 from gateway.inference.handler import compute, find_model
 from gateway.llama.errors import ContextOverflow
@@ -25,45 +25,46 @@ Ask = Callable[[Call], Awaitable[bytes]]
 """The engine's reply to a call; EngineError if it refuses."""
 
 
-async def create(request: Request) -> Response:
+async def rerank(http: Request) -> Response:
     """The documents that answer a query best."""
-    body = decode(await request.body(), rerank.REQUEST)
-    name = model_name(body)
-    asked = rerank.request(body)
-    model = await find_model(request, name)
+    request = RERANK.decode(await http.body())
+    name = model_name({"model": request.model})
+    request = checked(request)
+    model = await find_model(http, name)
     if model.header is None or not model.header.ranks:
         raise Invalid(f'"{name}" does not support reranking')
-    reply = Reply(f"rerank-{secrets.token_hex(12)}", asked)
+    reply = RerankReply(f"rerank-{secrets.token_hex(12)}", request)
 
     async def run(lease: Lease, context: int) -> bytes:
-        return reply.write(await scored(partial(query_bytes, lease), asked))
+        return reply.write(await rank(partial(query_bytes, lease), request))
 
     encoder = ComputedReply(reply.media_type, lambda: None)
-    return compute(request, model, {}, asked.keep_alive, encoder, run)
+    return compute(http, model, {}, request.keep_alive, encoder, run)
 
 
-async def scored(ask: Ask, asked: rerank.Request) -> Ranked:
+async def rank(ask: Ask, request: RerankRequest) -> Ranking:
     """The scores of all documents, of a few at a time: between those a client may leave.
 
     Invalid if one is too long.
     """
-    found = Ranked()
-    for batch in batches(asked.documents):
-        if asked.longest is not None:
-            batch = [await _shortened(ask, document, asked.longest) for document in batch]
+    ranking = Ranking()
+    most = request.max_tokens_per_doc
+    for batch in batches(request.texts):
+        if most is not None:
+            batch = [await _shortened(ask, text, most) for text in batch]
         try:
-            found += rerank.ranked(await ask(rerank.call(asked.query, batch)))
+            ranking += read_ranking(await ask(replies.call(request.query, batch)))
         except ContextOverflow as exc:
-            raise Invalid(rerank.TOO_LONG) from exc
-    return found
+            raise Invalid(replies.TOO_LONG) from exc
+    return ranking
 
 
-async def _shortened(ask: Ask, document: str, most: int) -> str:
-    """The text of its first `most` tokens; a letter that is cut in two is left out."""
-    if 3 * len(document.encode()) <= most:
-        return document  # the worst vocabulary writes a blank with three bytes, a token each
-    tokens = orjson.loads(await ask(tokenize(document)))["tokens"]
+async def _shortened(ask: Ask, text: str, most: int) -> str:
+    """The text of a document's first `most` tokens; a letter that is cut in two is left out."""
+    if 3 * len(text.encode()) <= most:
+        return text  # the worst vocabulary writes a blank with three bytes, a token each
+    tokens = orjson.loads(await ask(tokenize(text)))["tokens"]
     if len(tokens) <= most:
-        return document
-    text: str = orjson.loads(await ask(detokenize(tokens[:most])))["content"]
-    return text.rstrip("\N{REPLACEMENT CHARACTER}")
+        return text
+    shortened: str = orjson.loads(await ask(detokenize(tokens[:most])))["content"]
+    return shortened.rstrip("\N{REPLACEMENT CHARACTER}")

@@ -10,6 +10,7 @@ from gateway.inference.history import (
     cut_middle,
     drop_before,
     drop_points,
+    engine_message,
     media_parts,
     merge_system,
     prepend_stored,
@@ -203,3 +204,54 @@ def test_images_and_sounds_are_found_in_order() -> None:
     messages = [say("user", [text, image, sound]), say("user", "a"), say("user", [image, text])]
     assert media_parts(messages) == [image, sound, image]
     assert media_parts(iter(())) == []
+
+
+# ---- messages of Ollama's
+
+
+def test_a_message_may_lack_everything() -> None:
+    assert engine_message({}) == {"role": "", "content": ""}
+
+
+def test_earlier_thinking_goes_by_the_engines_name() -> None:
+    said = {"role": "assistant", "content": "x"}
+    assert engine_message({**said, "thinking": "hm"}) == {**said, "reasoning_content": "hm"}
+    assert engine_message({**said, "thinking": ""}) == said
+
+
+def test_images_follow_the_text_and_an_empty_text_is_left_out() -> None:
+    one, two = (
+        {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
+        for data in ("AAA=", "BBB=")
+    )
+    said = engine_message({"role": "user", "content": "look", "images": ["AAA=", "BBB="]})
+    assert said["content"] == [{"type": "text", "text": "look"}, one, two]
+    assert engine_message({"role": "user", "content": "", "images": ["AAA="]})["content"] == [one]
+    assert engine_message({"role": "user", "content": "x", "images": []})["content"] == "x"
+
+
+def test_earlier_tool_calls_have_their_arguments_as_text() -> None:
+    calls = [
+        {"id": "c1", "function": {"index": 3, "name": "add", "arguments": {"b": "é", "a": 1}}},
+        {"function": {"name": "now", "arguments": None}},
+        {},
+    ]
+    assert engine_message({"role": "assistant", "tool_calls": calls})["tool_calls"] == [
+        {
+            "type": "function",
+            "function": {"name": "add", "arguments": '{"b":"é","a":1}'},
+            "id": "c1",
+        },
+        {"type": "function", "function": {"name": "now", "arguments": "{}"}},
+        {"type": "function", "function": {"name": "", "arguments": "{}"}},
+    ]
+
+
+def test_a_tool_result_names_its_tool_and_its_call() -> None:
+    said = {"role": "tool", "content": "3"}
+    assert engine_message({**said, "tool_name": "add", "tool_call_id": "c1"}) == {
+        **said,
+        "name": "add",
+        "tool_call_id": "c1",
+    }
+    assert engine_message({**said, "tool_name": "", "tool_call_id": ""}) == said

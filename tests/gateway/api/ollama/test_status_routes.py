@@ -133,7 +133,7 @@ async def test_a_runner_that_nobody_remembers_asking_for_is_not_shown() -> None:
     async with open_gateway() as gateway:
         gateway.add()
         await load(gateway, "m")
-        gateway.services.loaded.clear()
+        gateway.services.models.loaded.clear()
         assert await loaded(gateway) == []
 
 
