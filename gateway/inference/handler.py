@@ -126,10 +126,10 @@ async def generate(
     if task.takes_media:
         check_media(model, request)
     builder = prompt_builder(generation)
-    single = request.extra.get("parallel_tool_calls") is False
-    encoder: Encoder = ReplyEncoder(writer, single_call=single)
-    if passthrough is not None and isinstance(builder, EngineChat):
-        encoder = passthrough
+    encoder = passthrough if isinstance(builder, EngineChat) else None
+    if encoder is None:
+        single = request.extra.get("parallel_tool_calls") is False
+        encoder = ReplyEncoder(writer, single_call=single)
 
     work = Work(
         generation.spec,
@@ -172,7 +172,7 @@ def compute(
     known, unknown = merge(model.parameters, options)
     if unknown:
         log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = models.spec(model, known)
+    spec, _ = models.spec(model, known)
     context = min(known.num_ctx or spec.context, spec.context)
 
     async def prepare(lease: Lease) -> bytes:
@@ -186,7 +186,9 @@ def compute(
 
 def build_generation(models: ServedModels, model: Model, request: GenerationRequest) -> Generation:
     """Thinking, capabilities, options, in Ollama's order; Invalid for what cannot be had."""
-    check_limits(request.response_format, request.tools, request.extra)
+    extra = request.extra
+    if request.response_format or request.tools or "json_schema" in extra or "grammar" in extra:
+        check_limits(request.response_format, request.tools, extra)
     think = effective_think(model, request)
     if "completion" not in model.capabilities:
         raise Invalid(f'"{request.model}" does not support {request.kind}')
@@ -196,13 +198,12 @@ def build_generation(models: ServedModels, model: Model, request: GenerationRequ
     options, unknown = merge({**request.defaults, **model.parameters}, request.options)
     if unknown:
         log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = models.spec(model, options, request.shift)
+    spec, context = models.spec(model, options, request.shift)
     stored = map(engine_message, model.messages) if request.stored else ()
     messages = prepend_stored(request.system or model.system, stored, request.messages)
     family, name = model.config.family, model.name.model
     if family in _WITHOUT_OLD_THOUGHTS or name in _WITHOUT_OLD_THOUGHTS:
         messages = without_old_thoughts(messages)
-    context = min(models.context(model, options), spec.context)
     return Generation(request, model, spec, context, messages, think, sampling(options, context))
 
 

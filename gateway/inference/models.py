@@ -1,6 +1,7 @@
 """The models that can be served: by name, with the spec of the runner that each request needs."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from anyio.to_thread import run_sync
 
@@ -13,6 +14,16 @@ from gateway.store.model import Model
 from runners import Scheduler, Spec
 
 _MOST_NAMES = 256
+_MOST_SPECS = 256
+_launch_options = attrgetter(
+    "num_ctx",
+    "num_batch",
+    "num_gpu",
+    "main_gpu",
+    "use_mmap",
+    "num_thread",
+    "draft_num_predict",
+)
 
 
 @dataclass(slots=True)
@@ -24,6 +35,7 @@ class ServedModels:
     defaults: Defaults
     loaded: dict[Spec, Model] = field(default_factory=dict)
     """The model under whose name each runner was first requested."""
+    _specs: dict[object, tuple[Spec, int]] = field(default_factory=dict)
 
     def peek(self, text: str) -> Model | None:
         """The model if it is known and unchanged; else `find` it. One stat, no coroutine.
@@ -42,23 +54,30 @@ class ServedModels:
             raise NotFound(f"model '{text}' not found") from None
         return _runnable(text, model)
 
-    def spec(self, model: Model, options: Options, shift: bool | None = None) -> Spec:
-        """How to launch it, and a note of whose weights those are.
+    def spec(self, model: Model, options: Options, shift: bool | None = None) -> tuple[Spec, int]:
+        """How to launch it, and the tokens that a request may use of the runner's context.
 
         A smaller context than that of a runner at hand is no reason to launch another.
         """
         if not model.weights_digest:
             raise NotFound(f"model '{model.name.short}' has no weights that can be run")
-        spec = spec_for(model, options, self.defaults, shift)
+        # Most requests are like one before: a manifest never changes under its digest, so what was
+        # worked out for it holds, and costs a look into a dict instead of a walk over the header.
+        key = (model.digest, _launch_options(options), "num_batch" in options.given, shift)
+        if (known := self._specs.get(key)) is None:
+            if len(self._specs) >= _MOST_SPECS:
+                self._specs.clear()
+            known = (
+                spec_for(model, options, self.defaults, shift),
+                context_for(model, options, self.defaults),
+            )
+            self._specs[key] = known
+        spec, context = known
         live = self.scheduler.specs()
         if spec not in live:
             spec = next((other for other in live if other.covers(spec)), spec)
         self._note(spec, model)
-        return spec
-
-    def context(self, model: Model, options: Options) -> int:
-        """Tokens that a request may use, be its runner's context as large as it may."""
-        return context_for(model, options, self.defaults)
+        return spec, min(context, spec.context)
 
     def _note(self, spec: Spec, model: Model) -> None:
         """Remember the first name, for as long as the runner lives."""

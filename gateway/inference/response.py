@@ -113,7 +113,8 @@ class GenerationResponse(Response):
     async def _call(self, lease: Lease, attempt: Attempt, send: Send) -> bytes:
         """Relay the reply to one call, up to what remains to be sent at its end."""
         work, call = self._work, attempt.call
-        work.record.cut = attempt.state.truncated
+        if attempt.state.dropped_messages or attempt.state.dropped_tokens:
+            work.record.cut = attempt.state.truncated
         work.encoder.start(attempt.reader)
         try:
             async with lease.open(call.path, call.body) as upstream:

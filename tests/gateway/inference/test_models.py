@@ -67,9 +67,9 @@ async def test_weights_that_vanished_before_they_were_read_are_missed_by_name() 
 async def test_a_spec_takes_what_is_left_open_from_the_defaults() -> None:
     async with open_gateway() as gateway:
         services = gateway.services
-        spec = services.models.spec(gateway.add(), Options(), shift=False)
+        spec, _ = services.models.spec(gateway.add(), Options(), shift=False)
         assert (spec.context, spec.parallel, spec.context_shift) == (1024, 2, False)
-        assert services.models.spec(gateway.add(), SMALL).context == 256
+        assert services.models.spec(gateway.add(), SMALL)[0].context == 256
 
 
 async def test_a_model_without_weights_cannot_be_run() -> None:
@@ -131,7 +131,7 @@ async def test_names_of_runners_that_are_gone_are_dropped_in_time() -> None:
     async with open_gateway() as gateway:
         services, model = gateway.services, gateway.add("first")
         for context in range(64, 64 + 300):
-            latest = services.models.spec(model, Options(num_ctx=context))
+            latest, _ = services.models.spec(model, Options(num_ctx=context))
         assert len(services.models.loaded) <= 256
         assert services.models.loaded[latest] == model
 
@@ -146,3 +146,17 @@ async def test_a_name_is_forgotten_with_its_runner() -> None:
         await gateway.client.post("/api/chat", json={"model": "second", **CHAT, **keep})
         assert await shown(gateway) == ["second:latest"]
         assert [model.name.model for model in gateway.services.models.loaded.values()] == ["second"]
+
+
+async def test_a_spec_is_worked_out_once_for_the_same_options_only() -> None:
+    async with open_gateway() as gateway:
+        models, model = gateway.services.models, gateway.add()
+        plain = models.spec(model, Options())
+        assert models.spec(model, Options(temperature=0.1))[0] is plain[0]
+        assert plain[1] == plain[0].context == 1024
+        assert models.spec(model, Options(num_gpu=3))[0].gpu_layers == 3
+        assert models.spec(model, Options(), shift=False)[0].context_shift is False
+        # 512 is the default of num_batch, and only counts where somebody gave it.
+        assert plain[0].batch is None
+        assert models.spec(model, merge({}, {"num_batch": 512})[0])[0].batch == 512
+        assert len(models._specs) == 4

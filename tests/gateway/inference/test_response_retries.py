@@ -72,7 +72,7 @@ class Reply:
         """The lines that the client gets."""
         models = self.gateway.services.models
         options, _ = merge({}, {})
-        spec = models.spec(await models.find("m"), options)
+        spec, _ = models.spec(await models.find("m"), options)
         encoder = ReplyEncoder(generate())
         work = Work(spec, None, self.prepare, encoder, self.record, recover)
 

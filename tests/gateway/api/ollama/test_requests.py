@@ -85,8 +85,8 @@ def test_thinking_is_what_the_request_says_of_it(think: bool | str | None) -> No
 
 
 def test_tools_are_passed_on_unless_there_are_none() -> None:
-    assert chat(**{"tools": TOOLS}).tools == TOOLS
-    assert chat(**{"tools": []}).tools == ()
+    assert chat(tools=TOOLS).tools == TOOLS
+    assert chat(tools=[]).tools == []
     assert chat(**{"tools": None}).tools == ()
 
 
