@@ -120,7 +120,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "runners.rundir": ("", "psutil"),
     "runners.devices": ("runners.engine runners.spec", "anyio psutil"),
     "runners.measure": ("runners.engine runners.flags runners.memory runners.spec", "anyio"),
-    "runners.upstream": ("runners.errors", "httptools orjson"),
+    "runners.upstream": ("runners.errors runners.states", "httptools orjson"),
     "runners.health": ("runners.child runners.diagnose runners.errors", "anyio"),
     "runners.supervise": (
         "runners runners.child runners.diagnose runners.engine runners.errors runners.flags "
