@@ -18,6 +18,7 @@ from gateway.dialects.call import Call, Encoder, EngineError, Restart
 from gateway.errors import GatewayError
 from gateway.http1 import PASS_ON, PassOn
 from gateway.logs import Facts
+from gateway.runner_errors import client_message
 from runners import Lease, Refused, RunnerError, Scheduler, Spec, Upstream
 
 Prepare = Callable[[Lease], Awaitable[Call | bytes]]
@@ -78,8 +79,9 @@ class Answer(Response):
         except (RunnerError, GatewayError, EngineError) as exc:
             if not self._begun:
                 return exc
-            self.work.facts.error = str(exc)
-            ending = self.work.encoder.failure(str(exc), self.status_of(exc))
+            message = client_message(exc)
+            self.work.facts.error = message
+            ending = self.work.encoder.failure(message, self.status_of(exc))
             await self._say(send, ending, more=False)
         return None
 

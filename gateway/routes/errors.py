@@ -15,10 +15,12 @@ from gateway.dialects.call import EngineError, repaired
 from gateway.dialects.openai import error_body
 from gateway.logs import Facts
 from gateway.routes.reply import json_reply
+from gateway.runner_errors import client_message
 from runners import (
+    BackingOff,
     Busy,
-    CoolingDown,
     Crashed,
+    Disconnected,
     Refused,
     RunnerError,
     StartFailed,
@@ -33,11 +35,12 @@ STATUS: Mapping[type[Exception], int] = {
     errors.Unavailable: 503,
     errors.Broken: 500,
     Busy: 503,
-    CoolingDown: 503,
+    BackingOff: 503,
     Stopped: 503,
     TooLarge: 500,
     StartFailed: 500,
     Crashed: 500,
+    Disconnected: 500,
 }
 _METHODS = ("HEAD", "GET", "POST", "PUT", "DELETE")
 _OVERFLOW = "exceed_context_size_error"
@@ -60,14 +63,14 @@ async def answer(request: Request, error: Exception) -> Response:
     """An error that is meant for the client."""
     assert isinstance(error, errors.GatewayError | RunnerError | EngineError)
     headers = {}
-    if isinstance(error, CoolingDown):
+    if isinstance(error, BackingOff):
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     elif isinstance(error, Busy):
         headers["retry-after"] = "1"
     facts: Facts = request.state.facts
-    facts.error = error.message
+    facts.error = client_message(error)
     code = "context_length_exceeded" if _overflows(error) else None
-    return reply(request, error.message, status_of(error), headers, code)
+    return reply(request, facts.error, status_of(error), headers, code)
 
 
 def _overflows(error: Exception) -> bool:

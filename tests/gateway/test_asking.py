@@ -14,7 +14,7 @@ from anyio.abc import SocketStream
 
 from gateway.asking import beginning, media_marker, tokens
 from runners import Lease, Spec
-from runners.records import Runner
+from runners.runner import Runner
 from runners.spec import Placement
 from runners.supervise import Endpoint
 

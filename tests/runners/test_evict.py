@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from runners.evict import victims
 from runners.spec import Placement, Spec
-from tests.runners.world import spec
+from tests.runners.plan_world import spec
 
 OTHER = spec("other")
 NOWHERE = Placement(())

@@ -15,10 +15,11 @@ from gateway.logs import Facts
 from gateway.routes import errors
 from gateway.routes.errors import HANDLERS, STATUS, allow, answer, status_of
 from runners import (
+    BackingOff,
     Busy,
     Cause,
-    CoolingDown,
     Crashed,
+    Disconnected,
     Refused,
     RunnerError,
     StartFailed,
@@ -35,11 +36,12 @@ CASES: list[tuple[Exception, int]] = [
     (Unavailable("x"), 503),
     (Broken("x"), 500),
     (Busy("x"), 503),
-    (CoolingDown("x", 1.0), 503),
+    (BackingOff(Crashed("x"), 1.0), 503),
     (Stopped("x"), 503),
     (TooLarge("x"), 500),
     (StartFailed("x", Cause.MEMORY), 500),
     (Crashed("x"), 500),
+    (Disconnected("x"), 500),
     (RunnerError("x"), 500),
     (Refused("x", 400, FULL), 400),
     (Refused("x", 503, "unavailable_error"), 503),
@@ -89,7 +91,7 @@ async def test_on_api_an_error_is_one_member() -> None:
         (Invalid("m"), 400, "invalid_request_error"),
         (NotFound("m"), 404, "not_found_error"),
         (Forbidden("m"), 403, "api_error"),
-        (Crashed("m"), 500, "api_error"),
+        (TooLarge("m"), 500, "api_error"),
         (EngineError("m", 500), 500, "api_error"),
     ],
 )
@@ -117,8 +119,8 @@ async def test_a_prompt_that_is_too_long_has_a_code_on_v1() -> None:
     ("error", "after"),
     [
         (Busy("x"), "1"),
-        (CoolingDown("x", 0.2), "1"),
-        (CoolingDown("x", 7.6), "8"),
+        (BackingOff(Crashed("x"), 0.2), "1"),
+        (BackingOff(Crashed("x"), 7.6), "8"),
         (Stopped("x"), None),
         (Invalid("x"), None),
     ],
