@@ -19,7 +19,7 @@ REFUSAL = "exit status 1: unknown model architecture: 'x'"
 
 
 def spec(name: str, *, mib: int = 100, parallel: int = 1, context: int = 64) -> Spec:
-    """A Spec whose weights behave as the first word of `name` is explained above."""
+    """A Spec whose runner behaves as the first word of `name` tells, see above."""
     return Spec(weights=Path(name), digest=name, size=mib * MIB, context=context, parallel=parallel)
 
 
@@ -43,7 +43,6 @@ class Lives:
 
     def __init__(self) -> None:
         self.all: list[FakeLife] = []
-        self.changed = anyio.Event()
 
     async def __call__(
         self,
