@@ -98,21 +98,22 @@ TABLE: dict[str, tuple[str, str]] = {
     "runners.child": ("runners.errors", "anyio"),
     "runners.rundir": ("", "psutil"),
     "runners.devices": ("runners.engine runners.spec", "anyio psutil"),
-    "runners.measure": ("runners.engine runners.flags runners.memory runners.spec", "anyio"),
-    "runners.upstream": ("runners.errors", "httptools orjson"),
+    "runners.estimate": ("runners.engine runners.flags runners.memory runners.spec", "anyio"),
+    "runners.upstream": ("runners.errors runners.states", "httptools orjson"),
     "runners.health": ("runners.child runners.diagnose runners.errors", "anyio"),
     "runners.supervise": (
         "runners runners.child runners.diagnose runners.engine runners.errors runners.flags "
         "runners.health runners.rundir runners.spec runners.upstream",
         "anyio",
     ),
-    "runners.records": (
+    "runners.runner": (
         "runners.errors runners.spec runners.states runners.supervise runners.upstream",
         "anyio",
     ),
+    "runners.lease": ("runners.errors runners.runner runners.spec runners.upstream", "anyio"),
     "runners.scheduler": (
-        "runners.devices runners.errors runners.measure runners.plan runners.records runners.spec "
-        "runners.states runners.supervise",
+        "runners.devices runners.errors runners.estimate runners.lease runners.plan "
+        "runners.runner runners.spec runners.states runners.supervise",
         "anyio",
     ),
 }

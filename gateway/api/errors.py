@@ -13,9 +13,9 @@ from gateway.api.dialect import ApiError, Dialect
 from gateway.api.reply import json_reply
 from gateway.errors import GatewayError
 from gateway.http.request_log import Facts
-from gateway.inference.errors import status_of
+from gateway.inference.errors import client_message, status_of
 from gateway.llama.errors import EngineError
-from runners import Busy, CoolingDown, RunnerError
+from runners import BackingOff, Busy, RunnerError
 
 _METHODS = ("HEAD", "GET", "POST", "PUT", "DELETE")
 
@@ -38,12 +38,12 @@ class ErrorResponses:
         """An error that is meant for the client."""
         assert isinstance(error, GatewayError | RunnerError | EngineError)
         headers = {}
-        if isinstance(error, CoolingDown):
+        if isinstance(error, BackingOff):
             headers["retry-after"] = str(max(1, round(error.retry_after)))
         elif isinstance(error, Busy):
             headers["retry-after"] = "1"
-        request.state.facts.error = error.message
-        return self._response(request, error.message, status_of(error), headers, error)
+        request.state.facts.error = message = client_message(error)
+        return self._response(request, message, status_of(error), headers, error)
 
     async def not_routed(self, request: Request, error: Exception) -> Response:
         """No such path, or not with this method: plain text, as Ollama's router answers."""

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import GatewayError
 from gateway.http.http1 import PASS_ON, PassOn
 from gateway.http.request_log import Facts
-from gateway.inference.errors import status_of
+from gateway.inference.errors import client_message, status_of
 from gateway.inference.types import Attempt, Encoder
 from gateway.llama.errors import EngineError, from_refusal
 from gateway.llama.sse import RestartNeeded
@@ -78,8 +78,8 @@ class GenerationResponse(Response):
         except (RunnerError, GatewayError, EngineError) as exc:
             if not self._begun:
                 return exc
-            self._work.record.error = str(exc)
-            ending = self._work.encoder.failure(str(exc), status_of(exc))
+            self._work.record.error = message = client_message(exc)
+            ending = self._work.encoder.failure(message, status_of(exc))
             await self._send(send, ending, more=False)
         return None
 

@@ -34,6 +34,8 @@ _CLIENT_ERRORS = (
     "Unknown reasoning format:",
     "vector::_M_range_check",  # a token number that the vocabulary does not have
 )
+CUT_SHORT = "an error was encountered while running the model: unexpected EOF"
+"""What Ollama says where a reply has no end."""
 _OVERFLOW_TYPE = "exceed_context_size_error"
 _MEDIA_UNREADABLE = ("Failed to load image or audio file", "Failed to tokenize prompt")
 _TEMPLATE_REFUSED = "Jinja Exception"
@@ -91,12 +93,10 @@ class CacheMiss(EngineError):
 
 
 class ReplyCutShort(EngineError):
-    """The stream stopped before the reply's last event; in Ollama's words."""
+    """The stream stopped before the reply's last event."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "an error was encountered while running the model: unexpected EOF", status=500
-        )
+        super().__init__(CUT_SHORT, 500)
 
 
 def from_refusal(refused: Refused) -> EngineError:

@@ -10,7 +10,7 @@ from gateway import OLLAMA_VERSION, __version__
 from gateway.api.ollama import show as describe
 from gateway.api.reply import json_reply
 from gateway.services import Services, services_of
-from runners import Kind, RunnerInfo, State, resident
+from runners import DeviceKind, RunnerInfo, RunnerState, resident
 
 _FOREVER = 1 << 63
 """Nanoseconds of Go's longest duration, 292 years: what Ollama adds to now for 'never'."""
@@ -43,7 +43,7 @@ async def ps(request: Request) -> Response:
     """What is loaded, the longest-lived first."""
     there = services_of(request)
     snapshot = there.scheduler.snapshot()
-    ready = [runner for runner in snapshot.runners if runner.state is State.READY]
+    ready = [runner for runner in snapshot.runners if runner.state is RunnerState.READY]
     rows = [row for runner in ready if (row := _row(there, runner, snapshot.now))]
     rows.sort(key=lambda row: -row[0])
     return json_reply({"models": [row for _, row in rows]})
@@ -55,7 +55,7 @@ def _row(there: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str
         return None
     left = runner.keep_alive if runner.expires is None else runner.expires - now
     expires = time.time_ns() + min(_FOREVER, int(min(left, 1e10) * 1e9))
-    gpus = {d.name for d in there.scheduler.devices() if d.kind is Kind.GPU}
+    gpus = {d.name for d in there.scheduler.devices() if d.kind is DeviceKind.GPU}
     vram = sum(size for name, size in runner.placement.shares if name in gpus)
     held = resident(runner.pid) if runner.pid else 0
     return expires // 10**9, {

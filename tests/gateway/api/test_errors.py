@@ -14,7 +14,7 @@ from gateway.api.openai_error import OPENAI
 from gateway.errors import Forbidden, Invalid, NotFound
 from gateway.http.request_log import Facts
 from gateway.llama.errors import ContextOverflow, EngineError
-from runners import Busy, CoolingDown, Crashed, Stopped
+from runners import BackingOff, Busy, Crashed, Stopped, TooLarge
 
 APIS = ErrorResponses((ANTHROPIC, OPENAI))
 
@@ -44,7 +44,7 @@ async def test_on_api_an_error_is_one_member() -> None:
         (Invalid("m"), 400, "invalid_request_error"),
         (NotFound("m"), 404, "not_found_error"),
         (Forbidden("m"), 403, "api_error"),
-        (Crashed("m"), 500, "api_error"),
+        (TooLarge("m"), 500, "api_error"),
         (EngineError("m", 500), 500, "api_error"),
     ],
 )
@@ -87,8 +87,8 @@ async def test_below_messages_an_error_has_anthropics_envelope() -> None:
     ("error", "after"),
     [
         (Busy("x"), "1"),
-        (CoolingDown("x", 0.2), "1"),
-        (CoolingDown("x", 7.6), "8"),
+        (BackingOff(Crashed("x"), 0.2), "1"),
+        (BackingOff(Crashed("x"), 7.6), "8"),
         (Stopped("x"), None),
         (Invalid("x"), None),
     ],

@@ -14,7 +14,7 @@ from anyio.abc import SocketStream
 
 from gateway.llama.queries import bos_text, known_bos_text, media_marker, tokenize
 from runners import Lease, Spec
-from runners.records import Runner
+from runners.runner import Runner
 from runners.spec import Placement
 from runners.supervise import Endpoint
 
