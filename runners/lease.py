@@ -1,7 +1,6 @@
 """The right to use one slot of a runner: while it is pending, and once it is granted."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import anyio
@@ -39,24 +38,24 @@ class Lease:
     loaded: float
     """Seconds of those in which the runner was started; 0 if it was ready."""
 
-    @asynccontextmanager
-    async def open(self, path: str, body: bytes | None = None) -> AsyncIterator[Upstream]:
+    def open(self, path: str, body: bytes | None = None) -> AbstractAsyncContextManager[Upstream]:
         """Call the runner; see `open_call`.
 
         Raises Crashed, with the end of its output, if the process ended; Stopped if the scheduler
         closes; Disconnected if the connection broke for no reason that is known.
         """
         assert self.runner.endpoint is not None
-        socket, calls = self.runner.endpoint.socket, self.runner.calls
-        try:
-            async with open_call(socket, path, body, calls) as upstream:
-                yield upstream
-        except ConnectionError as exc:
-            # Closing ends all calls itself, so a broken connection is then no sign of a crash.
-            if self.runner.stop.is_set():
-                raise Stopped("the server is stopping") from exc
-            with anyio.move_on_after(_EXIT_WAIT):
-                await self.runner.ended.wait()
-            if isinstance(self.runner.ending, Crashed):
-                raise self.runner.ending from exc
-            raise Disconnected("the runner closed the connection") from exc
+        # No coroutine of its own: each one around the path of a token costs every request.
+        return open_call(
+            self.runner.endpoint.socket, path, body, self.runner.calls, self._why_disconnected
+        )
+
+    async def _why_disconnected(self) -> RunnerError:
+        # Closing ends all calls itself, so a broken connection is then no sign of a crash.
+        if self.runner.stop.is_set():
+            return Stopped("the server is stopping")
+        with anyio.move_on_after(_EXIT_WAIT):
+            await self.runner.ended.wait()
+        if isinstance(self.runner.ending, Crashed):
+            return self.runner.ending
+        return Disconnected("the runner closed the connection")

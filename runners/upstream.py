@@ -11,7 +11,7 @@ event object is made for it.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 
@@ -226,20 +226,27 @@ def _closed() -> ConnectionError:
 
 @contextlib.asynccontextmanager
 async def open_call(
-    socket: Path, path: str, body: bytes | None = None, calls: set[Upstream] | None = None
+    socket: Path,
+    path: str,
+    body: bytes | None = None,
+    calls: set[Upstream] | None = None,
+    explain: Callable[[], Awaitable[Exception]] | None = None,
 ) -> AsyncIterator[Upstream]:
     """POST `body` to `path` (GET without one); the reply's head has arrived when this yields.
 
     While it is open it is one of `calls`: closing it there ends it with a ConnectionError.
 
     Raises Refused with the engine's own message for a status of 400 and above, ConnectionError if
-    the runner is not there or goes away.
+    the runner is not there or goes away; or what `explain` makes of the latter.
     """
-    try:
-        _, upstream = await asyncio.get_running_loop().create_unix_connection(Upstream, str(socket))
-    except OSError as exc:
-        raise ConnectionError(str(exc)) from exc
     calls = set() if calls is None else calls
+    loop = asyncio.get_running_loop()
+    try:
+        _, upstream = await loop.create_unix_connection(Upstream, str(socket))
+    except OSError as exc:
+        if explain is not None:
+            raise await explain() from exc
+        raise ConnectionError(str(exc)) from exc
     calls.add(upstream)
     method, content = b"GET", b""
     if body is not None:
@@ -251,6 +258,10 @@ async def open_call(
         if await upstream.head() >= 400:
             raise refusal(upstream.status, await upstream.read_all(_MAX_ERROR_BODY))
         yield upstream
+    except ConnectionError as exc:
+        if explain is None:
+            raise
+        raise await explain() from exc
     finally:
         calls.discard(upstream)
         upstream.close()
