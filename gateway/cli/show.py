@@ -9,7 +9,7 @@ from gateway.cli.console import Console
 from gateway.cli.flags import Arguments
 from gateway.cli.tables import block
 from gateway.errors import Invalid
-from gateway.golang.fmt import parameter_size
+from gateway.golang.strconv import parameter_size
 
 PARTS = ("license", "modelfile", "parameters", "system", "template")
 WRAP_TEXT = 100

@@ -13,6 +13,7 @@ import re
 from typing import Any, NoReturn
 
 from gateway.errors import Invalid
+from gateway.golang.strconv import quote
 
 MAX_DEPTH = 200  # orjson writes 254 levels, and requests are wrapped before they are forwarded
 
@@ -31,7 +32,7 @@ _ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LITERALS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
 _NESTS = (dict, list)
-_LETTERS = dict(zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True))
+_APOSTROPHE = "'"
 
 
 class Number(str):
@@ -71,11 +72,6 @@ def too_deep(data: bytes, value: Any) -> bool:
     return bool(level)
 
 
-def quoted(text: str, mark: str = '"') -> str:
-    """`text` between two `mark`s, escaped as Go's `%q` does."""
-    return mark + "".join(_escaped(char, mark) for char in text) + mark
-
-
 def _long_value(data: bytes) -> Any:
     text = _SURROGATES.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
     if "\\ud" in text or "\\uD" in text:
@@ -86,7 +82,7 @@ def _long_value(data: bytes) -> Any:
         char = error.doc[error.pos : error.pos + 1]
         if not char or error.msg.startswith("Unterminated"):
             raise Invalid("unexpected EOF") from error
-        raise Invalid(f"invalid character {quoted(char, mark=chr(39))} in JSON") from error
+        raise Invalid(f"invalid character {quote(char, _APOSTROPHE)} in JSON") from error
     except RecursionError as error:
         raise _bottomless(data) from error
     if too_deep(data, value):
@@ -247,8 +243,8 @@ class _Scanner:
         char = self._next()
         if not char:
             raise Invalid("unexpected EOF")
-        shown = quoted(chr(char[0]), mark="'")
-        raise Invalid(f"invalid character {shown} {where}")
+        # Go reads bytes: the first one of a longer character is shown as if it were a character.
+        raise Invalid(f"invalid character {quote(chr(char[0]), _APOSTROPHE)} {where}")
 
 
 def _text(raw: bytes) -> str:
@@ -264,16 +260,3 @@ def _unescaped(escape: re.Match[str]) -> str:
     if escape["code"]:
         return chr(int(escape["code"], 16))
     return _SIMPLE.get(escape["char"], escape["char"])
-
-
-def _escaped(char: str, mark: str) -> str:
-    if char in (mark, "\\"):
-        return "\\" + char
-    if char.isprintable():
-        return char
-    if char in _LETTERS:
-        return "\\" + _LETTERS[char]
-    code = ord(char)
-    if code < 0x20 or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

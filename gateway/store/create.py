@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.golang import fmt as numbers
+from gateway.golang.strconv import parameter_size
 from gateway.names import Name
 from gateway.store import config, conversion, manifests, parameters
 from gateway.store.blobs import Blobs
@@ -223,7 +223,7 @@ def _configure(start: Start, recipe: Recipe) -> tuple[Config, Mapping[str, Any]]
             settings,
             format=settings.format or "gguf",
             family=header.architecture,
-            size=numbers.parameter_size(header.parameter_count),
+            size=parameter_size(header.parameter_count),
             file_type=header.file_type,
         )
     if models:

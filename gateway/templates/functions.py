@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
 from gateway.templates.tools import Property
 
 NAMES = ("json", "currentDate", "yesterdayDate", "toTypeScriptType")
@@ -23,7 +23,7 @@ def functions(today: date) -> Mapping[str, Callable[..., Any]]:
     """Each of NAMES; `today` is the local date. The dates ignore their arguments."""
     yesterday = today - timedelta(days=1)
     return {
-        "json": encoded,
+        "json": marshal,
         "currentDate": lambda *_: today.isoformat(),
         "yesterdayDate": lambda *_: yesterday.isoformat(),
         "toTypeScriptType": typescript,

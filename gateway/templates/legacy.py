@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.golang.template.nodes import (
-    Action,
-    Command,
-    Field,
-    If,
-    Invoke,
+    ActionNode,
+    CommandNode,
+    FieldNode,
+    IfNode,
     Node,
-    Pipe,
-    Range,
+    PipeNode,
+    RangeNode,
+    TemplateNode,
     Tree,
-    Variable,
-    With,
+    VariableNode,
+    WithNode,
 )
 from gateway.templates.introspect import operands
 from gateway.templates.values import Message
@@ -63,8 +63,8 @@ def rounds(messages: Iterable[Message]) -> Iterator[Round]:
 def with_response(tree: Tree) -> Tree:
     """`tree` with the reply printed at its end."""
     line = tree.source.count("\n") + 1
-    reply = Pipe((), False, (Command((Field((_RESPONSE,)),)),), line)
-    return replace(tree, body=(*tree.body, Action(reply, line)))
+    reply = PipeNode((), False, (CommandNode((FieldNode((_RESPONSE,)),)),), line)
+    return replace(tree, body=(*tree.body, ActionNode(reply, line)))
 
 
 def unfinished(tree: Tree) -> Tree:
@@ -83,9 +83,9 @@ def _cut(body: Sequence[Node]) -> tuple[tuple[Node, ...], bool]:
     for node in body:
         found = False
         match node:
-            case Action(pipe=pipe) | Invoke(pipe=Pipe() as pipe):
+            case ActionNode(pipe=pipe) | TemplateNode(pipe=PipeNode() as pipe):
                 found = _replies(pipe)
-            case If() | With() | Range():
+            case IfNode() | WithNode() | RangeNode():
                 node, found = _cut_block(node)
         kept.append(node)
         if found:
@@ -93,15 +93,15 @@ def _cut(body: Sequence[Node]) -> tuple[tuple[Node, ...], bool]:
     return tuple(kept), False
 
 
-def _cut_block(node: If | With | Range) -> tuple[If | With | Range, bool]:
+def _cut_block(node: IfNode | WithNode | RangeNode) -> tuple[IfNode | WithNode | RangeNode, bool]:
     """The same for a block; its condition prints nothing."""
     body, found = _cut(node.body)
     otherwise, found_there = ((), False) if found else _cut(node.otherwise)
     return replace(node, body=body, otherwise=otherwise), found or found_there
 
 
-def _replies(pipe: Pipe) -> bool:
+def _replies(pipe: PipeNode) -> bool:
     return any(
-        isinstance(operand, Field | Variable) and _RESPONSE in operand.names
+        isinstance(operand, FieldNode | VariableNode) and _RESPONSE in operand.names
         for operand in operands(pipe)
     )

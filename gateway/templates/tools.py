@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gateway.golang.template import Fields, Listing, Struct
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
+from gateway.golang.template import GoList, GoMap, GoStruct
 
 
-class Kinds(Listing):
+class Kinds(GoList):
     """The types of a property; a single one is not shown as a list."""
 
     go_type = "api.PropertyType"
@@ -21,13 +21,13 @@ class Kinds(Listing):
         return self[0] if len(self) == 1 else list(self)
 
 
-class Properties(Fields):
+class Properties(GoMap):
     """The parameters of a tool, by name."""
 
     go_type = "template.templateProperties"
 
     def text(self) -> str:
-        return encoded(dict(self))
+        return marshal(dict(self))
 
 
 class InnerProperties(Properties):
@@ -36,14 +36,14 @@ class InnerProperties(Properties):
     go_type = "*api.ToolPropertiesMap"
 
     def text(self) -> str:
-        return encoded(self)
+        return marshal(self)
 
     def plain(self) -> Any:
         return dict(self)
 
 
 @dataclass(frozen=True)
-class Property(Struct):
+class Property(GoStruct):
     """One parameter of a tool, or a part of one."""
 
     go_type = "api.ToolProperty"
@@ -82,7 +82,7 @@ class Property(Struct):
 
 
 @dataclass(frozen=True)
-class Parameters(Struct):
+class Parameters(GoStruct):
     """What a tool takes."""
 
     go_type = "template.templateToolFunctionParameters"
@@ -111,7 +111,7 @@ class Parameters(Struct):
 
 
 @dataclass(frozen=True)
-class Function(Struct):
+class Function(GoStruct):
     """What a tool is called, and with what."""
 
     go_type = "template.templateToolFunction"
@@ -134,7 +134,7 @@ class Function(Struct):
 
 
 @dataclass(frozen=True)
-class Tool(Struct):
+class Tool(GoStruct):
     """A tool; prints as JSON."""
 
     go_type = "template.templateTool"
@@ -148,20 +148,20 @@ class Tool(Struct):
         return {"Type": self.kind, "Items": self.items, "Function": self.function}
 
     def text(self) -> str:
-        return encoded(self)
+        return marshal(self)
 
     def plain(self) -> Any:
         items = {} if self.items is None else {"items": self.items}
         return {"type": self.kind, **items, "function": self.function}
 
 
-class Tools(Listing):
+class Tools(GoList):
     """`.Tools`; no tools at all are a nil list, which prints as JSON does."""
 
     go_type = "template.templateTools"
 
     def text(self) -> str:
-        return encoded(self)
+        return marshal(self)
 
     def plain(self) -> Any:
         return list(self) or None

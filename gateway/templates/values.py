@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from gateway.golang.template import Fields, Struct
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
+from gateway.golang.template import GoMap, GoStruct
 from gateway.templates.media import marked
 from gateway.templates.tools import floats
 
@@ -27,17 +27,17 @@ class Think:
         return {"Think": self.on, "ThinkLevel": self.level, "IsThinkSet": self.given}
 
 
-class Arguments(Fields):
+class Arguments(GoMap):
     """What a tool was called with; prints as JSON."""
 
     go_type = "template.templateArgs"
 
     def text(self) -> str:
-        return encoded(dict(self))
+        return marshal(dict(self))
 
 
 @dataclass(frozen=True)
-class CalledFunction(Struct):
+class CalledFunction(GoStruct):
     """The tool that was called, and with what; `index` counts within a message."""
 
     go_type = "template.templateToolCallFunction"
@@ -52,7 +52,7 @@ class CalledFunction(Struct):
 
 
 @dataclass(frozen=True)
-class ToolCall(Struct):
+class ToolCall(GoStruct):
     """A call that the model made earlier."""
 
     go_type = "template.templateToolCall"
@@ -66,7 +66,7 @@ class ToolCall(Struct):
 
 
 @dataclass(frozen=True)
-class Message(Struct):
+class Message(GoStruct):
     """One message. `images` are bytes in base64, which is how JSON shows them."""
 
     go_type = "*template.templateMessage"

@@ -25,7 +25,7 @@ from gateway.golang.json_decode import (
     Place,
     Struct,
 )
-from gateway.golang.json_syntax import quoted
+from gateway.golang.strconv import quote
 
 THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -37,7 +37,7 @@ def parse_think(value: Any) -> bool | str:
     """The value of `think`: a switch or one of THINK_LEVELS."""
     if isinstance(value, str):
         if value not in THINK_LEVELS:
-            raise Invalid(f"invalid think value: {quoted(value)} (must be {_CHOICES})")
+            raise Invalid(f"invalid think value: {quote(value)} (must be {_CHOICES})")
         return value
     if isinstance(value, bool):
         return value

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Invalid
-from gateway.golang.json_syntax import MAX_DEPTH, Number, first_value, quoted
+from gateway.golang.json_syntax import MAX_DEPTH, Number, first_value
 
 JSON = st.recursive(
     st.none()
@@ -205,16 +205,3 @@ def test_a_number_is_an_int_when_64_bits_hold_it(literal: str, value: float) -> 
     number = Number(literal).value()
     assert number == value
     assert type(number) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain \u00e9 \U0001f600", '"plain \u00e9 \U0001f600"'),
-        ("\"'\\", '"\\"\'\\\\"'),
-        ("\a\b\f\n\r\t\v\x00\x7f", '"\\a\\b\\f\\n\\r\\t\\v\\x00\\x7f"'),
-        ("\u00a0\u200b\U000e0001", '"\\u00a0\\u200b\\U000e0001"'),
-    ],
-)
-def test_text_is_quoted_as_go_quotes_it(text: str, shown: str) -> None:
-    assert quoted(text) == shown

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
 from gateway.templates.tools import Kinds, Parameters, Tool, floats, tools_of
 
 WEATHER = {
@@ -49,7 +49,7 @@ def parameters(tool: Tool) -> Parameters:
 def test_a_tool_prints_as_the_json_of_what_ollama_knows_of_it() -> None:
     tools = tools_of([WEATHER])
     assert tools[0].text() == TEXT
-    assert tools.text() == encoded(tools) == f"[{TEXT}]"
+    assert tools.text() == marshal(tools) == f"[{TEXT}]"
 
 
 def test_properties_print_as_json_in_order_of_their_names() -> None:
@@ -87,13 +87,13 @@ def test_a_tool_without_parameters_has_empty_ones() -> None:
 
 def test_no_tools_are_null_and_false() -> None:
     none = tools_of([])
-    assert none.text() == encoded(none) == "null"
+    assert none.text() == marshal(none) == "null"
     assert not none
 
 
 def test_kinds_are_a_list_unless_there_is_one() -> None:
     assert [Kinds(kinds).text() for kinds in ([], ["a"], ["a", "b"])] == ["", "a", "[a b]"]
-    assert [encoded(Kinds(kinds)) for kinds in (["a"], ["a", "b"])] == ['"a"', '["a","b"]']
+    assert [marshal(Kinds(kinds)) for kinds in (["a"], ["a", "b"])] == ['"a"', '["a","b"]']
 
 
 def test_members_of_a_wrong_type_are_left_out() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
 from gateway.templates.values import Message, Think, messages_of
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
@@ -63,14 +63,14 @@ def test_markers_count_over_all_messages() -> None:
 
 
 def test_json_of_a_message_has_gos_field_names() -> None:
-    assert encoded([one({"role": "user", "content": [IMAGE]})]) == (
+    assert marshal([one({"role": "user", "content": [IMAGE]})]) == (
         '[{"Role":"user","Content":"[img-0]","Thinking":"","Images":["QUJD"],"ToolCalls":null,'
         '"ToolName":"","ToolCallID":""}]'
     )
     message = one({"role": "assistant", "content": "", "tool_calls": [call("f", "{}", id="i")]})
     assert (
         '"Images":null,"ToolCalls":[{"ID":"i","Function":{"Index":0,"Name":"f","Arguments":{}}}]'
-        in (encoded(message))
+        in (marshal(message))
     )
 
 

@@ -1,45 +1,45 @@
 """Nodes back to template text, the way Go's errors show the place of a failure."""
 
 from gateway.golang.template.nodes import (
-    Bool,
-    Chain,
-    Command,
-    Dot,
-    Field,
-    Identifier,
-    Nil,
-    Number,
+    BoolNode,
+    ChainNode,
+    CommandNode,
+    DotNode,
+    FieldNode,
+    IdentifierNode,
+    NilNode,
+    NumberNode,
     Operand,
-    Pipe,
-    String,
-    Variable,
+    PipeNode,
+    StringNode,
+    VariableNode,
 )
 
 
-def shown(node: Operand | Command) -> str:
+def unparse(node: Operand | CommandNode) -> str:
     """The text of an operand, pipeline or command, with single spaces."""
     match node:
-        case Dot():
+        case DotNode():
             return "."
-        case Nil():
+        case NilNode():
             return "nil"
-        case Bool():
+        case BoolNode():
             return "true" if node.value else "false"
-        case Number():
+        case NumberNode():
             return node.text
-        case String():
+        case StringNode():
             return node.quoted
-        case Field():
+        case FieldNode():
             return _dotted(node.names)
-        case Variable():
+        case VariableNode():
             return node.name + _dotted(node.names)
-        case Identifier():
+        case IdentifierNode():
             return node.name
-        case Chain():
+        case ChainNode():
             return _grouped(node.operand) + _dotted(node.names)
-        case Command():
+        case CommandNode():
             return " ".join(map(_grouped, node.operands))
-        case Pipe():
+        case PipeNode():
             return _pipeline(node)
 
 
@@ -48,10 +48,10 @@ def _dotted(names: tuple[str, ...]) -> str:
 
 
 def _grouped(node: Operand) -> str:
-    return f"({shown(node)})" if isinstance(node, Pipe) else shown(node)
+    return f"({unparse(node)})" if isinstance(node, PipeNode) else unparse(node)
 
 
-def _pipeline(pipe: Pipe) -> str:
+def _pipeline(pipe: PipeNode) -> str:
     head = ", ".join(pipe.variables)
     head += (" = " if pipe.assign else " := ") if head else ""
-    return head + " | ".join(map(shown, pipe.commands))
+    return head + " | ".join(map(unparse, pipe.commands))
