@@ -1,11 +1,11 @@
 """JSON text read as Go's `encoding/json` reads it: slowly, and with its words for what is wrong.
 
-This is the second look at bodies that the fast parser would not take. Only the first value counts,
-whatever follows it. Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time.
-Of equal keys the last one wins.
+The second parser, for bodies that orjson refuses. Only the first value counts, whatever follows.
+Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time. Of equal keys the
+last one wins.
 
-A long body must not hold up everybody else for the sake of a word: it is read by the standard
-library, whose errors say where but not what was expected there.
+Reading is synchronous, so the exact wording of an error must not delay other requests: a long body
+is read by the standard library, whose errors give the place but not what was expected there.
 """
 
 import json
@@ -18,7 +18,7 @@ from gateway.golang.strconv import quote
 MAX_DEPTH = 200  # orjson writes 254 levels, and requests are wrapped before they are forwarded
 
 _LONG = 1 << 16
-"""Bytes. Reading as many slowly takes a fifth of a second at worst."""
+"""Bytes that `_JsonScanner` reads in a fifth of a second at worst."""
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _DIGITS = re.compile(rb"[0-9]*")
 _UNESCAPED = re.compile(rb'[^"\\\x00-\x1f]*')
@@ -35,7 +35,7 @@ _NESTS = (dict, list)
 _APOSTROPHE = "'"
 
 
-class Number(str):
+class JsonNumber(str):
     """A number as the client wrote it, for the errors that quote it."""
 
     __slots__ = ()
@@ -47,21 +47,22 @@ class Number(str):
         return float(self)
 
 
-def first_value(data: bytes) -> Any:
+def first_value(data: bytes) -> object:
     """The first JSON value of `data`; Invalid at the first syntax error.
 
-    Numbers come as `Number`, or as an int where that says the same.
+    Numbers come as `JsonNumber`, or as an int where that says the same.
     """
     if not data.strip(b" \t\r\n"):
         raise Invalid("missing request body")
-    return _Scanner(data).value(0) if len(data) <= _LONG else _long_value(data)
+    return _JsonScanner(data).value(0) if len(data) <= _LONG else _long_value(data)
 
 
-def too_deep(data: bytes, value: Any) -> bool:
-    """Is `value`, which `data` spells, nested beyond MAX_DEPTH? Cheap where it cannot be."""
+def too_deep(data: bytes, value: object) -> bool:
+    """Is `value`, parsed from `data`, nested beyond MAX_DEPTH?"""
+    # Runs for every request: counting brackets is cheap, and rules out nearly all.
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
-    level = [value] if type(value) in _NESTS else []
+    level: list[Any] = [value] if type(value) in _NESTS else []
     for _ in range(MAX_DEPTH):
         level = [
             child
@@ -72,7 +73,7 @@ def too_deep(data: bytes, value: Any) -> bool:
     return bool(level)
 
 
-def _long_value(data: bytes) -> Any:
+def _long_value(data: bytes) -> object:
     text = _SURROGATES.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
     if "\\ud" in text or "\\uD" in text:
         text = _LONE.sub(_replaced, text)
@@ -91,12 +92,15 @@ def _long_value(data: bytes) -> Any:
 
 
 def _bottomless(data: bytes) -> Invalid:
-    """The error of a body that is nested too deeply, blamed on its first kind of nest."""
+    """The error for a body that is nested too deeply; it names the outermost bracket.
+
+    Go names the one at the limit, which the standard library does not report.
+    """
     first = data.lstrip(b" \t\r\n")[:1].decode()
     return Invalid(f"invalid character '{first}' exceeded max depth")
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
@@ -107,8 +111,8 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _integer(text: str) -> int | Number:
-    return int(text) if len(text) < 19 else Number(text)
+def _integer(text: str) -> int | JsonNumber:
+    return int(text) if len(text) < 19 else JsonNumber(text)
 
 
 def _no_number(text: str) -> NoReturn:
@@ -122,19 +126,19 @@ def _replaced(escape: re.Match[str]) -> str:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members,
     parse_int=_integer,
-    parse_float=Number,
+    parse_float=JsonNumber,
     parse_constant=_no_number,
 )
 
 
-class _Scanner:
+class _JsonScanner:
     """A position in some bytes. Every method leaves it behind what it read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
-    def value(self, depth: int) -> Any:
+    def value(self, depth: int) -> object:
         """One value, `depth` levels down."""
         char = self._peek()
         if char in b"{[":
@@ -150,8 +154,8 @@ class _Scanner:
             return self._number()
         self._fail("looking for beginning of value")
 
-    def _object(self, depth: int) -> dict[str, Any]:
-        members: dict[str, Any] = {}
+    def _object(self, depth: int) -> dict[str, object]:
+        members: dict[str, object] = {}
         if self._peek() == b"}":
             self._at += 1
             return members
@@ -168,8 +172,8 @@ class _Scanner:
             if self._expect(b",}", "after object key:value pair") == b"}":
                 return members
 
-    def _array(self, depth: int) -> list[Any]:
-        items: list[Any] = []
+    def _array(self, depth: int) -> list[object]:
+        items: list[object] = []
         if self._peek() == b"]":
             self._at += 1
             return items
@@ -185,12 +189,12 @@ class _Scanner:
         while True:
             self._skip(_UNESCAPED)
             if self._expect(b'"\\', "in string literal") == b'"':
-                return _text(self._data[start : self._at - 1])
+                return _unescape(self._data[start : self._at - 1])
             if self._expect(b'bfnrtu\\/"', "in string escape code") == b"u":
                 for _ in range(4):
                     self._expect(b"0123456789abcdefABCDEF", "in \\u hexadecimal character escape")
 
-    def _number(self) -> Number:
+    def _number(self) -> JsonNumber:
         start = self._at
         if self._next() == b"-":
             self._at += 1
@@ -204,7 +208,7 @@ class _Scanner:
             if self._next() in (b"+", b"-"):
                 self._at += 1
             self._digits("in exponent of numeric literal")
-        return Number(self._data[start : self._at].decode())
+        return JsonNumber(self._data[start : self._at].decode())
 
     def _literal(self, word: bytes, value: bool | None) -> bool | None:
         for letter in word.decode():
@@ -239,7 +243,7 @@ class _Scanner:
         self._at = match.end() if match else self._at
 
     def _fail(self, where: str) -> NoReturn:
-        """Blame the byte here, or the end."""
+        """Raise Invalid for the byte here, or for the end of the body."""
         char = self._next()
         if not char:
             raise Invalid("unexpected EOF")
@@ -247,16 +251,16 @@ class _Scanner:
         raise Invalid(f"invalid character {quote(chr(char[0]), _APOSTROPHE)} {where}")
 
 
-def _text(raw: bytes) -> str:
-    """The text between the quotes of a string whose escapes are known to be well formed."""
+def _unescape(raw: bytes) -> str:
+    """The text between the quotes of a string whose escapes the scanner has checked."""
     text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
     if "\\" not in text:
         return text
-    text = _ESCAPE.sub(_unescaped, text)
+    text = _ESCAPE.sub(_unescaped_char, text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _unescaped(escape: re.Match[str]) -> str:
+def _unescaped_char(escape: re.Match[str]) -> str:
     if escape["code"]:
         return chr(int(escape["code"], 16))
     return _SIMPLE.get(escape["char"], escape["char"])

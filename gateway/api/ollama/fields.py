@@ -18,11 +18,11 @@ from gateway.golang.json_decode import (
     MAP_STRING,
     STRING,
     Custom,
-    Kind,
+    JsonKind,
+    JsonPath,
     ListOf,
     MapOf,
     Own,
-    Place,
     Struct,
 )
 from gateway.golang.strconv import quote
@@ -49,27 +49,27 @@ def model_name(body: Mapping[str, Any]) -> str:
     return str(body.get("model") or body.get("name") or "")
 
 
-class _Role(Kind):
+class _Role(JsonKind):
     """A role, in lower case."""
 
     go = STRING.go
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return value.lower() if type(value) is str else STRING.take(value, at)
 
 
-class _Words(Kind):
+class _Words(JsonKind):
     """The type of a tool's property: a word or a list of words. A list of one is that word."""
 
     go = "[]string"
     plain = str
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         words = _STRINGS.take(value, at)
         return words[0] if words is not None and len(words) == 1 else words
 
 
-class _Property(Kind):
+class _Property(JsonKind):
     """A tool's property. Its members are looked up late, for they hold properties again."""
 
     go = "api.ToolProperty"
@@ -77,7 +77,7 @@ class _Property(Kind):
     def zero(self) -> Any:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return _TOOL_PROPERTY.take(value, at)
 
 
@@ -136,7 +136,7 @@ _MESSAGE = Struct(
 )
 _MESSAGES = ListOf(Own(_MESSAGE), "[]api.Message")
 
-_INFERENCE: Mapping[str, Kind] = {
+_INFERENCE: Mapping[str, JsonKind] = {
     "model": STRING,
     "stream": BOOL,
     "format": ANY,
@@ -149,8 +149,8 @@ _INFERENCE: Mapping[str, Kind] = {
     "logprobs": BOOL,
     "top_logprobs": INT,
 }
-_NAMED: Mapping[str, Kind] = {"model": STRING, "name": STRING}
-_TRANSFER: Mapping[str, Kind] = {
+_NAMED: Mapping[str, JsonKind] = {"model": STRING, "name": STRING}
+_TRANSFER: Mapping[str, JsonKind] = {
     **_NAMED,
     "insecure": BOOL,
     "username": STRING,
