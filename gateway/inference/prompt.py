@@ -25,10 +25,10 @@ from gateway.llama.queries import ask, beginning, counted, media_marker, tokens
 from gateway.store.model import Model
 from gateway.templates import forced_call as forced
 from gateway.templates.media import Rendered, marked, placed
+from gateway.templates.messages import ThinkFlags
 from gateway.templates.reasoning import ReasoningParser
 from gateway.templates.render import Template
 from gateway.templates.tool_calls import CallParser
-from gateway.templates.values import Think
 from runners import Lease, Refused, Spec
 
 TOO_LONG = (
@@ -385,10 +385,10 @@ def _marked(messages: Sequence[Message]) -> tuple[list[Message], tuple[str, ...]
     return plain, media
 
 
-def shown(think: bool | str | None) -> Think:
+def shown(think: bool | str | None) -> ThinkFlags:
     """What a TEMPLATE sees of it: a switch without a level means a medium one."""
     level = think if isinstance(think, str) else "medium" if think else ""
-    return Think(bool(think), level, think is not None)
+    return ThinkFlags(bool(think), level, think is not None)
 
 
 def ident() -> str:

@@ -18,7 +18,7 @@ from gateway.golang.template.nodes import (
     WithNode,
 )
 from gateway.templates.introspect import operands
-from gateway.templates.values import Message
+from gateway.templates.messages import TemplateMessage
 
 _RESPONSE = "Response"
 
@@ -36,7 +36,7 @@ class Round:
         return {"System": self.system, "Prompt": self.prompt, _RESPONSE: self.response}
 
 
-def rounds(messages: Iterable[Message]) -> Iterator[Round]:
+def rounds(messages: Iterable[TemplateMessage]) -> Iterator[Round]:
     """One round for each run of the template; the last is that of the reply to come.
 
     A message that would come before what its round already has begins a new one. Roles that such

@@ -6,10 +6,8 @@ is text. White space after either tag is nobody's; white space before the closin
 
 from enum import Enum, auto
 
-from gateway.templates.tags import beginning
 
-
-class _State(Enum):
+class _ReasoningState(Enum):
     BEFORE = auto()
     OPENED = auto()
     INSIDE = auto()
@@ -26,7 +24,7 @@ class ReasoningParser:
     def __init__(self, opening: str, closing: str, *, inside: bool = False) -> None:
         self._opening = opening
         self._closing = closing
-        self._state = _State.OPENED if inside else _State.BEFORE
+        self._state = _ReasoningState.OPENED if inside else _ReasoningState.BEFORE
         self._space: list[str] = []
         """Blank pieces before anything else, still to be told from white space before a tag."""
         self._held = ""
@@ -34,22 +32,22 @@ class ReasoningParser:
 
     def feed(self, text: str) -> tuple[str, str]:
         """Thinking and text that a further piece of output makes certain."""
-        if self._state is _State.BEFORE:
+        if self._state is _ReasoningState.BEFORE:
             text = self._before(text)
         thinking = ""
-        if self._state in (_State.OPENED, _State.INSIDE):
+        if self._state in (_ReasoningState.OPENED, _ReasoningState.INSIDE):
             thinking, text = self._inside(text)
-        if self._state is _State.CLOSED:
+        if self._state is _ReasoningState.CLOSED:
             text = text.lstrip()
             if text:
-                self._state = _State.AFTER
+                self._state = _ReasoningState.AFTER
         return thinking, text
 
     def flush(self) -> tuple[str, str]:
         """What was held back, at the end of the output: no tag after all."""
         held, self._held = "".join(self._space) + self._held, ""
         self._space.clear()
-        return (held, "") if self._state is _State.INSIDE else ("", held)
+        return (held, "") if self._state is _ReasoningState.INSIDE else ("", held)
 
     def _before(self, text: str) -> str:
         """What is left of the output for the state that follows; nothing while that is open."""
@@ -62,29 +60,41 @@ class ReasoningParser:
         self._held = ""
         if body.startswith(self._opening):
             self._space.clear()
-            self._state = _State.OPENED
+            self._state = _ReasoningState.OPENED
             return body[len(self._opening) :]
         if self._opening.startswith(body):
             self._held = body
             return ""
-        self._state = _State.AFTER
+        self._state = _ReasoningState.AFTER
         text = "".join(self._space) + body
         self._space.clear()
         return text
 
     def _inside(self, text: str) -> tuple[str, str]:
         """Thinking, and what follows the closing tag if that has come."""
-        if self._state is _State.OPENED:
+        if self._state is _ReasoningState.OPENED:
             text = text.lstrip()
             if not text:
                 return "", ""
-            self._state = _State.INSIDE
+            self._state = _ReasoningState.INSIDE
         text = self._held + text
         self._held = ""
         thinking, found, rest = text.partition(self._closing)
         if found:
-            self._state = _State.CLOSED
+            self._state = _ReasoningState.CLOSED
             return thinking, rest
-        kept = len(text) - beginning(text, self._closing)
+        kept = len(text) - partial_tag_length(text, self._closing)
         self._held = text[kept:]
         return text[:kept], ""
+
+
+def partial_tag_length(text: str, tag: str) -> int:
+    """How many characters at the end of `text` may be the beginning of `tag`, short of all of it.
+
+    >>> beginning("2 <", "<think>")
+    1
+    """
+    for size in range(min(len(text), len(tag) - 1), 0, -1):
+        if text.endswith(tag[:size]):
+            return size
+    return 0

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from gateway.templates.tags import beginning
+from gateway.templates.reasoning import partial_tag_length
 
 _MARK = re.compile(r'["\\{}\[\]]')
 _QUOTED_MARK = re.compile(r'["\\]')
@@ -23,14 +23,14 @@ _ARGUMENTS = ("arguments", "parameters")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ParsedCall:
     """One finished tool call. The arguments are always an object."""
 
     name: str
     arguments: dict[str, Any]
 
 
-class _State(Enum):
+class _CallState(Enum):
     SEEKING = auto()
     CALLING = auto()
     DONE = auto()
@@ -48,7 +48,7 @@ class CallParser:
         self._names = tuple(name for tool in tools if (name := _tool_name(tool)))
         self._bare = tag in _BRACKETS
         """Whether the tag is a mere bracket, which also begins other things than calls."""
-        self._state = _State.SEEKING
+        self._state = _CallState.SEEKING
         self._held = ""
         self._seen: list[str] = []
         """All from the tag on, as long as no call is found in it."""
@@ -57,45 +57,45 @@ class CallParser:
         """A tool named before the object with its arguments."""
         self._found = False
 
-    def feed(self, text: str) -> tuple[str, list[Call]]:
+    def feed(self, text: str) -> tuple[str, list[ParsedCall]]:
         """Text and calls that a further piece of output makes certain."""
-        if self._state is _State.DONE:
+        if self._state is _CallState.DONE:
             return text, []
         before = ""
-        if self._state is _State.SEEKING:
+        if self._state is _CallState.SEEKING:
             before, text = self._seek(self._held + text)
-        if self._state is not _State.CALLING:
+        if self._state is not _CallState.CALLING:
             return before, []
         calls, after = self._read(text)
         return before + after, calls
 
-    def flush(self) -> tuple[str, list[Call]]:
+    def flush(self) -> tuple[str, list[ParsedCall]]:
         """What is left at the end of the output: text only, for a call that lacks its end is none.
 
         What never became a call is given as it stands, tag and all, lest a reply cut short be
         empty. But objects that name no tool are nobody's after a tag that is more than a bracket,
         and so is all that follows a call (mostly the closing twin of the tag).
         """
-        if self._state is _State.CALLING:
+        if self._state is _CallState.CALLING:
             self._held = "" if self._found else self._left()
         held, self._held = self._held, ""
-        self._state = _State.DONE
+        self._state = _CallState.DONE
         return held, []
 
     def _seek(self, text: str) -> tuple[str, str]:
         """The text before the tag, and what follows from the tag on."""
         before, tag, rest = text.partition(self._tag)
         if self._bare and before.strip():
-            self._state, self._held = _State.DONE, ""
+            self._state, self._held = _CallState.DONE, ""
             return text, ""
         if tag:
-            self._state, self._held = _State.CALLING, ""
+            self._state, self._held = _CallState.CALLING, ""
             return before, tag + rest
-        kept = len(text) - beginning(text, self._tag)
+        kept = len(text) - partial_tag_length(text, self._tag)
         self._held = text[kept:]
         return text[:kept], ""
 
-    def _read(self, text: str) -> tuple[list[Call], str]:
+    def _read(self, text: str) -> tuple[list[ParsedCall], str]:
         """Calls finished in `text`, and the text after the last if nothing may follow it."""
         calls = []
         for piece in self._objects.feed(text):
@@ -107,7 +107,7 @@ class CallParser:
             self._seen.append(text)
         if not self._bare or not self._objects.balanced:
             return calls, ""
-        self._state = _State.DONE
+        self._state = _CallState.DONE
         return calls, self._objects.rest if self._found else "".join(self._seen)
 
     def _left(self) -> str:
@@ -115,7 +115,7 @@ class CallParser:
         whole = self._objects.ended and not self._objects.open
         return "" if whole and not self._bare else "".join(self._seen)
 
-    def _call(self, piece: "_Piece") -> Call | None:
+    def _call(self, piece: "_Piece") -> ParsedCall | None:
         """The call in an object and the text before it; None keeps a name for the next object."""
         name = self._pending or self._first_name(piece.text)
         self._pending = name
@@ -128,7 +128,7 @@ class CallParser:
         self._pending = ""
         name = next((own for own in _named(value) if own in self._names), name)
         arguments = _arguments(value, name)
-        return None if arguments is None else Call(name, arguments)
+        return None if arguments is None else ParsedCall(name, arguments)
 
     def _first_name(self, text: str) -> str:
         """The tool that is named first, the longest of those if one begins with another."""

@@ -8,8 +8,18 @@ from typing import Any
 from gateway.golang.json_encode import marshal
 from gateway.golang.template import GoList, GoMap, GoStruct
 
+_TYPESCRIPT = {
+    "string": "string",
+    "number": "number",
+    "integer": "number",
+    "boolean": "boolean",
+    "array": "any[]",
+    "object": "Record<string, any>",
+    "null": "null",
+}
 
-class Kinds(GoList):
+
+class PropertyTypes(GoList):
     """The types of a property; a single one is not shown as a list."""
 
     go_type = "api.PropertyType"
@@ -21,7 +31,7 @@ class Kinds(GoList):
         return self[0] if len(self) == 1 else list(self)
 
 
-class Properties(GoMap):
+class ToolProperties(GoMap):
     """The parameters of a tool, by name."""
 
     go_type = "template.templateProperties"
@@ -30,7 +40,7 @@ class Properties(GoMap):
         return marshal(dict(self))
 
 
-class InnerProperties(Properties):
+class InnerProperties(ToolProperties):
     """The properties of a parameter. Unlike those of a tool they keep their order in JSON."""
 
     go_type = "*api.ToolPropertiesMap"
@@ -43,13 +53,13 @@ class InnerProperties(Properties):
 
 
 @dataclass(frozen=True)
-class Property(GoStruct):
+class ToolProperty(GoStruct):
     """One parameter of a tool, or a part of one."""
 
     go_type = "api.ToolProperty"
 
-    kinds: Kinds
-    any_of: tuple["Property", ...]
+    kinds: PropertyTypes
+    any_of: tuple["ToolProperty", ...]
     items: Any
     description: str
     enum: tuple[Any, ...]
@@ -82,7 +92,7 @@ class Property(GoStruct):
 
 
 @dataclass(frozen=True)
-class Parameters(GoStruct):
+class ToolParameters(GoStruct):
     """What a tool takes."""
 
     go_type = "template.templateToolFunctionParameters"
@@ -91,7 +101,7 @@ class Parameters(GoStruct):
     definitions: Any
     items: Any
     required: tuple[str, ...]
-    properties: Properties | None
+    properties: ToolProperties | None
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -101,7 +111,7 @@ class Parameters(GoStruct):
             "Items": self.items,
             "Required": self.required,
             # a nil map in Go, which prints like an empty one
-            "Properties": Properties() if self.properties is None else self.properties,
+            "Properties": ToolProperties() if self.properties is None else self.properties,
         }
 
     def plain(self) -> Any:
@@ -111,14 +121,14 @@ class Parameters(GoStruct):
 
 
 @dataclass(frozen=True)
-class Function(GoStruct):
+class ToolFunction(GoStruct):
     """What a tool is called, and with what."""
 
     go_type = "template.templateToolFunction"
 
     name: str
     description: str
-    parameters: Parameters
+    parameters: ToolParameters
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -134,14 +144,14 @@ class Function(GoStruct):
 
 
 @dataclass(frozen=True)
-class Tool(GoStruct):
+class TemplateTool(GoStruct):
     """A tool; prints as JSON."""
 
     go_type = "template.templateTool"
 
     kind: str
     items: Any
-    function: Function
+    function: ToolFunction
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -155,7 +165,7 @@ class Tool(GoStruct):
         return {"type": self.kind, **items, "function": self.function}
 
 
-class Tools(GoList):
+class TemplateTools(GoList):
     """`.Tools`; no tools at all are a nil list, which prints as JSON does."""
 
     go_type = "template.templateTools"
@@ -167,12 +177,23 @@ class Tools(GoList):
         return list(self) or None
 
 
-def tools_of(tools: Sequence[Mapping[str, Any]]) -> Tools:
+def template_tools(tools: Sequence[Mapping[str, Any]]) -> TemplateTools:
     """The tools of a request in the engine's form; what templates have no name for is left out."""
-    return Tools(
-        Tool(_text(tool.get("type")), floats(tool.get("items")), _function(tool.get("function")))
+    return TemplateTools(
+        TemplateTool(
+            _text(tool.get("type")), floats(tool.get("items")), _function(tool.get("function"))
+        )
         for tool in tools
     )
+
+
+def typescript_type(value: Any) -> str:
+    """A property's type in TypeScript; `any` for whatever is no property."""
+    if not isinstance(value, ToolProperty):
+        return "any"
+    if value.any_of:
+        return " | ".join(typescript_type(one) for one in value.any_of)
+    return " | ".join(_TYPESCRIPT.get(kind, "any") for kind in value.kinds) or "any"
 
 
 def floats(value: Any) -> Any:
@@ -189,36 +210,38 @@ def floats(value: Any) -> Any:
     return value
 
 
-def _function(value: Any) -> Function:
+def _function(value: Any) -> ToolFunction:
     given = _mapping(value)
-    return Function(
+    return ToolFunction(
         _text(given.get("name")),
         _text(given.get("description")),
         _parameters(given.get("parameters")),
     )
 
 
-def _parameters(value: Any) -> Parameters:
+def _parameters(value: Any) -> ToolParameters:
     given = _mapping(value)
     properties = given.get("properties")
-    return Parameters(
+    return ToolParameters(
         kind=_text(given.get("type")),
         definitions=floats(given.get("$defs")),
         items=floats(given.get("items")),
         required=_texts(given.get("required")),
-        properties=Properties(_properties(properties)) if isinstance(properties, Mapping) else None,
+        properties=ToolProperties(_properties(properties))
+        if isinstance(properties, Mapping)
+        else None,
     )
 
 
-def _properties(given: Mapping[str, Any]) -> Iterable[tuple[str, Property]]:
+def _properties(given: Mapping[str, Any]) -> Iterable[tuple[str, ToolProperty]]:
     return ((name, _property(value)) for name, value in given.items())
 
 
-def _property(value: Any) -> Property:
+def _property(value: Any) -> ToolProperty:
     given = _mapping(value)
     kinds, inner = given.get("type"), given.get("properties")
-    return Property(
-        kinds=Kinds([kinds] if isinstance(kinds, str) else _texts(kinds)),
+    return ToolProperty(
+        kinds=PropertyTypes([kinds] if isinstance(kinds, str) else _texts(kinds)),
         any_of=tuple(_property(one) for one in _list(given.get("anyOf"))),
         items=floats(given.get("items")),
         description=_text(given.get("description")),

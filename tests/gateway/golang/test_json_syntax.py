@@ -135,7 +135,7 @@ def test_every_cut_of_a_document_is_an_unexpected_end(value: object, data: st.Da
         (b"[1e+]", "invalid character ']' in exponent of numeric literal"),
     ],
 )
-def test_a_syntax_error_is_told_as_go_tells_it(text: bytes, error: str) -> None:
+def test_a_syntax_error_has_gos_words(text: bytes, error: str) -> None:
     with pytest.raises(Invalid) as caught:
         first_value(text)
     assert caught.value.message == error

@@ -62,7 +62,7 @@ def test_types_have_go_names(value: object, name: str) -> None:
     assert type_name(value) == name
 
 
-def test_a_string_method_is_found_where_there_is_one() -> None:
+def test_some_values_have_a_string_method() -> None:
     assert string_method(NameList(["a"])) == "names"
     assert string_method(PlainMap()) == "{}"
     assert string_method(EmptyStruct()) is None

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.inference.prompt import ident, shown
 from gateway.templates import forced_call as forced
-from gateway.templates.values import Think
+from gateway.templates.messages import ThinkFlags
 from tests.fakes.engine import BEGIN_OF_TEXT, MARKER
 from tests.fakes.prompts import (
     ABLE_LAYER,
@@ -289,13 +289,13 @@ async def test_the_engine_itself_forces_calls_by_its_own_template() -> None:
 @pytest.mark.parametrize(
     ("think", "seen"),
     [
-        (None, Think(False, "", given=False)),
-        (False, Think(False, "", given=True)),
-        (True, Think(True, "medium", given=True)),
-        ("high", Think(True, "high", given=True)),
+        (None, ThinkFlags(False, "", given=False)),
+        (False, ThinkFlags(False, "", given=True)),
+        (True, ThinkFlags(True, "medium", given=True)),
+        ("high", ThinkFlags(True, "high", given=True)),
     ],
 )
-def test_what_a_template_sees_of_thinking(think: bool | str | None, seen: Think) -> None:
+def test_what_a_template_sees_of_thinking(think: bool | str | None, seen: ThinkFlags) -> None:
     assert shown(think) == seen
 
 

@@ -65,7 +65,7 @@ def test_an_unknown_name_has_no_template() -> None:
 # ---- exact
 
 
-def test_a_known_input_is_found_by_its_digest() -> None:
+def test_a_known_input_has_its_name_by_its_digest() -> None:
     """Our first form without two blanks is one of them."""
     text = FORMS[0].text.replace("{{ '<|im_start|>' + ", "{{'<|im_start|>' + ")
     text = text.replace("'\n' }}{% endfor %}", "'\n'}}{% endfor %}")
@@ -85,9 +85,9 @@ def test_every_form_is_its_own_name(form: Form) -> None:
 
 
 def test_the_scripted_models_are_chatml() -> None:
-    found = detect(CHATML)
-    assert found is not None
-    assert (found.name, found.stop) == ("chatml", ("<|im_start|>", "<|im_end|>"))
+    bundle = detect(CHATML)
+    assert bundle is not None
+    assert (bundle.name, bundle.stop) == ("chatml", ("<|im_start|>", "<|im_end|>"))
 
 
 def test_the_nearest_form_wins() -> None:

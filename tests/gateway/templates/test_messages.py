@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.golang.json_encode import marshal
-from gateway.templates.values import Message, Think, messages_of
+from gateway.templates.messages import TemplateMessage, ThinkFlags, template_messages
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
 
@@ -14,9 +14,9 @@ def call(name: str, arguments: str, **more: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
 
 
-def one(message: dict[str, Any]) -> Message:
-    (found,), _ = messages_of([message])
-    return found
+def one(message: dict[str, Any]) -> TemplateMessage:
+    (converted,), _ = template_messages([message])
+    return converted
 
 
 def test_a_message_has_all_of_gos_fields() -> None:
@@ -33,9 +33,11 @@ def test_a_message_has_all_of_gos_fields() -> None:
 
 def test_thinking_and_results_have_other_names_there() -> None:
     message = {"role": "assistant", "content": None, "reasoning_content": "Hm."}
-    assert one(message) == Message("assistant", thinking="Hm.")
+    assert one(message) == TemplateMessage("assistant", thinking="Hm.")
     result = {"role": "tool", "content": "18", "name": "get_weather", "tool_call_id": "call_1"}
-    assert one(result) == Message("tool", "18", tool_name="get_weather", tool_call_id="call_1")
+    assert one(result) == TemplateMessage(
+        "tool", "18", tool_name="get_weather", tool_call_id="call_1"
+    )
 
 
 def test_calls_have_an_index_and_arguments_that_print_as_json() -> None:
@@ -56,9 +58,9 @@ def test_markers_count_over_all_messages() -> None:
         {"role": "assistant", "content": "b"},
         {"role": "user", "content": [IMAGE, IMAGE]},
     ]
-    found, media = messages_of(messages)
-    assert [message.content for message in found] == ["[img-0]a", "b", "[img-1][img-2]"]
-    assert [message.images for message in found] == [("QUJD",), (), ("QUJD", "QUJD")]
+    converted, media = template_messages(messages)
+    assert [message.content for message in converted] == ["[img-0]a", "b", "[img-1][img-2]"]
+    assert [message.images for message in converted] == [("QUJD",), (), ("QUJD", "QUJD")]
     assert media == ("QUJD",) * 3
 
 
@@ -77,10 +79,10 @@ def test_json_of_a_message_has_gos_field_names() -> None:
 @pytest.mark.parametrize(
     ("think", "data"),
     [
-        (Think(True), {"Think": True, "ThinkLevel": "", "IsThinkSet": True}),
-        (Think(True, "low"), {"Think": True, "ThinkLevel": "low", "IsThinkSet": True}),
-        (Think(False, given=False), {"Think": False, "ThinkLevel": "", "IsThinkSet": False}),
+        (ThinkFlags(True), {"Think": True, "ThinkLevel": "", "IsThinkSet": True}),
+        (ThinkFlags(True, "low"), {"Think": True, "ThinkLevel": "low", "IsThinkSet": True}),
+        (ThinkFlags(False, given=False), {"Think": False, "ThinkLevel": "", "IsThinkSet": False}),
     ],
 )
-def test_templates_see_how_thinking_was_asked_for(think: Think, data: dict[str, Any]) -> None:
+def test_templates_see_the_thinking_flags(think: ThinkFlags, data: dict[str, Any]) -> None:
     assert think.data == data

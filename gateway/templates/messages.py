@@ -14,7 +14,7 @@ from gateway.templates.tools import floats
 
 
 @dataclass(frozen=True, slots=True)
-class Think:
+class ThinkFlags:
     """Whether the model shall think, how hard if a level was named, and whether that was asked."""
 
     on: bool
@@ -27,7 +27,7 @@ class Think:
         return {"Think": self.on, "ThinkLevel": self.level, "IsThinkSet": self.given}
 
 
-class Arguments(GoMap):
+class CallArguments(GoMap):
     """What a tool was called with; prints as JSON."""
 
     go_type = "template.templateArgs"
@@ -37,14 +37,14 @@ class Arguments(GoMap):
 
 
 @dataclass(frozen=True)
-class CalledFunction(GoStruct):
+class TemplateCallFunction(GoStruct):
     """The tool that was called, and with what; `index` counts within a message."""
 
     go_type = "template.templateToolCallFunction"
 
     index: int
     name: str
-    arguments: Arguments
+    arguments: CallArguments
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -52,13 +52,13 @@ class CalledFunction(GoStruct):
 
 
 @dataclass(frozen=True)
-class ToolCall(GoStruct):
+class TemplateToolCall(GoStruct):
     """A call that the model made earlier."""
 
     go_type = "template.templateToolCall"
 
     id: str
-    function: CalledFunction
+    function: TemplateCallFunction
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -66,7 +66,7 @@ class ToolCall(GoStruct):
 
 
 @dataclass(frozen=True)
-class Message(GoStruct):
+class TemplateMessage(GoStruct):
     """One message. `images` are bytes in base64, which is how JSON shows them."""
 
     go_type = "*template.templateMessage"
@@ -75,7 +75,7 @@ class Message(GoStruct):
     content: str = ""
     thinking: str = ""
     images: tuple[str, ...] = ()
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[TemplateToolCall, ...] = ()
     tool_name: str = ""
     tool_call_id: str = ""
 
@@ -92,20 +92,20 @@ class Message(GoStruct):
         }
 
 
-def messages_of(
+def template_messages(
     messages: Sequence[Mapping[str, Any]],
-) -> tuple[tuple[Message, ...], tuple[str, ...]]:
+) -> tuple[tuple[TemplateMessage, ...], tuple[str, ...]]:
     """Messages in the engine's form as templates see them, and the media their markers stand for.
 
     The form is that of chat completions, checked by whoever took the request in.
     """
-    found: list[Message] = []
+    found: list[TemplateMessage] = []
     media: list[str] = []
     for message in messages:
         content, images = marked(message.get("content"), len(media))
         media += images
         found.append(
-            Message(
+            TemplateMessage(
                 role=message.get("role") or "",
                 content=content,
                 thinking=message.get("reasoning_content") or "",
@@ -118,13 +118,13 @@ def messages_of(
     return tuple(found), tuple(media)
 
 
-def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
+def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[TemplateToolCall, ...]:
     return tuple(
-        ToolCall(call.get("id") or "", _called(index, call["function"]))
+        TemplateToolCall(call.get("id") or "", _called(index, call["function"]))
         for index, call in enumerate(calls)
     )
 
 
-def _called(index: int, function: Mapping[str, Any]) -> CalledFunction:
+def _called(index: int, function: Mapping[str, Any]) -> TemplateCallFunction:
     arguments = orjson.loads(function.get("arguments") or "{}")
-    return CalledFunction(index, function.get("name") or "", Arguments(floats(arguments)))
+    return TemplateCallFunction(index, function.get("name") or "", CallArguments(floats(arguments)))
