@@ -1,9 +1,9 @@
-"""What a Go template gives away without being run: names, tags, abilities.
+"""Names, tags and abilities of a Go template, read off its syntax tree.
 
-What is looked for, and where, is Ollama's choice; templates are written with it in mind.
+What counts, and where, is Ollama's choice; templates are written with it in mind.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.golang.template import TemplateError
 from gateway.golang.template.nodes import (
@@ -31,11 +31,14 @@ def identifiers(tree: Tree) -> frozenset[str]:
 
     Names after parentheses do not count. Raises TemplateError for `{{template "x"}}` without data.
     """
-    found: set[str] = set()
-    for body in (tree.body, *tree.defines.values()):
-        for pipe in _pipes(body):
-            found.update(name.lower() for name in _names(pipe))
-    return frozenset(found)
+    return frozenset(
+        name.lower()
+        for body in (tree.body, *tree.defines.values())
+        for pipe in _pipes(body)
+        for operand in operands(pipe)
+        if isinstance(operand, FieldNode | VariableNode)
+        for name in operand.names
+    )
 
 
 def thinking_tags(tree: Tree) -> tuple[str, str] | None:
@@ -50,15 +53,15 @@ def thinking_tags(tree: Tree) -> tuple[str, str] | None:
 
 def tool_tag(tree: Tree) -> str:
     """The text before the first tool call of a message; `{` where there is none."""
-    shown = _shows_calls(tree.body)
-    text = _first_text(shown.body) if shown else None
+    branch = _first_calls_branch(tree.body)
+    text = _first_text(branch.body) if branch else None
     return (text or "").partition("{")[0].strip() or "{"
 
 
 def abilities(names: frozenset[str], tags: tuple[str, str] | None) -> tuple[str, ...]:
     """Capabilities of a template with these identifiers and thinking tags."""
     signs = {"tools": "tools" in names, "insert": "suffix" in names, "thinking": tags is not None}
-    return tuple(ability for ability, shown in signs.items() if shown)
+    return tuple(ability for ability, present in signs.items() if present)
 
 
 def round_trip(names: frozenset[str], text: str) -> bool:
@@ -90,25 +93,24 @@ def _pipes(body: _Body) -> Iterator[PipeNode]:
                 yield from _pipes(node.otherwise)
 
 
-def _names(pipe: PipeNode) -> Iterator[str]:
-    for operand in operands(pipe):
-        if isinstance(operand, FieldNode | VariableNode):
-            yield from operand.names
-
-
 def _mentions(pipe: PipeNode | None, name: str) -> bool:
     """Whether a pipeline has a field (not of a variable) whose chain begins with `name`."""
     fields = operands(pipe) if pipe else ()
-    return any(isinstance(field, FieldNode) and field.names[0] == name for field in _whole(fields))
+    return any(
+        isinstance(field, FieldNode) and field.names[0] == name
+        for field in _with_chain_starts(fields)
+    )
 
 
-def _whole(found: Iterator[Operand] | tuple[Operand, ...]) -> Iterator[Operand]:
+def _with_chain_starts(chained: Iterable[Operand]) -> Iterator[Operand]:
     """Operands, and what the chains among them start from."""
-    for operand in found:
+    for operand in chained:
         yield operand
         if isinstance(operand, ChainNode):
             inner = operand.operand
-            yield from _whole(operands(inner) if isinstance(inner, PipeNode) else (inner,))
+            yield from _with_chain_starts(
+                operands(inner) if isinstance(inner, PipeNode) else (inner,)
+            )
 
 
 def _thinking_bodies(body: _Body, *, inside: bool) -> Iterator[_Body]:
@@ -128,8 +130,8 @@ def _thinking_bodies(body: _Body, *, inside: bool) -> Iterator[_Body]:
                 yield from _thinking_bodies(node.otherwise, inside=within)
 
 
-def _shows_calls(body: _Body) -> IfNode | None:
-    """The first `if` that asks for tool calls."""
+def _first_calls_branch(body: _Body) -> IfNode | None:
+    """The first `if` whose condition mentions tool calls."""
     for node in body:
         if not isinstance(node, IfNode | WithNode | RangeNode):
             continue
@@ -138,9 +140,9 @@ def _shows_calls(body: _Body) -> IfNode | None:
             for field in operands(node.pipe)
         ):
             return node
-        found = _shows_calls(node.body) or _shows_calls(node.otherwise)
-        if found:
-            return found
+        branch = _first_calls_branch(node.body) or _first_calls_branch(node.otherwise)
+        if branch:
+            return branch
     return None
 
 
@@ -153,7 +155,7 @@ def _first_text(body: _Body) -> str | None:
             case ActionNode():
                 return None
             case IfNode() | WithNode() | RangeNode():
-                found = _first_text(node.body) or _first_text(node.otherwise)
-                if found:
-                    return found
+                inner = _first_text(node.body) or _first_text(node.otherwise)
+                if inner:
+                    return inner
     return None

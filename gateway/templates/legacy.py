@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gateway.golang.template.nodes import (
     ActionNode,
@@ -25,14 +24,14 @@ _RESPONSE = "Response"
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one run of the template is given: the text of each role, empty where nobody spoke."""
+    """The data of one run of the template: the text of each role, empty where there is none."""
 
     system: str = ""
     prompt: str = ""
     response: str = ""
 
     @property
-    def data(self) -> Mapping[str, Any]:
+    def data(self) -> Mapping[str, object]:
         return {"System": self.system, "Prompt": self.prompt, _RESPONSE: self.response}
 
 
@@ -81,27 +80,21 @@ def _cut(body: Sequence[Node]) -> tuple[tuple[Node, ...], bool]:
     """A body up to the reply, and whether it was there."""
     kept: list[Node] = []
     for node in body:
-        found = False
+        is_last = False
         match node:
             case ActionNode(pipe=pipe) | TemplateNode(pipe=PipeNode() as pipe):
-                found = _replies(pipe)
+                is_last = any(
+                    isinstance(operand, FieldNode | VariableNode) and _RESPONSE in operand.names
+                    for operand in operands(pipe)
+                )
             case IfNode() | WithNode() | RangeNode():
-                node, found = _cut_block(node)
+                # Its condition prints nothing, so only the two bodies count.
+                inner, is_last = _cut(node.body)
+                otherwise: tuple[Node, ...] = ()
+                if not is_last:
+                    otherwise, is_last = _cut(node.otherwise)
+                node = replace(node, body=inner, otherwise=otherwise)
         kept.append(node)
-        if found:
+        if is_last:
             return tuple(kept), True
     return tuple(kept), False
-
-
-def _cut_block(node: IfNode | WithNode | RangeNode) -> tuple[IfNode | WithNode | RangeNode, bool]:
-    """The same for a block; its condition prints nothing."""
-    body, found = _cut(node.body)
-    otherwise, found_there = ((), False) if found else _cut(node.otherwise)
-    return replace(node, body=body, otherwise=otherwise), found or found_there
-
-
-def _replies(pipe: PipeNode) -> bool:
-    return any(
-        isinstance(operand, FieldNode | VariableNode) and _RESPONSE in operand.names
-        for operand in operands(pipe)
-    )

@@ -15,20 +15,19 @@ from gateway.templates.tools import floats
 
 @dataclass(frozen=True, slots=True)
 class ThinkFlags:
-    """Whether the model shall think, how hard if a level was named, and whether that was asked."""
+    """A request's `think`: on or off, the level if it names one, and whether it is there."""
 
     on: bool
     level: str = ""
     given: bool = True
 
     @property
-    def data(self) -> Mapping[str, Any]:
-        """What templates see of it."""
+    def data(self) -> Mapping[str, object]:
         return {"Think": self.on, "ThinkLevel": self.level, "IsThinkSet": self.given}
 
 
 class CallArguments(GoMap):
-    """What a tool was called with; prints as JSON."""
+    """The arguments of a tool call; prints as JSON."""
 
     go_type = "template.templateArgs"
 
@@ -38,7 +37,7 @@ class CallArguments(GoMap):
 
 @dataclass(frozen=True)
 class TemplateCallFunction(GoStruct):
-    """The tool that was called, and with what; `index` counts within a message."""
+    """`index` counts the calls of a message."""
 
     go_type = "template.templateToolCallFunction"
 
@@ -47,13 +46,13 @@ class TemplateCallFunction(GoStruct):
     arguments: CallArguments
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {"Index": self.index, "Name": self.name, "Arguments": self.arguments}
 
 
 @dataclass(frozen=True)
 class TemplateToolCall(GoStruct):
-    """A call that the model made earlier."""
+    """A call in an earlier message of the model's."""
 
     go_type = "template.templateToolCall"
 
@@ -61,7 +60,7 @@ class TemplateToolCall(GoStruct):
     function: TemplateCallFunction
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {"ID": self.id, "Function": self.function}
 
 
@@ -80,7 +79,7 @@ class TemplateMessage(GoStruct):
     tool_call_id: str = ""
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "Role": self.role,
             "Content": self.content,
@@ -97,34 +96,34 @@ def template_messages(
 ) -> tuple[tuple[TemplateMessage, ...], tuple[str, ...]]:
     """Messages in the engine's form as templates see them, and the media their markers stand for.
 
-    The form is that of chat completions, checked by whoever took the request in.
+    The form is that of chat completions, and its types have been checked.
     """
-    found: list[TemplateMessage] = []
+    converted: list[TemplateMessage] = []
     media: list[str] = []
     for message in messages:
         content, images = marked(message.get("content"), len(media))
         media += images
-        found.append(
+        converted.append(
             TemplateMessage(
                 role=message.get("role") or "",
                 content=content,
                 thinking=message.get("reasoning_content") or "",
                 images=images,
-                calls=_calls(message.get("tool_calls") or ()),
+                calls=tuple(
+                    _tool_call(index, call)
+                    for index, call in enumerate(message.get("tool_calls") or ())
+                ),
                 tool_name=message.get("name") or "",
                 tool_call_id=message.get("tool_call_id") or "",
             )
         )
-    return tuple(found), tuple(media)
+    return tuple(converted), tuple(media)
 
 
-def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[TemplateToolCall, ...]:
-    return tuple(
-        TemplateToolCall(call.get("id") or "", _called(index, call["function"]))
-        for index, call in enumerate(calls)
-    )
-
-
-def _called(index: int, function: Mapping[str, Any]) -> TemplateCallFunction:
+def _tool_call(index: int, call: Mapping[str, Any]) -> TemplateToolCall:
+    function = call["function"]
     arguments = orjson.loads(function.get("arguments") or "{}")
-    return TemplateCallFunction(index, function.get("name") or "", CallArguments(floats(arguments)))
+    return TemplateToolCall(
+        call.get("id") or "",
+        TemplateCallFunction(index, function.get("name") or "", CallArguments(floats(arguments))),
+    )

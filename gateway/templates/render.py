@@ -13,7 +13,7 @@ from gateway.templates import introspect as inspect
 from gateway.templates import legacy
 from gateway.templates.media import Rendered
 from gateway.templates.merge_roles import merge_roles, system_text
-from gateway.templates.messages import TemplateMessage, ThinkFlags, template_messages
+from gateway.templates.messages import ThinkFlags, template_messages
 from gateway.templates.tools import template_tools, typescript_type
 
 FUNCTION_NAMES = ("json", "currentDate", "yesterdayDate", "toTypeScriptType")
@@ -48,12 +48,15 @@ class Template:
         today: date,
     ) -> Rendered:
         """The prompt for the next message; messages and tools as in the engine's completions."""
-        found, media = template_messages(messages)
+        converted, media = template_messages(messages)
         if "messages" not in self.names:
-            return Rendered(self._by_rounds(merge_roles(found), think, today), media)
+            *past, last = legacy.rounds(merge_roles(converted))
+            texts = [self._run(self.tree, one.data, think, today) for one in past]
+            texts.append(self._run(legacy.unfinished(self.tree), last.data, think, today))
+            return Rendered("".join(texts), media)
         data = {
-            "System": system_text(found),
-            "Messages": merge_roles(found),
+            "System": system_text(converted),
+            "Messages": merge_roles(converted),
             "Tools": template_tools(tools),
             "Response": "",
         }
@@ -64,15 +67,7 @@ class Template:
         data = {"Prompt": prompt, "Suffix": suffix, "Response": ""}
         return self._run(self.tree, data, think, today)
 
-    def _by_rounds(
-        self, messages: Sequence[TemplateMessage], think: ThinkFlags, today: date
-    ) -> str:
-        *past, last = legacy.rounds(messages)
-        texts = [self._run(self.tree, one.data, think, today) for one in past]
-        texts.append(self._run(legacy.unfinished(self.tree), last.data, think, today))
-        return "".join(texts)
-
-    def _run(self, tree: Tree, data: Mapping[str, Any], think: ThinkFlags, today: date) -> str:
+    def _run(self, tree: Tree, data: Mapping[str, object], think: ThinkFlags, today: date) -> str:
         return execute(tree, {**data, **think.data}, functions=template_functions(today))
 
 

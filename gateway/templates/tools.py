@@ -1,4 +1,4 @@
-"""The tools of a request as templates see them: Ollama's structs, whatever else a schema says."""
+"""The tools of a request as templates see them: Ollama's structs, with its fields alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class PropertyTypes(GoList):
     def text(self) -> str:
         return self[0] if len(self) == 1 else f"[{' '.join(self)}]" if self else ""
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         return self[0] if len(self) == 1 else list(self)
 
 
@@ -48,7 +48,7 @@ class InnerProperties(ToolProperties):
     def text(self) -> str:
         return marshal(self)
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         return dict(self)
 
 
@@ -60,14 +60,14 @@ class ToolProperty(GoStruct):
 
     kinds: PropertyTypes
     any_of: tuple["ToolProperty", ...]
-    items: Any
+    items: object
     description: str
-    enum: tuple[Any, ...]
+    enum: tuple[object, ...]
     properties: InnerProperties | None
     required: tuple[str, ...]
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "AnyOf": self.any_of,
             "Type": self.kinds,
@@ -78,7 +78,7 @@ class ToolProperty(GoStruct):
             "Required": self.required,
         }
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         members = {
             "anyOf": self.any_of,
             "type": self.kinds,
@@ -93,18 +93,16 @@ class ToolProperty(GoStruct):
 
 @dataclass(frozen=True)
 class ToolParameters(GoStruct):
-    """What a tool takes."""
-
     go_type = "template.templateToolFunctionParameters"
 
     kind: str
-    definitions: Any
-    items: Any
+    definitions: object
+    items: object
     required: tuple[str, ...]
     properties: ToolProperties | None
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "Type": self.kind,
             "Defs": self.definitions,
@@ -114,7 +112,7 @@ class ToolParameters(GoStruct):
             "Properties": ToolProperties() if self.properties is None else self.properties,
         }
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         members = {"$defs": self.definitions, "items": self.items, "required": self.required}
         given = {key: value for key, value in members.items() if _given(value)}
         return {"type": self.kind, **given, "properties": self.properties}
@@ -122,8 +120,6 @@ class ToolParameters(GoStruct):
 
 @dataclass(frozen=True)
 class ToolFunction(GoStruct):
-    """What a tool is called, and with what."""
-
     go_type = "template.templateToolFunction"
 
     name: str
@@ -131,36 +127,36 @@ class ToolFunction(GoStruct):
     parameters: ToolParameters
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "Name": self.name,
             "Description": self.description,
             "Parameters": self.parameters,
         }
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         members = {"name": self.name, "description": self.description}
         return members | {"parameters": self.parameters}
 
 
 @dataclass(frozen=True)
 class TemplateTool(GoStruct):
-    """A tool; prints as JSON."""
+    """Prints as JSON."""
 
     go_type = "template.templateTool"
 
     kind: str
-    items: Any
+    items: object
     function: ToolFunction
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {"Type": self.kind, "Items": self.items, "Function": self.function}
 
     def text(self) -> str:
         return marshal(self)
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         items = {} if self.items is None else {"items": self.items}
         return {"type": self.kind, **items, "function": self.function}
 
@@ -173,21 +169,16 @@ class TemplateTools(GoList):
     def text(self) -> str:
         return marshal(self)
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         return list(self) or None
 
 
-def template_tools(tools: Sequence[Mapping[str, Any]]) -> TemplateTools:
+def template_tools(tools: Sequence[Mapping[str, object]]) -> TemplateTools:
     """The tools of a request in the engine's form; what templates have no name for is left out."""
-    return TemplateTools(
-        TemplateTool(
-            _text(tool.get("type")), floats(tool.get("items")), _function(tool.get("function"))
-        )
-        for tool in tools
-    )
+    return TemplateTools(map(_tool, tools))
 
 
-def typescript_type(value: Any) -> str:
+def typescript_type(value: object) -> str:
     """A property's type in TypeScript; `any` for whatever is no property."""
     if not isinstance(value, ToolProperty):
         return "any"
@@ -196,8 +187,11 @@ def typescript_type(value: Any) -> str:
     return " | ".join(_TYPESCRIPT.get(kind, "any") for kind in value.kinds) or "any"
 
 
-def floats(value: Any) -> Any:
-    """A value from JSON with its numbers as Go has them, as floats; but none loses a digit."""
+def floats(value: object) -> Any:
+    """A value from JSON with its integers as floats, as Go has them.
+
+    Beyond 2**53 they stay: as floats they would lose digits.
+    """
     match value:
         case bool():
             return value
@@ -210,34 +204,34 @@ def floats(value: Any) -> Any:
     return value
 
 
-def _function(value: Any) -> ToolFunction:
-    given = _mapping(value)
-    return ToolFunction(
-        _text(given.get("name")),
-        _text(given.get("description")),
-        _parameters(given.get("parameters")),
+def _tool(tool: Mapping[str, object]) -> TemplateTool:
+    function = _mapping(tool.get("function"))
+    parameters = _mapping(function.get("parameters"))
+    properties = parameters.get("properties")
+    return TemplateTool(
+        _text(tool.get("type")),
+        floats(tool.get("items")),
+        ToolFunction(
+            _text(function.get("name")),
+            _text(function.get("description")),
+            ToolParameters(
+                kind=_text(parameters.get("type")),
+                definitions=floats(parameters.get("$defs")),
+                items=floats(parameters.get("items")),
+                required=_texts(parameters.get("required")),
+                properties=ToolProperties(_properties(properties))
+                if isinstance(properties, Mapping)
+                else None,
+            ),
+        ),
     )
 
 
-def _parameters(value: Any) -> ToolParameters:
-    given = _mapping(value)
-    properties = given.get("properties")
-    return ToolParameters(
-        kind=_text(given.get("type")),
-        definitions=floats(given.get("$defs")),
-        items=floats(given.get("items")),
-        required=_texts(given.get("required")),
-        properties=ToolProperties(_properties(properties))
-        if isinstance(properties, Mapping)
-        else None,
-    )
-
-
-def _properties(given: Mapping[str, Any]) -> Iterable[tuple[str, ToolProperty]]:
+def _properties(given: Mapping[str, object]) -> Iterable[tuple[str, ToolProperty]]:
     return ((name, _property(value)) for name, value in given.items())
 
 
-def _property(value: Any) -> ToolProperty:
+def _property(value: object) -> ToolProperty:
     given = _mapping(value)
     kinds, inner = given.get("type"), given.get("properties")
     return ToolProperty(
@@ -251,22 +245,22 @@ def _property(value: Any) -> ToolProperty:
     )
 
 
-def _given(value: Any) -> bool:
-    """What Go's `omitempty` keeps of these fields; an empty object is something."""
+def _given(value: object) -> bool:
+    """Whether Go's `omitempty` keeps a field of this value; it keeps an empty object."""
     return value is not None and value not in ("", (), [])
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     return tuple(one for one in _list(value) if isinstance(one, str))

@@ -14,6 +14,13 @@ def call(name: str, arguments: str, **more: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
 
 
+def field(value: Any, *names: str) -> Any:
+    """The field of a field … of a struct, as `.A.B` in a template."""
+    for name in names:
+        value = value.fields[name]
+    return value
+
+
 def one(message: dict[str, Any]) -> TemplateMessage:
     (converted,), _ = template_messages([message])
     return converted
@@ -42,14 +49,14 @@ def test_thinking_and_results_have_other_names_there() -> None:
 
 def test_calls_have_an_index_and_arguments_that_print_as_json() -> None:
     calls = [call("f", '{"b": 1000000, "a": "<"}', id="call_1"), call("g", "")]
-    first, second = one({"role": "assistant", "tool_calls": calls}).fields["ToolCalls"]
-    assert (first.fields["ID"], second.fields["ID"]) == ("call_1", "")
-    function = first.fields["Function"].fields
+    first, second = field(one({"role": "assistant", "tool_calls": calls}), "ToolCalls")
+    assert (field(first, "ID"), field(second, "ID")) == ("call_1", "")
+    function = field(first, "Function").fields
     assert (function["Index"], function["Name"]) == (0, "f")
     assert function["Arguments"].text() == '{"a":"\\u003c","b":1000000}'
     assert isinstance(function["Arguments"]["b"], float)
-    assert second.fields["Function"].fields["Index"] == 1
-    assert second.fields["Function"].fields["Arguments"].text() == "{}"
+    assert field(second, "Function", "Index") == 1
+    assert field(second, "Function", "Arguments").text() == "{}"
 
 
 def test_markers_count_over_all_messages() -> None:

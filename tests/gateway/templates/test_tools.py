@@ -51,6 +51,13 @@ TEXT = (
 )
 
 
+def field(value: Any, *names: str) -> Any:
+    """The field of a field … of a struct, as `.A.B` in a template."""
+    for name in names:
+        value = value.fields[name]
+    return value
+
+
 def parameters(tool: TemplateTool) -> ToolParameters:
     return tool.function.parameters
 
@@ -63,7 +70,7 @@ def test_a_tool_prints_as_the_json_of_what_ollama_knows_of_it() -> None:
 
 def test_properties_print_as_json_in_order_of_their_names() -> None:
     (tool,) = template_tools([WEATHER])
-    properties = parameters(tool).fields["Properties"]
+    properties = field(parameters(tool), "Properties")
     assert properties.text() == PROPERTIES
     assert properties["at"].fields["Properties"].text() == (
         '{"y":{"type":"number"},"x":{"anyOf":[{"type":"null"}]}}'
@@ -75,7 +82,7 @@ def test_fields_have_gos_names() -> None:
     assert list(tool.fields) == ["Type", "Items", "Function"]
     assert list(tool.function.fields) == ["Name", "Description", "Parameters"]
     assert list(parameters(tool).fields) == ["Type", "Defs", "Items", "Required", "Properties"]
-    city = parameters(tool).fields["Properties"]["city"].fields
+    city = field(parameters(tool), "Properties")["city"].fields
     assert {key: value for key, value in city.items() if value} == {
         "Type": ["string"],
         "Description": "Name & place",
@@ -89,7 +96,7 @@ def test_a_tool_without_parameters_has_empty_ones() -> None:
     (tool,) = template_tools(
         [{"type": "function", "function": {"name": "now", "description": "Time"}}]
     )
-    assert parameters(tool).fields["Properties"].text() == "{}"
+    assert field(parameters(tool), "Properties").text() == "{}"
     assert tool.text() == (
         '{"type":"function","function":{"name":"now","description":"Time",'
         '"parameters":{"type":"","properties":null}}}'
@@ -115,7 +122,7 @@ def test_members_of_a_wrong_type_are_left_out() -> None:
         '"parameters":{"type":"","properties":{"p":{}}}}}'
     )
     (tool,) = template_tools([{"function": {"parameters": {"properties": [1], "required": "x"}}}])
-    assert parameters(tool).fields["Properties"].text() == "{}"
+    assert field(parameters(tool), "Properties").text() == "{}"
 
 
 def test_numbers_are_floats_as_long_as_that_loses_nothing() -> None:
@@ -130,7 +137,7 @@ def one_property(schema: dict[str, Any]) -> Any:
     tools = template_tools(
         [{"function": {"name": "f", "parameters": {"properties": {"p": schema}}}}]
     )
-    return tools[0].fields["Function"].fields["Parameters"].fields["Properties"]["p"]
+    return field(tools[0], "Function", "Parameters", "Properties")["p"]
 
 
 @pytest.mark.parametrize(
