@@ -22,7 +22,7 @@ from gateway.store.library import Library
 from gateway.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
 from gateway.store.recipe import Recipe, encode_messages
-from gateway.templates.detect import Bundled, detect
+from gateway.templates.detect import BundledTemplate, detect
 
 PARSING = "parsing GGUF"
 VERIFIED = "verifying conversion"
@@ -47,7 +47,7 @@ class Start:
     config: Config
     parameters: Mapping[str, Any]
     progress: tuple[str, ...] = ()
-    template: Bundled | None = None
+    template: BundledTemplate | None = None
     """The one that fits the chat template of an uploaded model."""
     conversions: tuple[Conversion, ...] = ()
     """What `finish` wants to have been made of some parts."""

@@ -1,7 +1,7 @@
-"""Thinking told from text in the output of a model whose TEMPLATE names the tags.
+"""Separates thinking from text, for a model whose TEMPLATE shows the tags around thinking.
 
-Only a reply that opens with the tag thinks, and it thinks once: whatever looks like a tag later on
-is text. White space after either tag is nobody's; white space before the closing one is kept.
+Only a reply that opens with the tag thinks, and it thinks once: a tag later on is text. White space
+after either tag is dropped; white space before the closing one is kept.
 """
 
 from enum import Enum, auto
@@ -26,7 +26,7 @@ class ReasoningParser:
         self._closing = closing
         self._state = _ReasoningState.OPENED if inside else _ReasoningState.BEFORE
         self._space: list[str] = []
-        """Blank pieces before anything else, still to be told from white space before a tag."""
+        """Blank pieces at the start: dropped if a tag follows, else text."""
         self._held = ""
         """The end of the output that may be the beginning of a tag."""
 
@@ -44,13 +44,13 @@ class ReasoningParser:
         return thinking, text
 
     def flush(self) -> tuple[str, str]:
-        """What was held back, at the end of the output: no tag after all."""
+        """The rest at the end of the output: the beginning of a tag that did not come is text."""
         held, self._held = "".join(self._space) + self._held, ""
         self._space.clear()
         return (held, "") if self._state is _ReasoningState.INSIDE else ("", held)
 
     def _before(self, text: str) -> str:
-        """What is left of the output for the state that follows; nothing while that is open."""
+        """The output for the state that follows; empty while the state is still open."""
         if not self._held and (not text or text.isspace()):
             self._space.append(text)
             return ""
@@ -79,8 +79,8 @@ class ReasoningParser:
             self._state = _ReasoningState.INSIDE
         text = self._held + text
         self._held = ""
-        thinking, found, rest = text.partition(self._closing)
-        if found:
+        thinking, closing, rest = text.partition(self._closing)
+        if closing:
             self._state = _ReasoningState.CLOSED
             return thinking, rest
         kept = len(text) - partial_tag_length(text, self._closing)

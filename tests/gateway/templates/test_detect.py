@@ -12,8 +12,8 @@ from gateway.templates.detect import (
     FORMS,
     KNOWN,
     STOPS,
-    Bundled,
-    Form,
+    BundledTemplate,
+    TemplateForm,
     bundled,
     detect,
     distance,
@@ -49,7 +49,7 @@ def test_every_name_has_a_template_and_stops() -> None:
 
 
 def test_chatml_is_ollamas_own_text() -> None:
-    assert bundled("chatml") == Bundled(
+    assert bundled("chatml") == BundledTemplate(
         "chatml",
         "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
         "<|im_start|>assistant\n",
@@ -79,7 +79,7 @@ def test_a_known_input_has_its_name_by_its_digest() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.name}-{len(form.text)}")
-def test_every_form_is_its_own_name(form: Form) -> None:
+def test_every_form_is_its_own_name(form: TemplateForm) -> None:
     assert detect(form.text) == bundled(form.name)
     assert distance(form.text, form.text, 1) == 0
 
