@@ -81,7 +81,10 @@ def format_duration(seconds: float) -> str:
     total = round(abs(seconds) * 1e9)
     sign = "-" if seconds < 0 and total else ""
     if total >= 10**9:
-        return sign + _clock(total)
+        minutes, rest = divmod(total, 60 * 10**9)
+        hours, minutes = divmod(minutes, 60)
+        larger = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+        return f"{sign}{larger}{_decimal(rest, 9)}s"
     if total >= 10**6:
         return f"{sign}{_decimal(total, 6)}ms"
     if total >= 10**3:
@@ -121,16 +124,6 @@ def _quoted(text: str) -> str:
         else:
             out += [f"\\x{byte:02x}" for byte in char.encode("utf-8", "replace")]
     return '"' + "".join(out) + '"'
-
-
-def _clock(total: int) -> str:
-    """At least one second, in hours, minutes and seconds: the larger units only when needed."""
-    minutes, rest = divmod(total, 60 * 10**9)
-    seconds = f"{_decimal(rest, 9)}s"
-    if not minutes:
-        return seconds
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
 
 
 def _decimal(value: int, places: int) -> str:

@@ -13,6 +13,7 @@ from gateway.golang.values import (
     GoStruct,
     MissingValue,
     TemplateError,
+    from_utf8,
     string_method,
     type_name,
     utf8,
@@ -67,8 +68,12 @@ def format_value(value: object, spec: FormatSpec = VALUE) -> str:
             return _float(value, spec)
         case str():
             return _string(value, spec)
+        case bytes() if spec.verb in "sq":
+            return _string(from_utf8(value), spec)
+        case bytes() if spec.verb in "xX":
+            return _hex(value, spec)
         case bytes():
-            return _bytes(value, spec)
+            return _several(list(value), spec)
     return _composite(value, spec)
 
 
@@ -121,15 +126,6 @@ def _hex(data: bytes, spec: FormatSpec) -> str:
     return _pad(text.upper() if spec.verb == "X" else text, spec)
 
 
-def _bytes(value: bytes, spec: FormatSpec) -> str:
-    match spec.verb:
-        case "s" | "q":
-            return _string(value.decode("utf-8", "surrogateescape"), spec)
-        case "x" | "X":
-            return _hex(value, spec)
-    return _several(list(value), spec)
-
-
 # Numbers.
 
 _BASES: dict[str, Callable[[int], str]] = {
@@ -143,7 +139,9 @@ _BASES: dict[str, Callable[[int], str]] = {
 
 def _integer(value: int, spec: FormatSpec) -> str:
     if spec.verb in ("c", "q"):
-        return _character(value, spec)
+        known = 0 <= value <= 0x10FFFF and not 0xD800 <= value < 0xE000
+        char = chr(value) if known else "\ufffd"
+        return _pad(char if spec.verb == "c" else quote(char, "'", ascii_only=spec.plus), spec)
     if spec.verb not in _BASES:
         return _bad(value, spec)
     sign = "-" if value < 0 else "+" if spec.plus else " " if spec.space else ""
@@ -157,44 +155,27 @@ def _integer(value: int, spec: FormatSpec) -> str:
     except ValueError:
         # Python refuses to print numbers of thousands of digits; no Go integer has them.
         return "0"
-    return _pad(sign + _prefix(digits, spec) + digits, spec, zero=False)
-
-
-def _prefix(digits: str, spec: FormatSpec) -> str:
-    if not spec.sharp:
-        return ""
-    if spec.verb == "o":
-        return "" if digits.startswith("0") else "0"
-    return {"x": "0x", "X": "0X"}.get(spec.verb, "")
-
-
-def _character(value: int, spec: FormatSpec) -> str:
-    known = 0 <= value <= 0x10FFFF and not 0xD800 <= value < 0xE000
-    char = chr(value) if known else "\ufffd"
-    if spec.verb == "c":
-        return _pad(char, spec)
-    return _pad(quote(char, "'", ascii_only=spec.plus), spec)
+    prefix = {"x": "0x", "X": "0X", "o": "0"}.get(spec.verb, "") if spec.sharp else ""
+    if spec.verb == "o" and digits.startswith("0"):
+        prefix = ""
+    return _pad(sign + prefix + digits, spec, zero=False)
 
 
 def _float(value: float, spec: FormatSpec) -> str:
     if spec.verb not in "vgGxXfFeE":
         return _bad(value, spec)
     if not math.isfinite(value):
-        return _pad(_endless(value, spec), spec, zero=False)
+        # An infinity always has a sign, or the blank in place of one; a NaN only on demand.
+        plus = "+" if spec.plus else " " if spec.space else ""
+        infinity = "-Inf" if value < 0 else (plus or "+") + "Inf"
+        text = plus + "NaN" if math.isnan(value) else infinity
+        return _pad(text, spec, zero=False)
     text = _digits(abs(value), spec)
     negative = math.copysign(1, value) < 0
     sign = "-" if negative else "+" if spec.plus else " " if spec.space else ""
     if spec.zero and not spec.minus and spec.width is not None:
         text = text.rjust(spec.width - len(sign), "0")
     return _pad(sign + text, spec)
-
-
-def _endless(value: float, spec: FormatSpec) -> str:
-    if math.isnan(value):
-        return "+NaN" if spec.plus else " NaN" if spec.space else "NaN"
-    if value < 0:
-        return "-Inf"
-    return " Inf" if spec.space and not spec.plus else "+Inf"
 
 
 def _digits(value: float, spec: FormatSpec) -> str:
@@ -226,12 +207,22 @@ def _composite(value: object, spec: FormatSpec) -> str:
             return _string(text, spec)
     match value:
         case GoStruct():
-            return _struct(value, spec)
+            named = spec.full or spec.source
+            items = value.fields.items()
+            parts = [(f"{name}:" if named else "") + _element(item, spec) for name, item in items]
+            opening = "{"
         case Mapping():
-            return _mapping(value, spec)
+            keys = sorted(value, key=str)
+            parts = [f"{format_value(key, spec)}:{_element(value[key], spec)}" for key in keys]
+            opening = "map["
         case list() | tuple():
             return _several(value, spec)
-    return _bad("0x0", spec) if spec.verb not in "vp" else "0x0"
+        case _:
+            # Go would print the address of such a value, a function for one.
+            return _bad("0x0", spec) if spec.verb not in "vp" else "0x0"
+    if spec.source:
+        return f"{type_name(value)}{{{', '.join(parts)}}}"
+    return opening + " ".join(parts) + ("}" if opening == "{" else "]")
 
 
 def _element(value: object, spec: FormatSpec) -> str:
@@ -245,25 +236,6 @@ def _several(value: Iterable[object], spec: FormatSpec) -> str:
     if spec.source:
         return f"{type_name(value)}{{{', '.join(parts)}}}"
     return f"[{' '.join(parts)}]"
-
-
-def _mapping(value: Mapping[object, object], spec: FormatSpec) -> str:
-    parts = [
-        f"{format_value(key, spec)}:{_element(value[key], spec)}" for key in sorted(value, key=str)
-    ]
-    if spec.source:
-        return f"{type_name(value)}{{{', '.join(parts)}}}"
-    return f"map[{' '.join(parts)}]"
-
-
-def _struct(value: GoStruct, spec: FormatSpec) -> str:
-    named = spec.full or spec.source
-    parts = [
-        (f"{name}:" if named else "") + _element(item, spec) for name, item in value.fields.items()
-    ]
-    if spec.source:
-        return f"{type_name(value)}{{{', '.join(parts)}}}"
-    return f"{{{' '.join(parts)}}}"
 
 
 # Several values, and formats.

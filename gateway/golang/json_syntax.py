@@ -30,7 +30,7 @@ _LONE = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_LITERALS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
+_LITERALS = {b"t": ("true", True), b"f": ("false", False), b"n": ("null", None)}
 _NESTS = (dict, list)
 _APOSTROPHE = "'"
 
@@ -76,7 +76,7 @@ def too_deep(data: bytes, value: object) -> bool:
 def _long_value(data: bytes) -> object:
     text = _SURROGATES.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
     if "\\ud" in text or "\\uD" in text:
-        text = _LONE.sub(_replaced, text)
+        text = _LONE.sub(lambda escape: "\\ufffd" if escape["lone"] else escape[0], text)
     try:
         value, _ = _DECODER.raw_decode(text.lstrip(" \t\r\n"))
     except json.JSONDecodeError as error:
@@ -119,10 +119,6 @@ def _no_number(text: str) -> NoReturn:
     raise Invalid(f"invalid character '{text.lstrip('-')[0]}' looking for beginning of value")
 
 
-def _replaced(escape: re.Match[str]) -> str:
-    return "\\ufffd" if escape["lone"] else escape[0]
-
-
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members,
     parse_int=_integer,
@@ -149,7 +145,10 @@ class _JsonScanner:
         if char == b'"':
             return self._string()
         if char in _LITERALS:
-            return self._literal(*_LITERALS[char])
+            word, value = _LITERALS[char]
+            for letter in word:
+                self._expect(letter.encode(), f"in literal {word} (expecting '{letter}')")
+            return value
         if char in b"-0123456789":
             return self._number()
         self._fail("looking for beginning of value")
@@ -209,11 +208,6 @@ class _JsonScanner:
                 self._at += 1
             self._digits("in exponent of numeric literal")
         return JsonNumber(self._data[start : self._at].decode())
-
-    def _literal(self, word: bytes, value: bool | None) -> bool | None:
-        for letter in word.decode():
-            self._expect(letter.encode(), f"in literal {word.decode()} (expecting '{letter}')")
-        return value
 
     def _digits(self, where: str) -> None:
         self._expect(b"0123456789", where)

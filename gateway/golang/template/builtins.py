@@ -42,6 +42,7 @@ def _equal(first: object, second: object) -> bool:
         return _absent(first) and _absent(second)
     kind, other = _kind(first), _kind(second)
     if kind != other:
+        # Python would call 1 and 1.0 equal; in Go's templates comparing them is an error.
         raise TemplateError(_BAD_PAIR)
     if kind is not None:
         return bool(first == second)
@@ -114,37 +115,35 @@ def index(item: object, *indexes: object) -> object:
     if _absent(item):
         raise TemplateError("index of untyped nil")
     for place in indexes:
-        item = _element(item, place)
+        match item:
+            case None | MissingValue():
+                raise TemplateError("index of nil pointer")
+            case str() | bytes():
+                data = utf8(item) if isinstance(item, str) else item
+                where = _place(place, len(data))
+                # Go checks twice, with two messages: the language, and then its reflection.
+                if where == len(data):
+                    raise TemplateError("reflect: string index out of range")
+                item = data[where]
+            case list() | tuple():
+                where = _place(place, len(item))
+                if where == len(item):
+                    raise TemplateError("reflect: slice index out of range")
+                item = MISSING if item[where] is None else item[where]
+            case Mapping():
+                if _absent(place):
+                    raise TemplateError("value is nil; should be of type string")
+                if not isinstance(place, str):
+                    raise TemplateError(f"value has type {type_name(place)}; should be string")
+                value = item.get(place)
+                item = MISSING if value is None else value
+            case _:
+                raise TemplateError(f"can't index item of type {type_name(item)}")
     return item
 
 
-def _element(item: object, place: object) -> object:
-    match item:
-        case None | MissingValue():
-            raise TemplateError("index of nil pointer")
-        case str() | bytes():
-            data = utf8(item) if isinstance(item, str) else item
-            where = _place(place, len(data))
-            if where == len(data):
-                raise TemplateError("reflect: string index out of range")
-            return data[where]
-        case list() | tuple():
-            where = _place(place, len(item))
-            if where == len(item):
-                raise TemplateError("reflect: slice index out of range")
-            return MISSING if item[where] is None else item[where]
-        case Mapping():
-            if _absent(place):
-                raise TemplateError("value is nil; should be of type string")
-            if not isinstance(place, str):
-                raise TemplateError(f"value has type {type_name(place)}; should be string")
-            value = item.get(place)
-            return MISSING if value is None else value
-    raise TemplateError(f"can't index item of type {type_name(item)}")
-
-
 def _place(place: object, limit: int) -> int:
-    """An index as an integer up to the limit."""
+    """`place` as an index from 0 to `limit`, both included."""
     if _absent(place):
         raise TemplateError("cannot index slice/array with nil")
     if isinstance(place, bool) or not isinstance(place, int):

@@ -54,7 +54,9 @@ def _arity(function: Callable[..., object]) -> tuple[int, bool]:
 class Evaluator:
     """The variables in sight, where we are, and what may still be spent.
 
-    `name` is the template under execution, `at` the last node looked at.
+    `name` is the template under execution, `at` the last node looked at. Templates come from
+    other people's model files, so steps and depth are counted: a runaway must not hold up the
+    requests of everybody else.
     """
 
     def __init__(
@@ -68,11 +70,8 @@ class Evaluator:
         self._steps = steps
         self._depth = 0
 
-    # Errors and limits. Templates come from the net: work and depth are counted, for a runaway
-    # must not hold up everybody else's requests.
-
     def error(self, message: str) -> TemplateError:
-        """The message with the place of the last node looked at."""
+        """The error with Go's line, column and text of the last node looked at."""
         node = self.at
         if node is None:
             return TemplateError(f"template: {self.name}: {message}")
@@ -88,7 +87,7 @@ class Evaluator:
         return TemplateError(f"{place}: {message}")
 
     def spend(self, steps: int) -> None:
-        """Account for some work."""
+        """Count some work; TemplateError when all that was allowed is done."""
         self._steps -= steps
         if self._steps < 0:
             raise self.error("template takes too long")
@@ -102,8 +101,6 @@ class Evaluator:
     def shallower(self) -> None:
         self._depth -= 1
 
-    # Variables.
-
     def assign(self, name: str, value: object) -> None:
         """Give a variable in sight, the innermost of the name, a new value."""
         for place in range(len(self.variables) - 1, -1, -1):
@@ -111,14 +108,6 @@ class Evaluator:
                 self.variables[place] = (name, value)
                 return
         raise self.error(f"undefined variable: {name}")
-
-    def _lookup(self, name: str) -> object:
-        for known, value in reversed(self.variables):
-            if known == name:
-                return value
-        raise self.error(f"undefined variable: {name}")
-
-    # Pipelines and commands.
 
     def pipeline(self, dot: object, pipe: PipeNode) -> object:
         """The value of a pipeline; None for one that is nothing, or a nil out of a map."""
@@ -185,8 +174,6 @@ class Evaluator:
                 return self.pipeline(dot, node)
         return self._constant(dot, node)
 
-    # Fields.
-
     def _chained(
         self,
         dot: object,
@@ -200,7 +187,10 @@ class Evaluator:
             case FieldNode():
                 value = dot
             case VariableNode():
-                value = self._lookup(node.name)
+                visible = (held for name, held in reversed(self.variables) if name == node.name)
+                value = next(visible, _NONE)
+                if value is _NONE:
+                    raise self.error(f"undefined variable: {node.name}")
                 if not node.names:
                     self._no_arguments(operands or (node,), final)
             case ChainNode():
@@ -240,8 +230,6 @@ class Evaluator:
         kind = "interface {}" if from_map else type_name(receiver)
         raise self.error(f"can't evaluate field {name} in type {kind}")
 
-    # Functions.
-
     def _function(
         self,
         dot: object,
@@ -255,9 +243,23 @@ class Evaluator:
         function = self._functions.get(name)
         if function is None:
             raise self.error(f"{quote(name)} is not a defined function")
-        self._check_count(name, function, len(arguments), final)
+        least, more = _arity(function)
+        given = len(arguments) + (final is not _NONE)
+        if more and given < least:
+            # Go leaves the piped value out of the count in this message alone.
+            raise self.error(
+                f"wrong number of args for {name}: want at least {least} got {len(arguments)}"
+            )
+        if not more and given != least:
+            raise self.error(f"wrong number of args for {name}: want {least} got {given}")
         if name in ("and", "or") and function is BUILTINS[name]:
-            return self._logic(dot, name, arguments, final)
+            # Operands are evaluated up to the one that decides, which is the result.
+            decided: object = None
+            for operand in arguments:
+                decided = self._argument(dot, operand)
+                if truth(decided) == (name == "or"):
+                    return decided
+            return decided if final is _NONE else final
         values = self._values(dot, name, arguments, final)
         try:
             result = function(*values)
@@ -268,16 +270,6 @@ class Evaluator:
             sum(len(item) for item in (*values, result) if isinstance(item, str)) // STEP_CHARACTERS
         )
         return result
-
-    def _check_count(
-        self, name: str, function: Callable[..., object], count: int, final: object
-    ) -> None:
-        least, more = _arity(function)
-        given = count + (final is not _NONE)
-        if more and given < least:
-            raise self.error(f"wrong number of args for {name}: want at least {least} got {count}")
-        if not more and given != least:
-            raise self.error(f"wrong number of args for {name}: want {least} got {given}")
 
     def _values(
         self, dot: object, name: str, arguments: tuple[Operand, ...], final: object
@@ -298,17 +290,6 @@ class Evaluator:
                 raise self.error("invalid value; expected string")
             raise self.error(f"wrong type for value; expected string; got {type_name(values[0])}")
         return values
-
-    def _logic(
-        self, dot: object, name: str, arguments: tuple[Operand, ...], final: object
-    ) -> object:
-        """`and` and `or`: operands are evaluated up to the one that decides, which is returned."""
-        value: object = None
-        for node in arguments:
-            value = self._argument(dot, node)
-            if truth(value) == (name == "or"):
-                return value
-        return value if final is _NONE else final
 
 
 def boxed(value: object) -> object:

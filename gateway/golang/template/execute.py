@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 
-from gateway.golang.fmt import MAX_RESULT, VALUE, format_value
+from gateway.golang.fmt import MAX_RESULT, format_value
 from gateway.golang.strconv import quote
 from gateway.golang.template.evaluate import Evaluator, boxed
 from gateway.golang.template.nodes import (
@@ -12,7 +12,6 @@ from gateway.golang.template.nodes import (
     ContinueNode,
     IfNode,
     Node,
-    PipeNode,
     RangeNode,
     TemplateNode,
     TextNode,
@@ -42,7 +41,7 @@ def execute(
     try:
         run.template(tree.name, tree.body, data)
     except RecursionError as deep:
-        # Data of clients may be nested too deep to be printed.
+        # Printing is recursive, and a client's data may be nested deeper than Python's stack.
         raise run.evaluator.error("value is nested too deep") from deep
     return utf8("".join(run.out)).decode("utf-8", "replace")
 
@@ -80,9 +79,21 @@ class _Execution:
                 case TextNode():
                     self._write(node.text)
                 case ActionNode():
-                    self._print(dot, node)
+                    value = self.evaluator.pipeline(dot, node.pipe)
+                    if node.pipe.variables:
+                        pass  # a value that is assigned is not printed
+                    elif value is None:
+                        self._write("<no value>")
+                    else:
+                        self._write(value if isinstance(value, str) else format_value(value))
                 case IfNode() | WithNode():
-                    left = self._branch(dot, node)
+                    mark = len(self.evaluator.variables)
+                    value = self.evaluator.pipeline(dot, node.pipe)
+                    if truth(value):
+                        left = self._body(value if isinstance(node, WithNode) else dot, node.body)
+                    else:
+                        left = self._body(dot, node.otherwise)
+                    del self.evaluator.variables[mark:]
                 case RangeNode():
                     left = self._range(dot, node)
                 case TemplateNode():
@@ -96,25 +107,6 @@ class _Execution:
                 return left
         self.evaluator.shallower()
         return None
-
-    def _print(self, dot: object, node: ActionNode) -> None:
-        value = self.evaluator.pipeline(dot, node.pipe)
-        if node.pipe.variables:
-            return
-        if value is None:
-            self._write("<no value>")
-        else:
-            self._write(value if isinstance(value, str) else format_value(value, VALUE))
-
-    def _branch(self, dot: object, node: IfNode | WithNode) -> _LoopExit | None:
-        mark = len(self.evaluator.variables)
-        value = self.evaluator.pipeline(dot, node.pipe)
-        if truth(value):
-            left = self._body(value if isinstance(node, WithNode) else dot, node.body)
-        else:
-            left = self._body(dot, node.otherwise)
-        del self.evaluator.variables[mark:]
-        return left
 
     def _invoke(self, dot: object, node: TemplateNode) -> None:
         self.evaluator.at = node
@@ -135,7 +127,14 @@ class _Execution:
         for key, element in self._pairs(node, value):
             ran = True
             self.evaluator.spend(1)
-            self._bind(node.pipe, key, element)
+            # One variable takes the element, two take key and element.
+            variables = node.pipe.variables
+            values = (key, element)[-len(variables) :] if variables else ()
+            for place, (name, bound) in enumerate(zip(variables, values, strict=True)):
+                if node.pipe.assign:
+                    self.evaluator.assign(name, bound)
+                else:
+                    self.evaluator.variables[mark - len(variables) + place] = (name, bound)
             left = self._body(element, node.body)
             del self.evaluator.variables[mark:]
             if left is _LoopExit.BREAK:
@@ -161,14 +160,4 @@ class _Execution:
                 return ((key, boxed(value[key])) for key in sorted(value, key=str))
             case list() | tuple() | bytes():
                 return ((place, boxed(item)) for place, item in enumerate(value))
-        raise self.evaluator.error(f"range can't iterate over {format_value(value, VALUE)}")
-
-    def _bind(self, pipe: PipeNode, key: object, element: object) -> None:
-        """Give the loop's variables their values: one takes the element, two key and element."""
-        values = (key, element) if len(pipe.variables) > 1 else (element,)
-        start = len(self.evaluator.variables) - len(pipe.variables)
-        for place, (name, value) in enumerate(zip(pipe.variables, values, strict=False)):
-            if pipe.assign:
-                self.evaluator.assign(name, value)
-            else:
-                self.evaluator.variables[start + place] = (name, value)
+        raise self.evaluator.error(f"range can't iterate over {format_value(value)}")

@@ -208,11 +208,19 @@ class Lexer:
         if not char:
             raise _LexError("unclosed action")
         if char in SPACES:
-            return TokenKind.SPACE, self._spaces(here)
+            end = here
+            while end < len(text) and text[end] in SPACES:
+                end += 1
+            # The last one may belong to a trimming delimiter.
+            return TokenKind.SPACE, end - 1 if end - here > 1 and self._closing(end - 1)[1] else end
         if char in _ONE:
             return _ONE[char], here + 1
         if char in _QUOTED:
-            return self._quoted(here, char)
+            kind, message, shape = _QUOTED[char]
+            match = shape.match(text, here)
+            if match is None:
+                raise _LexError(message)
+            return kind, match.end()
         if char == ":":
             if not text.startswith("=", here + 1):
                 raise _LexError("expected :=")
@@ -227,20 +235,6 @@ class Lexer:
         if char.isascii() and char.isprintable():
             return TokenKind.CHAR, here + 1
         raise _LexError(f"unrecognized character in action: {_code_point(char)}")
-
-    def _spaces(self, here: int) -> int:
-        """The end of a run of spaces, leaving one that belongs to a trimming delimiter."""
-        text, end = self._text, here
-        while end < len(text) and text[end] in SPACES:
-            end += 1
-        return end - 1 if end - here > 1 and self._closing(end - 1)[1] else end
-
-    def _quoted(self, here: int, mark: str) -> tuple[TokenKind, int]:
-        kind, complaint, shape = _QUOTED[mark]
-        match = shape.match(self._text, here)
-        if match is None:
-            raise _LexError(complaint)
-        return kind, match.end()
 
     def _letters(self, here: int) -> int:
         text, end = self._text, here
@@ -287,7 +281,7 @@ class Lexer:
         return TokenKind.NUMBER, end
 
     def _digits(self, here: int, start: int) -> int:
-        """The end of one number; nothing of a name may follow it. `start` is for the complaint."""
+        """The end of the number at `here`; an error quotes the text from `start` on."""
         match = _NUMBER.match(self._text, here)
         end = match.end() if match else here
         if end < len(self._text) and alphanumeric(self._text[end]):

@@ -188,7 +188,10 @@ class _Parser:
                 case "if" | "with" | "range":
                     return self._control(token.text)
                 case "else":
-                    return self._else()
+                    # `else if` and `else with` are left for the construct that they continue.
+                    if not _keyword(self._tokens.peek_solid(), "if", "with"):
+                        self._tokens.expect(TokenKind.RIGHT, "else")
+                    return _ListEnd.ELSE
                 case "end":
                     self._tokens.expect(TokenKind.RIGHT, "end")
                     return _ListEnd.END
@@ -228,12 +231,6 @@ class _Parser:
         if mark is not _ListEnd.END:
             raise self._tokens.error(f"expected end; found {mark.value}")
         return nodes
-
-    def _else(self) -> _ListEnd:
-        # `else if` and `else with` are left for the construct that they continue.
-        if not _keyword(self._tokens.peek_solid(), "if", "with"):
-            self._tokens.expect(TokenKind.RIGHT, "else")
-        return _ListEnd.ELSE
 
     def _leave(self, word: Token) -> Node:
         shape = "{{" + word.text + "}}"
