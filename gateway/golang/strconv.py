@@ -27,6 +27,7 @@ _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEX_FLOAT = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _MISPLACED_UNDERSCORE = re.compile(r"^_|__|_$|_[^0-9a-f]|[^0-9a-fxob]_")
 _FLOAT32 = struct.Struct("<f")
+_LEAST_NORMAL = 2.0**-126
 
 
 # Strings.
@@ -202,8 +203,9 @@ def shortest_float32(value: float) -> float:
     if not math.isfinite(value):
         return value
     image = _FLOAT32.pack(value)
-    # Six digits always survive a trip through a float32, nine always identify it.
-    for digits in range(6, 9):
+    # Six digits always survive a trip through a normal float32, so fewer need not be tried; the
+    # tiny denormal ones hold less. Nine always identify it.
+    for digits in range(6 if abs(value) >= _LEAST_NORMAL or not value else 1, 9):
         short = float(f"{value:.{digits}g}")
         if _FLOAT32.pack(short) == image:
             return short

@@ -188,6 +188,7 @@ def test_shortest_float32_finds_the_short_decimal() -> None:
     assert shortest_float32(struct.unpack("<f", struct.pack("<f", 16777216.0))[0]) == 16777216.0
     assert shortest_float32(11.834640502929688) == 11.8346405
     assert shortest_float32(float("inf")) == float("inf")
+    assert shortest_float32(2.0**-149) == 1e-45
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
