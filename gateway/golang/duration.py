@@ -42,6 +42,7 @@ def parse_duration(text: str) -> float:
         position = part.end()
         if total > _LIMIT:
             raise _invalid(text)
+    # 2**63 itself fits a signed integer only as a negative number.
     if total == _LIMIT and sign != "-":
         raise _invalid(text)
     return (-total if sign == "-" else total) / 1e9

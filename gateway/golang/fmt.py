@@ -19,9 +19,8 @@ from gateway.golang.values import (
     utf8,
 )
 
+# Characters. A template of a few bytes could otherwise fill the memory.
 MAX_RESULT = 1 << 25
-"""Characters. A template of a few bytes could otherwise fill the memory."""
-
 _MAX_WIDTH = 1_000_000  # Go's own limit, for precisions too
 _UNSUPPORTED_VERBS = "UbO"
 _DIRECTIVE = re.compile(
@@ -266,6 +265,7 @@ def joined(parts: Sequence[str]) -> str:
 def sprintf(form: str, values: Sequence[object]) -> str:
     """The form with its verbs replaced; mistakes show in the result, in Go's way."""
     parts, size = [], 0
+    # Counted while it grows: a format of a few kilobytes can ask for gigabytes of padding.
     for part in _Sprintf(form, values).parts():
         size += len(part)
         if size > MAX_RESULT:

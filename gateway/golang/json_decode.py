@@ -18,6 +18,7 @@ import orjson
 from gateway.errors import Invalid
 from gateway.golang.json_syntax import JsonNumber, first_value, too_deep
 
+# What is none of these is a number; null never comes to a check.
 _KINDS = {str: "string", bool: "bool", list: "array", dict: "object"}
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/\r\n]")
 _AFTER_LINES = re.compile(rb"[\r\n]*")
@@ -159,6 +160,7 @@ class _Int(JsonKind):
 
     def take(self, value: object, at: JsonPath) -> object:
         number = value.value() if isinstance(value, JsonNumber) else value
+        # By type, here and below: to isinstance a bool is an int.
         if type(number) is int and -(1 << 63) <= number < 1 << 63:
             return number
         at.mismatch(value, self.go, exact=True)
@@ -191,6 +193,7 @@ class _Image(JsonKind):
         if type(value) is not str:
             at.mismatch(value, self.go)
             return None
+        # The C decoder is as strict as Go's but for line breaks, which it refuses.
         try:
             binascii.a2b_base64(value, strict_mode=True)
         except ValueError:
@@ -284,6 +287,7 @@ class Struct(JsonKind):
     def __init__(self, name: str, fields: Mapping[str, JsonKind], *, go: str | None = None) -> None:
         self.name = name
         self.go = go or f"api.{name}"
+        # By name, what `take` needs: a look-up and an unpacking are all that a member costs there.
         self._members = {
             name: (rank, name, kind, kind.plain) for rank, (name, kind) in enumerate(fields.items())
         }
@@ -311,6 +315,7 @@ class Struct(JsonKind):
             if rank < last:
                 in_order = False
             last = rank
+            # Most members are strings and switches: checked here, they save a call each.
             if type(item) is plain:
                 members[name] = item
             else:

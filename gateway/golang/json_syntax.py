@@ -17,12 +17,13 @@ from gateway.golang.strconv import quote
 
 MAX_DEPTH = 200  # orjson writes 254 levels, and requests are wrapped before they are forwarded
 
+# Bytes that `_JsonScanner` reads in a fifth of a second at worst.
 _LONG = 1 << 16
-"""Bytes that `_JsonScanner` reads in a fifth of a second at worst."""
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _DIGITS = re.compile(rb"[0-9]*")
 _UNESCAPED = re.compile(rb'[^"\\\x00-\x1f]*')
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Escapes in turn, so that a backslash that is escaped itself begins none.
 _LONE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",

@@ -25,10 +25,11 @@ class ReasoningParser:
         self._opening = opening
         self._closing = closing
         self._state = _ReasoningState.OPENED if inside else _ReasoningState.BEFORE
+        # Blank pieces at the start: dropped if a tag follows, else text. A list, for joining each
+        # piece to those before it would be quadratic.
         self._space: list[str] = []
-        """Blank pieces at the start: dropped if a tag follows, else text."""
+        # The end of the output that may be the beginning of a tag.
         self._held = ""
-        """The end of the output that may be the beginning of a tag."""
 
     def feed(self, text: str) -> tuple[str, str]:
         """Thinking and text that a further piece of output makes certain."""

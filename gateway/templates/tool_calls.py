@@ -46,15 +46,15 @@ class CallParser:
     def __init__(self, tag: str, tools: Sequence[Mapping[str, object]]) -> None:
         self._tag = tag
         self._names = tuple(_tool_names(tools))
+        # Whether the tag is a mere bracket, which also begins JSON that is the reply itself.
         self._bare = tag in _BRACKETS
-        """Whether the tag is a mere bracket, which also begins JSON that is the reply itself."""
         self._state = _CallState.SEEKING
         self._held = ""
+        # The output from the tag on, as long as it has no call: it may turn out to be text.
         self._raw: list[str] = []
-        """The output from the tag on, as long as it has no call: it may turn out to be text."""
         self._objects = _ObjectSplitter(tag)
+        # The name of a tool that came before the object with its arguments.
         self._pending = ""
-        """The name of a tool that came before the object with its arguments."""
         self._has_call = False
 
     def feed(self, text: str) -> tuple[str, list[ParsedCall]]:
@@ -155,10 +155,10 @@ class _ObjectSplitter:
         self._depth = 0
         self._quoted = False
         self._escaped = False
+        # Whether an object has ended.
         self.ended = False
-        """Whether an object has ended."""
+        # Whether the bracket that closes a bare tag has come; `rest` is the text after it.
         self.balanced = False
-        """Whether the bracket that closes a bare tag has come; `rest` is the text after it."""
         self.rest = ""
 
     @property

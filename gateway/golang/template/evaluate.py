@@ -43,6 +43,7 @@ _NONE = object()
 """Stands for a piped value where there is none; None would be Go's nil."""
 
 
+# `inspect` is slow, and loops call the same few functions again and again.
 @lru_cache(maxsize=256)
 def _arity(function: Callable[..., object]) -> tuple[int, bool]:
     """How many arguments a function needs, and whether it takes more."""
@@ -252,6 +253,7 @@ class Evaluator:
             )
         if not more and given != least:
             raise self.error(f"wrong number of args for {name}: want {least} got {given}")
+        # A program may have functions of these names, which get all their arguments.
         if name in ("and", "or") and function is BUILTINS[name]:
             # Operands are evaluated up to the one that decides, which is the result.
             decided: object = None
@@ -264,8 +266,9 @@ class Evaluator:
         try:
             result = function(*values)
         except TemplateError as bad:
-            self.at = whole
+            self.at = whole  # Go shows the call with its arguments here, and only here
             raise self.error(f"error calling {name}: {bad}") from bad
+        # Few nodes can do much work: `print $x $x` doubles a text.
         self.spend(
             sum(len(item) for item in (*values, result) if isinstance(item, str)) // STEP_CHARACTERS
         )

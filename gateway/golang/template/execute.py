@@ -98,7 +98,7 @@ class _Execution:
                     left = self._range(dot, node)
                 case TemplateNode():
                     self._invoke(dot, node)
-                case BreakNode():
+                case BreakNode():  # unwinds the bodies up to the next loop
                     left = _LoopExit.BREAK
                 case ContinueNode():
                     left = _LoopExit.CONTINUE
@@ -116,7 +116,7 @@ class _Execution:
         if body is None:
             raise self.evaluator.error(f"template {quote(node.name)} not defined")
         value = self.evaluator.pipeline(dot, node.pipe) if node.pipe else None
-        self.evaluator.at = node
+        self.evaluator.at = node  # for the error of a template that is too deep
         self.template(node.name, body, value)
 
     def _range(self, dot: object, node: RangeNode) -> _LoopExit | None:
@@ -157,6 +157,7 @@ class _Execution:
                     )
                 return ((None, number) for number in range(value))
             case Mapping():
+                # Go's own maps have no order; its templates walk them by their keys.
                 return ((key, boxed(value[key])) for key in sorted(value, key=str))
             case list() | tuple() | bytes():
                 return ((place, boxed(item)) for place, item in enumerate(value))

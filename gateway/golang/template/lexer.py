@@ -7,6 +7,7 @@ from enum import Enum, auto
 
 from gateway.golang.strconv import quote
 
+# Other white space, such as a no-break space, is text to Go.
 SPACES = " \t\r\n"
 _LEFT, _RIGHT = "{{", "}}"
 
@@ -82,6 +83,7 @@ _QUOTED = {
     ),
     "`": (TokenKind.RAW, "unterminated raw quoted string", re.compile(r"`[^`]*`")),
 }
+# As loose as Go's scanner: `1_`, `0x` and `.` are numbers here, and refused by the parser.
 _NUMBER = re.compile(
     r"[+-]?(?:0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?"
     r"|0[oO][0-7_]*(?:\.[0-7_]*)?|0[bB][01_]*(?:\.[01_]*)?"
@@ -107,8 +109,10 @@ class Lexer:
 
     def __init__(self, text: str, functions: Collection[str] = ()) -> None:
         self._text = text
+        # The two words came late to the language; programs had functions of these names before.
         self._keywords = KEYWORDS - ({"break", "continue"} & set(functions))
         self._start = 0
+        # Newlines are counted as tokens are made: counting from the start each time is quadratic.
         self._counted, self._line = 0, 1
         self._tokens = self._run()
 
@@ -131,41 +135,39 @@ class Lexer:
             yield Token(TokenKind.ERROR, str(bad), self._start, self._line_at(self._start))
         # The end counts as being on the line where the last token began to be read.
         end = Token(TokenKind.EOF, "EOF", len(self._text), self._line_at(self._start))
-        while True:
+        while True:  # the parser looks ahead, past the end too
             yield end
 
     def _stream(self) -> Iterator[Token]:
         """Text and actions in turn, up to the end of the text."""
         text, here = self._text, 0
-        while (found := text.find(_LEFT, here)) >= 0:
-            inside = found + 2
+        while (left := text.find(_LEFT, here)) >= 0:
+            inside = left + 2
+            # Without a space after it the minus is the sign of a number: `{{-3}}`.
             trims = text[inside : inside + 1] == "-" and text[inside + 1 : inside + 2] in (*SPACES,)
-            plain = len(text[here:found].rstrip(SPACES)) if trims else found - here
+            plain = len(text[here:left].rstrip(SPACES)) if trims else left - here
             if plain:
                 yield self._token(TokenKind.TEXT, here, here + plain)
             after = inside + 2 * trims
+            # Comments make no tokens at all, not even those of an empty action.
             if text.startswith("/*", after):
                 self._start = after
-                here = self._comment(after)
+                end = text.find("*/", after + 2) + 2
+                if end < 2:
+                    raise _LexError("unclosed comment")
+                closes, trims = self._closing(end)
+                if not closes:
+                    raise _LexError("comment ends before closing delimiter")
+                here = self._past(end, trims)
                 continue
-            self._start = found
-            yield self._token(TokenKind.LEFT, found, inside)
+            self._start = left
+            yield self._token(TokenKind.LEFT, left, inside)
             self._start = after
             yield from self._action(after)
             here = self._start
         if here < len(text):
             yield self._token(TokenKind.TEXT, here, len(text))
         self._start = len(text)
-
-    def _comment(self, start: int) -> int:
-        """Skip a comment; the offset after its closing delimiter."""
-        end = self._text.find("*/", start + 2)
-        if end < 0:
-            raise _LexError("unclosed comment")
-        closes, trims = self._closing(end + 2)
-        if not closes:
-            raise _LexError("comment ends before closing delimiter")
-        return self._past(end + 2, trims)
 
     def _closing(self, at: int) -> tuple[bool, bool]:
         """Whether a closing delimiter is here, and whether it trims."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+# Positions are keyword arguments and optional, for tests and rewritten trees have none.
+
 
 @dataclass(frozen=True, slots=True)
 class DotNode:

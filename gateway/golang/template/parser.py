@@ -53,6 +53,7 @@ _OPERANDS = {
     TokenKind.STRING,
     TokenKind.VARIABLE,
 }
+# Kinds of nodes that take no argument, so nothing can be piped into them.
 _VALUES = (BoolNode, DotNode, NilNode, NumberNode, StringNode)
 _CONTROLS: dict[str, type[IfNode | WithNode | RangeNode]] = {
     "if": IfNode,
@@ -99,6 +100,7 @@ class _Parser:
         self.trees = trees
         self._tokens = TokenStream(lexer)
         self._names = names
+        # Definitions do not see the variables around them, but all have `$`.
         self._variables = ["$"]
         self._loops = 0
         self._depth = 0
@@ -107,8 +109,6 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_NESTING:
             raise self._tokens.error("max expression depth exceeded")
-
-    # Definitions.
 
     def whole(self) -> tuple[Node, ...]:
         """The body of the text as a whole; its definitions go into `trees`."""
@@ -129,15 +129,12 @@ class _Parser:
     def define(self) -> None:
         """A definition, from its name to its end."""
         context = "define clause"
-        token = self._tokens.next_solid()
-        if token.kind not in (TokenKind.STRING, TokenKind.RAW):
-            raise self._tokens.unexpected(token, context)
-        name = self._unquoted(token)
+        name = self._name(self._tokens.next_solid(), context)
         self._tokens.expect(TokenKind.RIGHT, context)
         self.body(name, context)
 
     def body(self, name: str, context: str) -> None:
-        """What belongs to a definition, up to its end."""
+        """The nodes of a definition, up to its end."""
         nodes, mark = self._list()
         if mark is not _ListEnd.END:
             raise self._tokens.error(f"unexpected {mark.value} in {context}")
@@ -152,10 +149,9 @@ class _Parser:
 
     def _inner(self) -> "_Parser":
         parser = _Parser(self._tokens.lexer, self._names, self.trees)
+        # Nesting counts across definitions: a block within a block is recursion here, too.
         parser._depth = self._depth
         return parser
-
-    # Nodes.
 
     def _list(self) -> tuple[tuple[Node, ...], _ListEnd]:
         """Nodes up to an end or an else, and which of them it was."""
@@ -198,9 +194,20 @@ class _Parser:
                 case "break" | "continue":
                     return self._leave(token)
                 case "template":
-                    return self._template()
+                    token = self._tokens.next_solid()
+                    name = self._name(token, "template clause")
+                    argument = None
+                    if self._tokens.next_solid().kind is not TokenKind.RIGHT:
+                        self._tokens.back()
+                        argument = self._pipeline("template clause", TokenKind.RIGHT)
+                    return TemplateNode(name, argument, token.line, pos=token.pos)
                 case "block":
-                    return self._block()
+                    # A definition, and an invocation in its place.
+                    token = self._tokens.next_solid()
+                    name = self._name(token, "block clause")
+                    pipe = self._pipeline("block clause", TokenKind.RIGHT)
+                    self._inner().body(name, "block clause")
+                    return TemplateNode(name, pipe, token.line, pos=token.pos)
         self._tokens.back()
         token = self._tokens.peek()
         pipe = self._pipeline("command", TokenKind.RIGHT)
@@ -242,29 +249,10 @@ class _Parser:
         kind = BreakNode if word.text == "break" else ContinueNode
         return kind(word.line, pos=word.pos)
 
-    def _template(self) -> Node:
-        token = self._tokens.next_solid()
-        name = self._name(token, "template clause")
-        pipe = None
-        if self._tokens.next_solid().kind is not TokenKind.RIGHT:
-            self._tokens.back()
-            pipe = self._pipeline("template clause", TokenKind.RIGHT)
-        return TemplateNode(name, pipe, token.line, pos=token.pos)
-
-    def _block(self) -> Node:
-        context = "block clause"
-        token = self._tokens.next_solid()
-        name = self._name(token, context)
-        pipe = self._pipeline(context, TokenKind.RIGHT)
-        self._inner().body(name, context)
-        return TemplateNode(name, pipe, token.line, pos=token.pos)
-
     def _name(self, token: Token, context: str) -> str:
         if token.kind not in (TokenKind.STRING, TokenKind.RAW):
             raise self._tokens.unexpected(token, context)
         return self._unquoted(token)
-
-    # Pipelines.
 
     def _pipeline(self, context: str, end: TokenKind) -> PipeNode:
         self._deeper()
@@ -286,7 +274,7 @@ class _Parser:
 
     def _declarations(self, context: str) -> tuple[tuple[str, ...], bool]:
         """The variables before `:=` or `=`, if any, and whether it was `=`."""
-        found: list[str] = []
+        names: list[str] = []
         while self._tokens.peek_solid().kind is TokenKind.VARIABLE:
             variable = self._tokens.next()
             adjacent = self._tokens.peek()
@@ -294,17 +282,18 @@ class _Parser:
             if following.kind in (TokenKind.ASSIGN, TokenKind.DECLARE):
                 self._tokens.next_solid()
                 self._variables.append(variable.text)
-                return (*found, variable.text), following.kind is TokenKind.ASSIGN
+                return (*names, variable.text), following.kind is TokenKind.ASSIGN
             if following.kind is not TokenKind.CHAR or following.text != ",":
+                # Not a declaration. The space counts again: `$x .A` are two operands, `$x.A` one.
                 if adjacent.kind is TokenKind.SPACE:
                     self._tokens.back(adjacent, variable)
                 else:
                     self._tokens.back(variable)
                 break
             self._tokens.next_solid()
-            found.append(variable.text)
+            names.append(variable.text)
             self._variables.append(variable.text)
-            if context != "range" or len(found) > 1:
+            if context != "range" or len(names) > 1:
                 raise self._tokens.error(f"too many declarations in {context}")
             if self._tokens.peek_solid().kind not in (
                 TokenKind.VARIABLE,
@@ -312,7 +301,7 @@ class _Parser:
                 TokenKind.CLOSE,
             ):
                 raise self._tokens.error("range can only initialize variables")
-        return tuple(found), False
+        return tuple(names), False
 
     def _command(self) -> CommandNode:
         pos = self._tokens.peek_solid().pos

@@ -7,7 +7,8 @@ from gateway.golang.values import TemplateError
 class TokenStream:
     """The tokens of a lexer, for a parser. Several may share a lexer, one after another.
 
-    `action_line` is the line where the action being read began, 0 outside of actions.
+    `action_line` is the line where the action being read began, 0 outside of actions. Go names it
+    in errors that are noticed on a later line.
     """
 
     def __init__(self, lexer: Lexer) -> None:
