@@ -294,7 +294,7 @@ class _Sprintf:
         yield from self._extra()
 
     def _directive(self, here: int) -> tuple[list[str], int]:
-        """What one directive prints, and the offset after it."""
+        """The output of one directive, and the offset after it."""
         out: list[str] = []
         match = _DIRECTIVE.match(self._form, here)
         assert match is not None, "every part of a directive may be empty"

@@ -1,4 +1,4 @@
-"""JSON text read as Go's `encoding/json` reads it: slowly, and with its words for what is wrong.
+"""JSON text read as Go's `encoding/json` reads it: slowly, and with the words of its errors.
 
 The second parser, for bodies that orjson refuses. Only the first value counts, whatever follows.
 Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time. Of equal keys the
@@ -129,7 +129,7 @@ _DECODER = json.JSONDecoder(
 
 
 class _JsonScanner:
-    """A position in some bytes. Every method leaves it behind what it read."""
+    """A position in some bytes. Every method moves it past the bytes it has read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

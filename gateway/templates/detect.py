@@ -30,7 +30,7 @@ class BundledTemplate:
 
 @dataclass(frozen=True, slots=True)
 class TemplateForm:
-    """A chat template in its plainest writing; `marks` are what any variant of it contains."""
+    """A chat template in its plainest writing; every variant of it contains its `marks`."""
 
     name: str
     marks: tuple[str, ...]

@@ -103,7 +103,7 @@ def _mentions(pipe: PipeNode | None, name: str) -> bool:
 
 
 def _with_chain_starts(chained: Iterable[Operand]) -> Iterator[Operand]:
-    """Operands, and what the chains among them start from."""
+    """Operands, and the operands that the chains among them start from."""
     for operand in chained:
         yield operand
         if isinstance(operand, ChainNode):

@@ -19,7 +19,7 @@ _SPLITS = ("content.split('</think>')", 'content.split("</think>")')
 
 
 def jinja_abilities(template: str) -> tuple[str, ...]:
-    """The capabilities a chat template shows by what its text contains: tools, thinking."""
+    """The capabilities of a chat template, tools and thinking, by words in its text."""
     thinks = "<think>" in template and "</think>" in template
     if not thinks and _has(template, _SPLITS):
         thinks = "reasoning_content" not in template and "<SPECIAL_12>" not in template

@@ -72,7 +72,7 @@ class ReasoningParser:
         return text
 
     def _inside(self, text: str) -> tuple[str, str]:
-        """Thinking, and what follows the closing tag if that has come."""
+        """Thinking, and the text after the closing tag if that has come."""
         if self._state is _ReasoningState.OPENED:
             text = text.lstrip()
             if not text:

@@ -1,4 +1,4 @@
-"""A TEMPLATE layer ready for use: what it can do, and prompts by it."""
+"""A TEMPLATE layer ready for use: its abilities, and prompts by it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class Template:
     abilities: tuple[str, ...]
     """Of tools, insert and thinking those it shows, in this order."""
     tags: tuple[str, str] | None
-    """What stands before and after thinking."""
+    """The texts before and after thinking."""
     tool_tag: str
-    """What stands before a tool call; `{` where that is not known."""
+    """The text before a tool call; `{` where the template shows none."""
     round_trip: bool
     """Whether it shows tool calls and their results to the model."""
 
@@ -63,7 +63,7 @@ class Template:
         return Rendered(self._run(self.tree, data, think, today), media)
 
     def insert(self, prompt: str, suffix: str, think: ThinkFlags, *, today: date) -> str:
-        """The prompt for what comes between two texts; for others than empty ones."""
+        """The prompt for the text between two others, which must not be empty."""
         data = {"Prompt": prompt, "Suffix": suffix, "Response": ""}
         return self._run(self.tree, data, think, today)
 

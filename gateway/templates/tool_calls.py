@@ -66,7 +66,19 @@ class CallParser:
             before, text = self._seek(self._held + text)
         if self._state is not _CallState.CALLING:
             return before, []
-        calls, after = self._read(text)
+        calls = []
+        for piece in self._objects.feed(text):
+            call = self._call(piece)
+            if call:
+                calls.append(call)
+                self._has_call = True
+        if not self._has_call:
+            self._raw.append(text)
+        if not self._bare or not self._objects.balanced:
+            return before, calls
+        # After the bracket that closes a bare tag there are no more calls.
+        self._state = _CallState.DONE
+        after = self._objects.rest if self._has_call else "".join(self._raw)
         return before + after, calls
 
     def flush(self) -> tuple[str, list[ParsedCall]]:
@@ -85,7 +97,7 @@ class CallParser:
         return held, []
 
     def _seek(self, text: str) -> tuple[str, str]:
-        """The text before the tag, and what follows from the tag on."""
+        """The text before the tag, and the output from the tag on."""
         before, tag, rest = text.partition(self._tag)
         if self._bare and before.strip():
             self._state, self._held = _CallState.DONE, ""
@@ -96,21 +108,6 @@ class CallParser:
         kept = len(text) - partial_tag_length(text, self._tag)
         self._held = text[kept:]
         return text[:kept], ""
-
-    def _read(self, text: str) -> tuple[list[ParsedCall], str]:
-        """Calls finished in `text`, and the text after the last if nothing may follow it."""
-        calls = []
-        for piece in self._objects.feed(text):
-            call = self._call(piece)
-            if call:
-                calls.append(call)
-                self._has_call = True
-        if not self._has_call:
-            self._raw.append(text)
-        if not self._bare or not self._objects.balanced:
-            return calls, ""
-        self._state = _CallState.DONE
-        return calls, self._objects.rest if self._has_call else "".join(self._raw)
 
     def _call(self, piece: "_Piece") -> ParsedCall | None:
         """The call in an object and the text before it; None keeps a name for the next object."""

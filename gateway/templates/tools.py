@@ -174,7 +174,7 @@ class TemplateTools(GoList):
 
 
 def template_tools(tools: Sequence[Mapping[str, object]]) -> TemplateTools:
-    """The tools of a request in the engine's form; what templates have no name for is left out."""
+    """The tools of a request in the engine's form; members that Go's structs lack are left out."""
     return TemplateTools(map(_tool, tools))
 
 

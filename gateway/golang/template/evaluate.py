@@ -53,7 +53,7 @@ def _arity(function: Callable[..., object]) -> tuple[int, bool]:
 
 
 class Evaluator:
-    """The variables in sight, where we are, and what may still be spent.
+    """The variables in sight, the node under evaluation, and the steps that are left.
 
     `name` is the template under execution, `at` the last node looked at. Templates come from
     other people's model files, so steps and depth are counted: a runaway must not hold up the

@@ -222,22 +222,19 @@ class _Parser:
         self._loops -= context == "range"
         otherwise: tuple[Node, ...] = ()
         if mark is _ListEnd.ELSE:
-            otherwise = self._otherwise(context)
+            if context != "range" and _keyword(self._tokens.peek(), context):
+                # `else if` and `else with` share the end of the whole.
+                self._tokens.next()
+                self._deeper()
+                otherwise = (self._control(context),)
+                self._depth -= 1
+            else:
+                otherwise, mark = self._list()
+                if mark is not _ListEnd.END:
+                    raise self._tokens.error(f"expected end; found {mark.value}")
         del self._variables[kept:]
         kind = _CONTROLS[context]
         return kind(pipe, body, otherwise, pipe.line, pos=pipe.pos)
-
-    def _otherwise(self, context: str) -> tuple[Node, ...]:
-        if context != "range" and _keyword(self._tokens.peek(), context):
-            self._tokens.next()
-            self._deeper()
-            nodes: tuple[Node, ...] = (self._control(context),)
-            self._depth -= 1
-            return nodes
-        nodes, mark = self._list()
-        if mark is not _ListEnd.END:
-            raise self._tokens.error(f"expected end; found {mark.value}")
-        return nodes
 
     def _leave(self, word: Token) -> Node:
         shape = "{{" + word.text + "}}"
@@ -360,13 +357,6 @@ class _Parser:
                 return self._pipeline("parenthesized pipeline", TokenKind.CLOSE)
             case TokenKind.KEYWORD if token.text in (".", "nil"):
                 return DotNode(pos=token.pos) if token.text == "." else NilNode(pos=token.pos)
-        constant = self._constant(token)
-        if constant is None:
-            self._tokens.back()
-        return constant
-
-    def _constant(self, token: Token) -> Operand | None:
-        match token.kind:
             case TokenKind.BOOL:
                 return BoolNode(token.text == "true", pos=token.pos)
             case TokenKind.STRING | TokenKind.RAW:
@@ -377,6 +367,7 @@ class _Parser:
                     return NumberNode(token.text, parse_constant(token.text), pos=token.pos)
                 except ValueError as bad:
                     raise self._tokens.error(str(bad)) from bad
+        self._tokens.back()
         return None
 
     def _unquoted(self, token: Token) -> str:

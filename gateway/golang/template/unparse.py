@@ -40,7 +40,9 @@ def unparse(node: Operand | CommandNode) -> str:
         case CommandNode():
             return " ".join(map(_grouped, node.operands))
         case PipeNode():
-            return _pipeline(node)
+            head = ", ".join(node.variables)
+            head += (" = " if node.assign else " := ") if head else ""
+            return head + " | ".join(map(unparse, node.commands))
 
 
 def _dotted(names: tuple[str, ...]) -> str:
@@ -49,9 +51,3 @@ def _dotted(names: tuple[str, ...]) -> str:
 
 def _grouped(node: Operand) -> str:
     return f"({unparse(node)})" if isinstance(node, PipeNode) else unparse(node)
-
-
-def _pipeline(pipe: PipeNode) -> str:
-    head = ", ".join(pipe.variables)
-    head += (" = " if pipe.assign else " := ") if head else ""
-    return head + " | ".join(map(unparse, pipe.commands))

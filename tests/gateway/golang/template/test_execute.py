@@ -10,7 +10,7 @@ from gateway.golang.template.parser import parse
 from gateway.golang.values import GoList, GoMap, GoStruct, TemplateError
 
 
-class Message(GoStruct):
+class SampleMessage(GoStruct):
     go_type = "*api.Message"
 
     def __init__(self, **fields: Any) -> None:
@@ -21,12 +21,12 @@ class Message(GoStruct):
         return self._fields
 
 
-class Tools(GoList):
+class SampleTools(GoList):
     def text(self) -> str:
         return "null"
 
 
-class Arguments(GoMap):
+class SampleArguments(GoMap):
     def text(self) -> str:
         return '{"a":1}'
 
@@ -42,9 +42,12 @@ DATA: dict[str, Any] = {
     "Z": [],
     "Nested": {"In": {"K": "v"}},
     "Mixed": [None, 1.5, {"k": True}],
-    "S": [Message(Role="user", Content="hi", Images=None), Message(Role="tool", Content="")],
-    "Tools": Tools(),
-    "Args": Arguments(a=1),
+    "S": [
+        SampleMessage(Role="user", Content="hi", Images=None),
+        SampleMessage(Role="tool", Content=""),
+    ],
+    "Tools": SampleTools(),
+    "Args": SampleArguments(a=1),
     "H": "<é>",
 }
 
