@@ -25,7 +25,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.scripted": ("", ""),
     "gateway.demo": ("gateway gateway.scripted", ""),
     "gateway.settings": (
-        "gateway.errors gateway.golang.duration",
+        "gateway.errors gateway.golang.duration gateway.golang.strconv",
         "pydantic pydantic_settings",
     ),
     # Leaves: no API, no HTTP server, no scheduler.

@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from gateway.errors import Invalid
-from gateway.golang.json_decode import Kind, Struct, decode
+from gateway.golang.json_decode import JsonKind, Struct, decode
 
 _METADATA = "json"
 
@@ -26,7 +26,7 @@ class Field:
     """A field of a request: its name in JSON, what it may hold, and what happens to it."""
 
     name: str
-    kind: Kind
+    kind: JsonKind
     doc: str
     """The line of the reference page, in Markdown."""
     refused: bool = False
@@ -34,7 +34,7 @@ class Field:
 
 
 def json_field(
-    kind: Kind,
+    kind: JsonKind,
     doc: str = "",
     *,
     default: Any = MISSING,

@@ -30,10 +30,10 @@ from gateway.llama.requests import JsonObject, Message, Prompt, ThinkLevel
 from gateway.store.model import Model
 from gateway.templates import forced_call
 from gateway.templates.media import Rendered, marked, placed
+from gateway.templates.messages import ThinkFlags
 from gateway.templates.reasoning import ReasoningParser
 from gateway.templates.render import Template
 from gateway.templates.tool_calls import CallParser
-from gateway.templates.values import Think
 from runners import Lease, Spec
 
 _IMAGE_TOKENS = 768
@@ -300,10 +300,10 @@ def _with_markers(messages: Sequence[Message]) -> tuple[list[Message], tuple[str
     return plain, media
 
 
-def template_think(think: ThinkLevel) -> Think:
+def template_think(think: ThinkLevel) -> ThinkFlags:
     """What a TEMPLATE sees of it: a switch without a level means a medium one."""
     level = think if isinstance(think, str) else "medium" if think else ""
-    return Think(bool(think), level, think is not None)
+    return ThinkFlags(bool(think), level, think is not None)
 
 
 def new_call_id() -> str:

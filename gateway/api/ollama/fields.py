@@ -16,14 +16,14 @@ from gateway.golang.json_decode import (
     MAP_STRING,
     STRING,
     Custom,
-    Kind,
+    JsonKind,
+    JsonPath,
     ListOf,
     MapOf,
     Own,
-    Place,
     Struct,
 )
-from gateway.golang.json_syntax import quoted
+from gateway.golang.strconv import quote
 
 THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -35,34 +35,34 @@ def parse_think(value: Any) -> bool | str:
     """The value of `think`: a switch or one of THINK_LEVELS."""
     if isinstance(value, str):
         if value not in THINK_LEVELS:
-            raise Invalid(f"invalid think value: {quoted(value)} (must be {_CHOICES})")
+            raise Invalid(f"invalid think value: {quote(value)} (must be {_CHOICES})")
         return value
     if isinstance(value, bool):
         return value
     raise Invalid(f"think must be a boolean or string ({_CHOICES})")
 
 
-class _Role(Kind):
+class _Role(JsonKind):
     """A role, in lower case."""
 
     go = STRING.go
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return value.lower() if type(value) is str else STRING.take(value, at)
 
 
-class _Words(Kind):
+class _Words(JsonKind):
     """The type of a tool's property: a word or a list of words. A list of one is that word."""
 
     go = "[]string"
     plain = str
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         words = _STRINGS.take(value, at)
         return words[0] if words is not None and len(words) == 1 else words
 
 
-class _Property(Kind):
+class _Property(JsonKind):
     """A tool's property. Its members are looked up late, for they hold properties again."""
 
     go = "api.ToolProperty"
@@ -70,7 +70,7 @@ class _Property(Kind):
     def zero(self) -> Any:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return _TOOL_PROPERTY.take(value, at)
 
 

@@ -17,9 +17,8 @@ from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW
 from gateway.api.ollama.progress import ProgressResponse
 from gateway.api.reply import JSON, empty, json_reply
 from gateway.errors import Broken, Invalid, NotFound
-from gateway.golang.fmt import exact
 from gateway.golang.json_decode import decode
-from gateway.golang.json_encode import dumps
+from gateway.golang.json_encode import dumps, with_go_floats
 from gateway.names import Name
 from gateway.services import services_of
 from gateway.store.create import VERIFIED, Converted, finish, prepare
@@ -55,7 +54,7 @@ async def show(request: Request) -> Response:
         basename=wanted.named if copilot else "",
         **(await run_sync(_arrays, model) if wanted.verbose else {}),
     )
-    return json_reply(exact(shown))
+    return json_reply(with_go_floats(shown))
 
 
 async def copy(request: Request) -> Response:

@@ -15,7 +15,7 @@ from gateway.api.openai.fields import CHAT, COMPLETION, NUMBERS, check_types
 from gateway.api.openai.messages import chosen
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_decode import Place
+from gateway.golang.json_decode import JsonPath
 from gateway.golang.json_syntax import first_value
 from gateway.inference.types import GenerationRequest
 
@@ -89,11 +89,11 @@ def body(data: bytes, struct: str, empty: str = "missing request body") -> dict[
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        value = Place().free(first_value(data))
+        value = JsonPath().free(first_value(data))
     if value is None:
         return {}
     if not isinstance(value, dict):
-        place = Place()
+        place = JsonPath()
         place.mismatch(value, f"openai.{struct}")
         place.settle()
     return {key: item for key, item in value.items() if item is not None}

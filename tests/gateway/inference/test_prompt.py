@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from gateway.inference.prompt import new_call_id, template_think
-from gateway.templates.values import Think
+from gateway.templates.messages import ThinkFlags
 from tests.fakes.engine import MARKER
 from tests.fakes.prompts import (
     BMP,
@@ -146,13 +146,13 @@ async def test_a_raw_prompt_meets_no_template() -> None:
 @pytest.mark.parametrize(
     ("think", "seen"),
     [
-        (None, Think(False, "", given=False)),
-        (False, Think(False, "", given=True)),
-        (True, Think(True, "medium", given=True)),
-        ("high", Think(True, "high", given=True)),
+        (None, ThinkFlags(False, "", given=False)),
+        (False, ThinkFlags(False, "", given=True)),
+        (True, ThinkFlags(True, "medium", given=True)),
+        ("high", ThinkFlags(True, "high", given=True)),
     ],
 )
-def test_what_a_template_sees_of_thinking(think: bool | str | None, seen: Think) -> None:
+def test_what_a_template_sees_of_thinking(think: bool | str | None, seen: ThinkFlags) -> None:
     assert template_think(think) == seen
 
 

@@ -7,66 +7,65 @@ from typing import Any
 
 import orjson
 
-from gateway.golang.template import Fields, Struct
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
+from gateway.golang.template import GoMap, GoStruct
 from gateway.templates.media import marked
 from gateway.templates.tools import floats
 
 
 @dataclass(frozen=True, slots=True)
-class Think:
-    """Whether the model shall think, how hard if a level was named, and whether that was asked."""
+class ThinkFlags:
+    """A request's `think`: on or off, the level if it names one, and whether it is there."""
 
     on: bool
     level: str = ""
     given: bool = True
 
     @property
-    def data(self) -> Mapping[str, Any]:
-        """What templates see of it."""
+    def data(self) -> Mapping[str, object]:
         return {"Think": self.on, "ThinkLevel": self.level, "IsThinkSet": self.given}
 
 
-class Arguments(Fields):
-    """What a tool was called with; prints as JSON."""
+class CallArguments(GoMap):
+    """The arguments of a tool call; prints as JSON."""
 
     go_type = "template.templateArgs"
 
     def text(self) -> str:
-        return encoded(dict(self))
+        return marshal(dict(self))
 
 
 @dataclass(frozen=True)
-class CalledFunction(Struct):
-    """The tool that was called, and with what; `index` counts within a message."""
+class TemplateCallFunction(GoStruct):
+    """`index` counts the calls of a message."""
 
     go_type = "template.templateToolCallFunction"
 
     index: int
     name: str
-    arguments: Arguments
+    arguments: CallArguments
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {"Index": self.index, "Name": self.name, "Arguments": self.arguments}
 
 
 @dataclass(frozen=True)
-class ToolCall(Struct):
-    """A call that the model made earlier."""
+class TemplateToolCall(GoStruct):
+    """A call in an earlier message of the model's."""
 
     go_type = "template.templateToolCall"
 
     id: str
-    function: CalledFunction
+    function: TemplateCallFunction
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {"ID": self.id, "Function": self.function}
 
 
 @dataclass(frozen=True)
-class Message(Struct):
+class TemplateMessage(GoStruct):
     """One message. `images` are bytes in base64, which is how JSON shows them."""
 
     go_type = "*template.templateMessage"
@@ -75,12 +74,12 @@ class Message(Struct):
     content: str = ""
     thinking: str = ""
     images: tuple[str, ...] = ()
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[TemplateToolCall, ...] = ()
     tool_name: str = ""
     tool_call_id: str = ""
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "Role": self.role,
             "Content": self.content,
@@ -92,39 +91,39 @@ class Message(Struct):
         }
 
 
-def messages_of(
+def template_messages(
     messages: Sequence[Mapping[str, Any]],
-) -> tuple[tuple[Message, ...], tuple[str, ...]]:
+) -> tuple[tuple[TemplateMessage, ...], tuple[str, ...]]:
     """Messages in the engine's form as templates see them, and the media their markers stand for.
 
-    The form is that of chat completions, checked by whoever took the request in.
+    The form is that of chat completions, and its types have been checked.
     """
-    found: list[Message] = []
+    converted: list[TemplateMessage] = []
     media: list[str] = []
     for message in messages:
         content, images = marked(message.get("content"), len(media))
         media += images
-        found.append(
-            Message(
+        converted.append(
+            TemplateMessage(
                 role=message.get("role") or "",
                 content=content,
                 thinking=message.get("reasoning_content") or "",
                 images=images,
-                calls=_calls(message.get("tool_calls") or ()),
+                calls=tuple(
+                    _tool_call(index, call)
+                    for index, call in enumerate(message.get("tool_calls") or ())
+                ),
                 tool_name=message.get("name") or "",
                 tool_call_id=message.get("tool_call_id") or "",
             )
         )
-    return tuple(found), tuple(media)
+    return tuple(converted), tuple(media)
 
 
-def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
-    return tuple(
-        ToolCall(call.get("id") or "", _called(index, call["function"]))
-        for index, call in enumerate(calls)
-    )
-
-
-def _called(index: int, function: Mapping[str, Any]) -> CalledFunction:
+def _tool_call(index: int, call: Mapping[str, Any]) -> TemplateToolCall:
+    function = call["function"]
     arguments = orjson.loads(function.get("arguments") or "{}")
-    return CalledFunction(index, function.get("name") or "", Arguments(floats(arguments)))
+    return TemplateToolCall(
+        call.get("id") or "",
+        TemplateCallFunction(index, function.get("name") or "", CallArguments(floats(arguments))),
+    )

@@ -1,24 +1,24 @@
-"""Tokens with look-ahead, and complaints that name the line of the newest one."""
+"""Tokens with look-ahead, and errors that name the line of the newest one."""
 
-from gateway.golang.template.lexer import Kind, Lexer, Token
-from gateway.golang.template.values import TemplateError
+from gateway.golang.template.lexer import Lexer, Token, TokenKind
+from gateway.golang.values import TemplateError
 
 
-class Stream:
-    """What a parser reads from. Several may share a lexer, one after another.
+class TokenStream:
+    """The tokens of a lexer, for a parser. Several may share a lexer, one after another.
 
-    `action_line` is the line where the action being read began, 0 outside of actions.
+    `action_line` is the line where the action being read began, 0 outside of actions. Go names it
+    in errors that are noticed on a later line.
     """
 
     def __init__(self, lexer: Lexer) -> None:
         self.lexer = lexer
         self.action_line = 0
         # Slot 0 holds the newest token; the others hold tokens put back before it.
-        self._buffer = [Token(Kind.EOF, "", 0, 0)] * 3
+        self._buffer = [Token(TokenKind.EOF, "", 0, 0)] * 3
         self._ahead = 0
 
     def next(self) -> Token:
-        """The next token."""
         if self._ahead:
             self._ahead -= 1
         else:
@@ -40,7 +40,7 @@ class Stream:
 
     def next_solid(self) -> Token:
         """The next token that is no space."""
-        while (token := self.next()).kind is Kind.SPACE:
+        while (token := self.next()).kind is TokenKind.SPACE:
             pass
         return token
 
@@ -50,7 +50,7 @@ class Stream:
         self.back()
         return token
 
-    def expect(self, kind: Kind, context: str) -> Token:
+    def expect(self, kind: TokenKind, context: str) -> Token:
         """The next token that is no space; it must be of the kind."""
         token = self.next_solid()
         if token.kind is not kind:
@@ -62,8 +62,8 @@ class Stream:
         return TemplateError(f"template: :{self._buffer[0].line}: {message}")
 
     def unexpected(self, token: Token, context: str) -> TemplateError:
-        """The complaint about a token that does not belong here, or about text that is none."""
-        if token.kind is not Kind.ERROR:
+        """The error for a token that does not belong here, or for the lexer's own error."""
+        if token.kind is not TokenKind.ERROR:
             return self.error(f"unexpected {token} in {context}")
         extra = ""
         if self.action_line not in (0, token.line):

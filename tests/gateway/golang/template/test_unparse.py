@@ -1,8 +1,8 @@
 import pytest
 
-from gateway.golang.template.nodes import Action
+from gateway.golang.template.nodes import ActionNode
 from gateway.golang.template.parser import parse
-from gateway.golang.template.shown import shown
+from gateway.golang.template.unparse import unparse
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ from gateway.golang.template.shown import shown
 )
 def test_nodes_show_as_go_writes_them(written: str, text: str) -> None:
     action = parse("{{" + written + "}}", functions=()).body[0]
-    assert isinstance(action, Action)
-    assert shown(action.pipe) == text
+    assert isinstance(action, ActionNode)
+    assert unparse(action.pipe) == text
 
 
 def test_assignment_shows_its_sign() -> None:
     action = parse("{{$x := 1}}{{$x = 2}}", functions=()).body[1]
-    assert isinstance(action, Action)
-    assert shown(action.pipe) == "$x = 2"
+    assert isinstance(action, ActionNode)
+    assert unparse(action.pipe) == "$x = 2"
