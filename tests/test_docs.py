@@ -10,6 +10,7 @@ import pytest
 
 import build
 from gateway.api.errors import allow
+from gateway.api.fields import RequestField
 from gateway.api.openai import fields as openai_fields
 from gateway.app import ROUTES
 from gateway.cli.commands import root
@@ -262,11 +263,14 @@ def test_the_readme_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize(
     ("title", "fields"),
-    [("Chat completions", openai_fields.CHAT), ("Completions", openai_fields.COMPLETION)],
+    [
+        ("Chat completions", openai_fields.CHAT.fields),
+        ("Completions", openai_fields.COMPLETION.fields),
+    ],
 )
 def test_every_member_of_a_request_is_in_its_table_with_what_happens(
-    title: str, fields: Mapping[str, openai_fields.Field]
+    title: str, fields: Mapping[str, RequestField]
 ) -> None:
     page = (REFERENCE / "openai.md").read_text()
     found = [tuple(row) for row in rows(section(page, title)) if row[0].startswith("`")]
-    assert found == [(f"`{name}`", field.fate) for name, field in fields.items()]
+    assert found == [(f"`{name}`", field.doc) for name, field in fields.items()]
