@@ -23,7 +23,7 @@ from gateway.address import Address, parse
 from gateway.app import create_app
 from gateway.errors import GatewayError
 from gateway.http import request_log as logs
-from gateway.http.guard import Rules
+from gateway.http.guard import OriginPolicy
 from gateway.http.listener import listen
 from gateway.inference.launch import Defaults, cache_room, default_context
 from gateway.services import Services
@@ -98,7 +98,7 @@ async def _serve(
     services: Services, settings: Settings, address: Address, listener: socket.socket
 ) -> None:
     bound = Address(address.host, listener.getsockname()[1])
-    app: Any = create_app(services, Rules.of(settings.origins, loopback=bound.loopback))
+    app: Any = create_app(services, OriginPolicy.of(settings.origins, loopback=bound.loopback))
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_signals, stop)

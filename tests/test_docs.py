@@ -15,7 +15,7 @@ from gateway.api.openai import fields as openai_fields
 from gateway.app import ROUTES
 from gateway.cli.commands import root
 from gateway.cli.flags import ALIASES
-from gateway.http.request_log import Facts, summary
+from gateway.http.request_log import RequestRecord, summary
 from gateway.inference.options import TABLE
 from gateway.settings import IGNORED, Settings
 from vendor import recipe
@@ -223,7 +223,7 @@ def test_a_target_that_a_page_names_exists(page: str) -> None:
 
 
 def test_every_member_of_a_requests_line_is_described() -> None:
-    facts = Facts("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
+    facts = RequestRecord("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
     table = section(PAGES["docs/reference/logs.md"], "A request")
     found = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
     assert found == list(summary(facts, "GET", "/", 1.0))

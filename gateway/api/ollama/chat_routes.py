@@ -22,7 +22,7 @@ async def chat(http: Request) -> Response:
     if not request.model.strip():
         raise Invalid("model is required")
     model = await find_model(http, request.model)
-    clock = RequestClock(http.state.facts.began)
+    clock = RequestClock(http.state.record.began)
     reply = ChatReply(request.model, clock, stream=request.stream)
     reply.alternatives = request.top_logprobs > 0
     task = REPLY
@@ -41,7 +41,7 @@ async def generate_text(http: Request) -> Response:
     request = GENERATE.decode(await http.body())
     requests.check(request)
     model = await find_model(http, request.model)
-    clock = RequestClock(http.state.facts.began)
+    clock = RequestClock(http.state.record.began)
     reply = GenerateReply(request.model, clock, stream=request.stream)
     reply.alternatives = request.top_logprobs > 0
     if not request.prompt and request.keep_alive == 0:

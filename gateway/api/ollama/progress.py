@@ -55,7 +55,7 @@ class ProgressResponse(Response):
         except GatewayError as error:
             if not self._begun:
                 return error
-            request.state.facts.error = error.message
+            request.state.record.error = error.message
             await self._send(send, {"error": error.message}, more=True)
         await self._send(send, None if self._stream else self._last, more=False)
         return None
