@@ -20,7 +20,7 @@ serve: setup ## set up and serve on 127.0.0.1:11434
 	@exec $(BIN)/paddock serve
 
 run: setup ## set up, start a server, ask a small demo model one question, stop
-	@$(BIN)/python -m gateway.demo
+	@$(BIN)/python -m bench.demo
 
 test: setup .venv/.models .venv/clients/.installed ## set up and run every test, the real engine included
 	@$(BIN)/python build.py $(ENGINE) --source-only
@@ -37,7 +37,7 @@ bench: setup ## measure against the real engine
 
 clean: ## remove everything that is not committed, save the shared cache of engines
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info vendor/engine
-	@find vendor/llama.cpp -mindepth 1 -maxdepth 1 ! -name README.md ! -name pin.json -exec rm -rf {} +
+	@find vendor/llama.cpp -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
 .venv/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }

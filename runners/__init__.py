@@ -1,59 +1,20 @@
-"""The inward half of Paddock: child processes and devices. `Scheduler.lease` is the only door."""
+"""The inward half of Paddock: runner processes and devices. `Scheduler.lease` is the only door.
 
-from runners.devices import Devices, resident
-from runners.engine import Engine, find
-from runners.errors import (
-    Busy,
-    Cause,
-    CoolingDown,
-    Crashed,
-    Refused,
-    RunnerError,
-    StartFailed,
-    Stopped,
-    TooLarge,
-)
-from runners.flags import ALIAS
-from runners.measure import Measurer
-from runners.memory import cache_size
-from runners.records import Lease, RunnerInfo, Snapshot
-from runners.rundir import open_rundir
-from runners.scheduler import Scheduler
-from runners.spec import GIB, MIB, Device, Kind, Limits, Shape, Spec
-from runners.states import State
-from runners.supervise import Supervisor
-from runners.upstream import Upstream
+Its names are those of `runners.exports`, imported when the first of them is used: `runners.build`
+must be importable with a bare Python, before anything is installed that the others need.
+"""
 
-__all__ = [
-    "ALIAS",
-    "GIB",
-    "MIB",
-    "Busy",
-    "Cause",
-    "CoolingDown",
-    "Crashed",
-    "Device",
-    "Devices",
-    "Engine",
-    "Kind",
-    "Lease",
-    "Limits",
-    "Measurer",
-    "Refused",
-    "RunnerError",
-    "RunnerInfo",
-    "Scheduler",
-    "Shape",
-    "Snapshot",
-    "Spec",
-    "StartFailed",
-    "State",
-    "Stopped",
-    "Supervisor",
-    "TooLarge",
-    "Upstream",
-    "cache_size",
-    "find",
-    "open_rundir",
-    "resident",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runners.exports import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        # Submodules are looked for here before they are imported.
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = getattr(import_module("runners.exports"), name)
+        globals()[name] = value
+        return value

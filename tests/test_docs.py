@@ -16,7 +16,7 @@ from gateway.dialects.options import TABLE
 from gateway.logs import Facts, summary
 from gateway.routes.errors import allow
 from gateway.settings import IGNORED, Settings
-from vendor import recipe
+from runners.build import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"

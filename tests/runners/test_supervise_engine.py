@@ -8,7 +8,7 @@ import anyio
 import psutil
 import pytest
 
-from gateway import scripted
+from runners.build import scripted_model
 from runners.engine import Engine, find
 from runners.errors import Cause, RunnerError, StartFailed
 from runners.flags import ALIAS
@@ -41,7 +41,7 @@ def spec(weights: Path, **facts: int) -> Spec:
 
 def model(folder: Path, architecture: str = "llama", layers: int = 1) -> Path:
     path = folder / "model.gguf"
-    return scripted.write(path, ("Hello ", "there"), architecture=architecture, layers=layers)
+    return scripted_model.write(path, ("Hello ", "there"), architecture=architecture, layers=layers)
 
 
 async def failure(engine: Engine, folder: Path, wanted: Spec) -> StartFailed:
