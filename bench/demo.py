@@ -50,9 +50,7 @@ def main() -> int:
                 code = subprocess.run([*_PADDOCK, *command], env=environment).returncode
                 if code:
                     return code
-            print(
-                f"The server ran on port {port} and is stopping. 'make serve' starts one to keep."
-            )
+            print(f"The server on port {port} is stopping now. 'make serve' starts one to keep.")
     return 0
 
 

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -30,6 +30,8 @@ class Gateway:
     def __init__(self, folder: Path, library: Path, engine: str, **settings: object) -> None:
         self.address = f"127.0.0.1:{_free_port()}"
         self.log = folder / "gateway.log"
+        self.command: tuple[str, ...] = ("-m", "gateway", "serve")
+        """What Python runs."""
         self.seconds = 0.0
         """From its start to its first answer."""
         self._environ = {
@@ -42,12 +44,12 @@ class Gateway:
             **{f"PADDOCK_{name}": str(value) for name, value in settings.items()},
         }
 
-    def __enter__(self) -> "Gateway":
+    def __enter__(self) -> Self:
         began = time.perf_counter()
         with self.log.open("ab") as log:
             # A session of its own: Ctrl+C is for the bench, which then ends it in order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve"],
+                [sys.executable, *self.command],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

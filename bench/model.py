@@ -38,6 +38,8 @@ class Size:
     words: int = 3741
     context: int = 512
     """Tokens."""
+    pooling: int | None = None
+    """The GGUF's number of a way to pool: then the model is one for embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def metadata(size: Size) -> Mapping[str, Any]:
         "llama.attention.head_count_kv": heads,
         "llama.attention.layer_norm_rms_epsilon": 1e-5,
         "llama.rope.dimension_count": size.head,
+        **({} if size.pooling is None else {"llama.pooling_type": size.pooling}),
         "llama.vocab_size": len(tokens),
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.pre": "default",

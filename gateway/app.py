@@ -4,21 +4,19 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 
-from gateway.guard import Guard, Rules
-from gateway.logs import RequestLog
-from gateway.routes import (
-    anthropic,
-    audio,
-    embeddings,
-    errors,
-    library,
-    ollama,
-    openai,
-    rerank,
-    responses,
-    status,
-    transfer,
-)
+from gateway.api import errors
+from gateway.api.anthropic import routes as anthropic
+from gateway.api.embeddings import routes as embeddings
+from gateway.api.ollama import chat_routes as ollama
+from gateway.api.ollama import library_routes as library
+from gateway.api.ollama import status_routes as status
+from gateway.api.ollama import transfer_routes as transfer
+from gateway.api.openai import routes as openai
+from gateway.api.rerank import routes as rerank
+from gateway.api.responses import routes as responses
+from gateway.api.transcription import routes as audio
+from gateway.http.guard import Guard, Rules
+from gateway.http.request_log import RequestLog
 from gateway.services import Services
 
 # Starlette tries them in turn; what is asked often comes first.

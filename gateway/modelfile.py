@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.numbers import single
+from gateway.golang.fmt import single
 
 COMMANDS = (
     "from",

@@ -18,13 +18,14 @@ import anyio
 from anyio.to_thread import run_sync
 from hypercorn.config import Config
 
-from gateway import __version__, logs
+from gateway import __version__
 from gateway.address import Address, parse
 from gateway.app import create_app
 from gateway.errors import GatewayError
-from gateway.guard import Rules
-from gateway.launch import Defaults, cache_room, default_context
-from gateway.listen import listen
+from gateway.http import request_log as logs
+from gateway.http.guard import Rules
+from gateway.http.listener import listen
+from gateway.inference.launch import Defaults, cache_room, default_context
 from gateway.services import Services
 from gateway.settings import BadSetting, Settings, ignored, load
 from gateway.store.library import Library

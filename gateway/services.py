@@ -6,9 +6,9 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 
 from gateway import names
-from gateway.dialects.options import Options
 from gateway.errors import NotFound
-from gateway.launch import Defaults, context_for, spec_for
+from gateway.inference.launch import Defaults, context_for, spec_for
+from gateway.inference.options import Options
 from gateway.registry.transfers import Transfers
 from gateway.store.library import Library
 from gateway.store.model import Model

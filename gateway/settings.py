@@ -17,8 +17,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from gateway.durations import parse_setting_duration
 from gateway.errors import Invalid
+from gateway.golang.duration import parse_setting_duration
 
 # Variables that Ollama reads and that have no meaning here; named in the log when they are set.
 IGNORED = (

@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+import click
 import pytest
 
 import build
+from gateway.api.errors import allow
+from gateway.api.openai import fields as openai_fields
 from gateway.app import ROUTES
-from gateway.cli.commands import COMMANDS
-from gateway.cli.help import ROOT_FLAGS
-from gateway.dialects import openai_fields
-from gateway.dialects.options import TABLE
-from gateway.logs import Facts, summary
-from gateway.routes.errors import allow
+from gateway.cli.commands import root
+from gateway.cli.flags import ALIASES
+from gateway.http.request_log import Facts, summary
+from gateway.inference.options import TABLE
 from gateway.settings import IGNORED, Settings
 from runners.build import recipe
 
@@ -139,29 +140,34 @@ def test_every_option_is_described_with_its_default() -> None:
 # The command line
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_a_command_is_described_with_its_flags(command: Any) -> None:
-    text = section(PAGES["docs/reference/cli.md"], command.name)
-    assert f"paddock {command.name} {command.usage}".rstrip() in text
-    assert [name for name in command.aliases if f"`{name}`" not in text] == []
-    found = {row[0] for row in rows(text) if row[0].startswith("`-")}
-    assert found == {f"`{flag.label}`" for flag in command.flags}
+@pytest.mark.parametrize("name", root.commands)
+def test_a_command_is_described_with_its_flags(name: str) -> None:
+    text = section(PAGES["docs/reference/cli.md"], name)
+    command = root.commands[name]
+    tree = click.Context(root, info_name="paddock", **root.context_settings)
+    usage = command.get_usage(click.Context(command, tree, info_name=name))
+    assert usage.removeprefix("Usage: ").replace(" [OPTIONS]", "") in text
+    assert [alias for alias, of in ALIASES.items() if of == name and f"`{alias}`" not in text] == []
+    described = {row[0] for row in rows(text) if row[0].startswith("`-")}
+    parts = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    options = (item for part in parts for item in part.params if isinstance(item, click.Option))
+    assert described == {f"`{', '.join(option.opts)}`" for option in options}
 
 
 def test_no_other_command_is_described() -> None:
     text = PAGES["docs/reference/cli.md"]
     titles = re.findall(r"^## ([a-z]+)$", text, re.MULTILINE)
-    assert titles == [*(command.name for command in COMMANDS), "help"]
-    assert [flag.label for flag in ROOT_FLAGS if f"`{flag.label}`" not in text] == []
+    assert titles == list(root.commands)
+    assert [item.opts for item in root.params if f"`{', '.join(item.opts)}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_command_that_a_page_runs_exists(page: str) -> None:
-    known = {name for command in COMMANDS for name in (command.name, *command.aliases)}
+    known = {*root.commands, *ALIASES}
     run = {
         found[1] for line in code(PAGES[page]) for found in re.finditer(r"\bpaddock ([a-z]+)", line)
     }
-    assert run - known - {"help"} == set()
+    assert run - known == set()
 
 
 # The build

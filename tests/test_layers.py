@@ -5,122 +5,85 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LONGEST = 400
+LONGEST = 600
 
-# Modules of ours, then packages of others. A name with a star stands for all below it; of several
-# rows that fit a module the longest name counts. The standard library is open to all but PURE.
+# For a package or a module: what of ours it may import beside its own package, and which packages
+# of others. Of several rows that fit, the longest name counts. A name stands for all below it.
+# The standard library is open to all but PURE.
 TABLE: dict[str, tuple[str, str]] = {
     "gateway": ("", ""),
     "gateway.__main__": ("gateway.cli", ""),
     "gateway.errors": ("", ""),
-    "gateway.wire": ("", "orjson"),
-    "gateway.numbers": ("", "orjson"),
     "gateway.names": ("gateway.errors", ""),
     "gateway.digests": ("gateway.errors", ""),
-    "gateway.durations": ("gateway.errors", ""),
     "gateway.address": ("gateway.errors", ""),
-    "gateway.modelfile": ("gateway.errors gateway.numbers", ""),
-    "gateway.gotemplate*": ("gateway.gotemplate* gateway.numbers gateway.wire", "orjson"),
-    "gateway.templates*": (
-        "gateway.gotemplate* gateway.numbers gateway.templates* gateway.wire",
-        "orjson",
+    "gateway.modelfile": ("gateway.errors gateway.golang", ""),
+    "gateway.settings": (
+        "gateway.errors gateway.golang.duration",
+        "pydantic pydantic_settings",
     ),
-    "gateway.dialects*": (
-        "gateway.dialects* gateway.errors gateway.wire gateway.durations",
-        "orjson",
+    # Leaves: no API, no HTTP server, no scheduler.
+    "gateway.golang": ("gateway.errors", "orjson"),
+    "gateway.templates": ("gateway.golang", "orjson"),
+    "gateway.llama": ("gateway.errors gateway.golang runners", "anyio orjson PIL"),
+    "gateway.store": (
+        "gateway.digests gateway.errors gateway.golang gateway.modelfile gateway.names "
+        "gateway.templates",
+        "anyio",
     ),
-    "gateway.store*": (
-        "gateway.store* gateway.errors gateway.gotemplate gateway.names gateway.digests "
-        "gateway.modelfile gateway.numbers gateway.templates* gateway.wire",
-        "",
-    ),
-    "gateway.registry*": (
-        "gateway gateway.digests gateway.errors gateway.names gateway.registry.* gateway.store.*",
+    "gateway.registry": (
+        "gateway gateway.digests gateway.errors gateway.names gateway.store",
         "anyio httpx",
     ),
     "gateway.registry.keys": ("", ""),
-    "gateway.registry.parts": ("", ""),
-    "gateway.registry.references": ("gateway.errors gateway.names", ""),
-    "gateway.registry.failures": ("gateway.errors", "anyio"),
-    "gateway.registry.reporting": ("gateway.errors", "anyio"),
-    "gateway.settings": ("gateway.durations gateway.errors", "pydantic pydantic_settings"),
-    "gateway.clock": ("gateway.dialects.ollama_replies", ""),
-    "gateway.describe": ("gateway.numbers gateway.store.*", ""),
-    "gateway.launch": (
-        "gateway.dialects.options gateway.store.gguf gateway.store.model runners",
-        "",
+    "gateway.registry.chunks": ("", ""),
+    "gateway.http": ("", "anyio httptools hypercorn starlette"),
+    # From a request to a reply, whichever API it came by.
+    "gateway.inference": (
+        "gateway.errors gateway.golang gateway.http gateway.llama gateway.names gateway.store "
+        "gateway.templates runners",
+        "anyio starlette",
     ),
     "gateway.services": (
-        "gateway.dialects.options gateway.errors gateway.launch gateway.names "
-        "gateway.registry.transfers gateway.store.* runners",
+        "gateway.errors gateway.inference gateway.names gateway.registry gateway.store runners",
         "anyio starlette",
     ),
-    "gateway.guard": ("", "starlette"),
-    "gateway.logs": ("", "starlette"),
-    "gateway.infer": (
-        "gateway.dialects.call gateway.errors gateway.http1 gateway.logs runners",
-        "anyio starlette",
-    ),
-    "gateway.transcode": (
-        "gateway.dialects.call gateway.dialects.pictures gateway.errors",
-        "anyio PIL",
-    ),
-    "gateway.quantize": ("gateway.errors gateway.store.*", "anyio"),
-    "gateway.asking": ("gateway.dialects.call gateway.dialects.engine runners", "orjson"),
-    "gateway.prompting": (
-        "gateway.asking gateway.dialects* gateway.errors gateway.gotemplate gateway.logs "
-        "gateway.store.model gateway.templates* runners",
-        "",
-    ),
-    "gateway.routes*": (
-        "gateway gateway.asking gateway.clock gateway.describe gateway.dialects* gateway.digests "
-        "gateway.durations gateway.errors gateway.gotemplate gateway.infer gateway.logs "
-        "gateway.names gateway.numbers gateway.prompting gateway.quantize "
-        "gateway.registry.references gateway.routes.* "
-        "gateway.services gateway.store.* gateway.templates.* gateway.transcode gateway.wire "
-        "runners",
+    # What every API has; then each API, which knows no other.
+    "gateway.api": (
+        "gateway.errors gateway.golang gateway.http gateway.inference gateway.llama "
+        "gateway.services runners",
         "anyio orjson starlette",
     ),
-    "gateway.app": ("gateway.guard gateway.logs gateway.routes* gateway.services", "starlette"),
-    "gateway.http1": ("", "httptools hypercorn"),
-    "gateway.listen": ("gateway.http1", "anyio hypercorn"),
+    "gateway.api.*": (
+        "gateway gateway.digests gateway.errors gateway.golang gateway.http gateway.inference "
+        "gateway.llama gateway.modelfile gateway.names gateway.registry gateway.services "
+        "gateway.store gateway.templates runners",
+        "anyio orjson starlette",
+    ),
+    "gateway.app": ("gateway.api gateway.http gateway.services", "starlette"),
     "gateway.serve": (
-        "gateway gateway.address gateway.app gateway.errors gateway.guard gateway.launch "
-        "gateway.listen gateway.logs gateway.services gateway.settings gateway.store.library "
-        "gateway.store.responses runners",
+        "gateway gateway.address gateway.app gateway.errors gateway.http gateway.inference "
+        "gateway.services gateway.settings gateway.store runners",
         "anyio hypercorn",
     ),
-    "gateway.cli*": (
-        "gateway gateway.cli* gateway.address gateway.durations gateway.errors gateway.modelfile "
-        "gateway.names gateway.numbers gateway.wire",
-        "",
+    "gateway.cli": (
+        "gateway gateway.address gateway.errors gateway.golang gateway.modelfile gateway.names",
+        "click",
     ),
-    "gateway.cli.client": ("gateway gateway.address gateway.errors gateway.wire", "httpx"),
-    "gateway.cli.serve": ("gateway.cli.console gateway.cli.flags gateway.serve", ""),
+    # `serve` is the one command that loads the server, `engine` the one that builds.
+    "gateway.cli.commands": ("gateway gateway.serve", "click"),
+    "gateway.cli.engine": ("gateway gateway.errors runners runners.build", ""),
+    "gateway.cli.client": ("gateway gateway.address gateway.errors gateway.golang", "httpx"),
+    "gateway.cli.progress_bars": ("", "rich"),
+    "gateway.cli.prompt": ("", "prompt_toolkit"),
     "runners": ("runners.exports", ""),
     "runners.exports": ("runners.*", ""),
+    # A bare Python runs it: nothing that has to be installed, and nothing of `runners` around it.
     "runners.build": ("", ""),
-    "runners.build.pin": ("", ""),
-    "runners.build.cache": ("", ""),
-    "runners.build.progress": ("", ""),
-    "runners.build.scripted_model": ("", ""),
-    "runners.build.source": ("runners.build.pin", ""),
-    "runners.build.recipe": ("runners.build.source", ""),
-    "runners.build.locations": ("runners.build.cache runners.build.pin", ""),
-    "runners.build.trial": ("runners.build runners.build.scripted_model runners.build.source", ""),
-    "runners.build.toolchain": (
-        "runners.build.cache runners.build.progress runners.build.recipe runners.build.source",
-        "",
-    ),
-    "runners.build.compile": (
-        "runners.build runners.build.cache runners.build.pin runners.build.progress "
-        "runners.build.recipe runners.build.source runners.build.toolchain",
-        "",
-    ),
-    "runners.build.install": ("runners.build runners.build.*", ""),
     "runners.errors": ("", ""),
     "runners.spec": ("", ""),
     "runners.states": ("", ""),
@@ -156,14 +119,24 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
 }
 
+# Arrows of before the house was rebuilt; each goes with the change that makes it needless.
+NOT_YET = (
+    "gateway.api.clock gateway.api.embeddings.* gateway.api.errors gateway.api.openai.routes "
+    "gateway.api.rerank.routes gateway.api.responses.* gateway.api.transcription.transcript "
+    "gateway.inference.handler gateway.llama.*"
+)
+
 # Decisions and translations: values in, values out. They have no use for these.
 PURE = (
-    "gateway.errors gateway.wire gateway.numbers gateway.names gateway.digests gateway.durations "
-    "gateway.address gateway.modelfile gateway.gotemplate* gateway.templates* gateway.dialects* "
-    "gateway.launch gateway.registry.keys gateway.registry.parts "
+    "gateway.errors gateway.names gateway.digests gateway.address gateway.modelfile "
+    "gateway.golang* gateway.templates* gateway.registry.keys gateway.registry.chunks "
+    "gateway.llama.requests gateway.llama.events gateway.llama.sse gateway.llama.schema_limits "
+    "gateway.inference.types gateway.inference.options gateway.inference.history "
+    "gateway.inference.encoder gateway.inference.launch "
+    "gateway.api.*.fields gateway.api.*.requests gateway.api.*.messages gateway.api.*.stream "
+    "gateway.api.*.tools gateway.api.*.replies "
     "runners.errors runners.spec runners.states runners.diagnose runners.memory runners.place "
-    "runners.evict runners.flags runners.plan runners.build.progress "
-    "runners.build.recipe"
+    "runners.evict runners.flags runners.plan runners.build.progress runners.build.recipe"
 )
 IMPURE = (
     "asyncio concurrent http logging multiprocessing os random secrets select selectors shutil "
@@ -174,7 +147,6 @@ IMPURE = (
 TWINS = {
     "gateway.__main__": "tests/e2e/test_commands.py",
     "gateway.cli": "tests/gateway/cli/test_main.py",
-    "gateway.cli.serve": "tests/e2e/test_shutdown.py",
 }
 
 
@@ -224,9 +196,24 @@ def listed(name: str, patterns: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns.split())
 
 
+def package(module: str) -> str:
+    """The package that a module belongs to; of an API its folder."""
+    parts = module.split(".")
+    if parts[0] == "runners":
+        return "runners.build" if parts[:2] == ["runners", "build"] else "runners"
+    if parts[:2] == ["gateway", "api"]:
+        return ".".join(parts[:3]) if SOURCES[module].parent.name != "api" else "gateway.api"
+    return ".".join(parts[:2]) if (ROOT / "/".join(parts[:2])).is_dir() else module
+
+
 def row(module: str) -> tuple[str, str] | None:
-    fitting = [name for name in TABLE if fnmatchcase(module, name)]
+    fitting = [name for name in TABLE if fnmatchcase(module, name) or below(module, name)]
     return TABLE[max(fitting, key=len)] if fitting else None
+
+
+def below(module: str, name: str) -> bool:
+    """Whether a row's name stands for `module`; the two roots stand for themselves alone."""
+    return name not in ("gateway", "runners") and fnmatchcase(module, f"{name}.*")
 
 
 def allowed(one: Import) -> bool:
@@ -236,20 +223,38 @@ def allowed(one: Import) -> bool:
     ours, others = found
     top = one.target.partition(".")[0]
     if top in ("gateway", "runners"):
-        return listed(one.target, ours)
+        if one.target in SOURCES and package(one.target) == package(one.module) != "runners":
+            return True
+        if package(one.module).startswith("gateway.api.") and one.target in SOURCES:
+            if package(one.target).startswith("gateway.api."):
+                return False
+            if package(one.target) == "gateway.api":
+                return True
+        return listed(one.target, ours) or any(below(one.target, name) for name in ours.split())
     if top in sys.stdlib_module_names:
         return top not in IMPURE.split() or not listed(one.module, PURE)
     return top in others.split()
 
 
 def test_imports_keep_to_the_table() -> None:
-    wrong = [str(one) for one in ALL if not allowed(one)]
+    wrong = [str(one) for one in ALL if not allowed(one) and not listed(one.module, NOT_YET)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_packages_import_each_other_one_way_only() -> None:
+    graph: dict[str, set[str]] = {}
+    for one in ALL:
+        if one.target in SOURCES and package(one.target) != package(one.module):
+            if not allowed(one):
+                continue
+            graph.setdefault(package(one.module), set()).add(package(one.target))
+    assert len(list(TopologicalSorter(graph).static_order())) > 20
 
 
 def test_the_table_names_every_module_and_no_other() -> None:
     assert [module for module in SOURCES if row(module) is None] == []
-    assert [name for name in TABLE if not any(fnmatchcase(m, name) for m in SOURCES)] == []
+    stale = [name for name in TABLE if all(row(m) is not TABLE[name] for m in SOURCES)]
+    assert stale == []
     assert [name for name in PURE.split() if not any(fnmatchcase(m, name) for m in SOURCES)] == []
 
 
@@ -260,7 +265,7 @@ def test_runners_know_nothing_of_the_gateway() -> None:
 
 
 def test_the_gateway_uses_runners_by_their_door_only() -> None:
-    # `runners.build` has no door of its own: one command uses it, and nothing of it is running.
+    # `runners.build` is beside it: one command builds, and needs nothing that runs.
     outward = [one for one in ALL if one.module.startswith("gateway")]
     inner = [one for one in outward if listed(one.target, "runners.*")]
     assert [str(one) for one in inner if not listed(one.target, "runners.build.*")] == []
@@ -268,12 +273,12 @@ def test_the_gateway_uses_runners_by_their_door_only() -> None:
 
 def test_what_the_command_line_loads_is_a_client() -> None:
     """Whatever its modules import, and whatever those import; `serve` and `engine` apart."""
-    reached, ahead = set[str](), {m for m in SOURCES if m.startswith("gateway.cli")}
-    ahead -= {"gateway.cli.serve"}
+    reached = {"gateway.serve", "gateway.cli.engine"}
+    ahead = {m for m in SOURCES if m.startswith("gateway.cli")} - reached
     while ahead:
         reached |= ahead
         ahead = {one.target for one in ALL if one.module in ahead} & SOURCES.keys() - reached
-    server = "runners* gateway.app gateway.infer gateway.routes* gateway.services gateway.store*"
+    server = "runners* gateway.app gateway.inference* gateway.api* gateway.services gateway.store*"
     assert [module for module in sorted(reached) if listed(module, server)] == []
 
 

@@ -6,14 +6,15 @@ import platform
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
 import gateway
 from gateway import address
+from gateway.cli.json_fields import JsonMapping, list_field, object_field, objects_field, text_field
 from gateway.errors import GatewayError
-from gateway.wire import dumps
+from gateway.golang.json_encode import dumps
 
 QUICK = httpx.Timeout(60, connect=5)
 PATIENT = httpx.Timeout(None, connect=5)  # a model may take any time to load and to answer
@@ -21,11 +22,9 @@ PATIENT = httpx.Timeout(None, connect=5)  # a model may take any time to load an
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _NDJSON = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
 
-Reply = dict[str, Any]
-
 
 class ApiError(GatewayError):
-    """The server refused, or could not be reached. `status` is 0 without a reply to blame."""
+    """The server refused, or could not be reached. `status` is 0 when there was no reply."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -43,8 +42,10 @@ class Api:
                 base_url=url,
                 timeout=QUICK,
                 headers={"User-Agent": f"{agent} Python/{platform.python_version()}"},
-                trust_env=not is_loopback(url),  # no proxy stands between us and this machine
-                verify=url.startswith("https:"),  # reading the certificates takes a while
+                # No proxy stands between us and this machine, whatever HTTP_PROXY says.
+                trust_env=not is_loopback(url),
+                # Reading the system's certificates takes a while, and plain http needs none.
+                verify=url.startswith("https:"),
             )
         except httpx.InvalidURL as exc:
             raise ApiError(f"{url} is no address of a server: {exc}") from exc
@@ -65,19 +66,19 @@ class Api:
         self._call("HEAD", "/")
 
     def version(self) -> str:
-        """Paddock's own version; of another server, the only one it tells."""
+        """Paddock's own version; of another server, the only one it reports."""
         reply = self._json("GET", "/api/version")
-        return str(reply.get("paddock") or reply.get("version", ""))
+        return text_field(reply, "paddock") or text_field(reply, "version")
 
-    def models(self) -> list[Reply]:
+    def models(self) -> list[JsonMapping]:
         """The library, newest first."""
-        return list(self._json("GET", "/api/tags").get("models") or [])
+        return objects_field(self._json("GET", "/api/tags"), "models")
 
-    def running(self) -> list[Reply]:
+    def running(self) -> list[JsonMapping]:
         """What is loaded, longest remaining time first."""
-        return list(self._json("GET", "/api/ps").get("models") or [])
+        return objects_field(self._json("GET", "/api/ps"), "models")
 
-    def show(self, model: str, *, verbose: bool = False) -> Reply:
+    def show(self, model: str, *, verbose: bool = False) -> JsonMapping:
         return self._json("POST", "/api/show", {"model": model, "verbose": verbose})
 
     def copy(self, source: str, destination: str) -> None:
@@ -90,10 +91,9 @@ class Api:
         body = {"model": model, "prompt": "", "keep_alive": 0}
         self._call("POST", "/api/generate", body, timeout=PATIENT)
 
-    def embed(self, body: Mapping[str, Any]) -> list[Any]:
+    def embed(self, body: JsonMapping) -> list[object]:
         """One vector per input."""
-        reply = self._json("POST", "/api/embed", body, timeout=PATIENT)
-        return list(reply.get("embeddings") or [])
+        return list_field(self._json("POST", "/api/embed", body, timeout=PATIENT), "embeddings")
 
     def has_blob(self, digest: str) -> bool:
         try:
@@ -111,24 +111,24 @@ class Api:
             response = self._client.post(
                 f"/api/blobs/{digest}", content=chunks, headers=headers, timeout=PATIENT
             )
-        _refuse(response.status_code, response.content)
+        _raise_for_status(response.status_code, response.content)
 
-    def stream(self, path: str, body: Mapping[str, Any]) -> Generator[Reply, None, None]:
+    def stream(self, path: str, request: JsonMapping) -> Generator[JsonMapping, None, None]:
         """The objects of a streamed reply, as they come. Close it to hang up early."""
         with (
             self._translated(),
             self._client.stream(
-                "POST", path, content=dumps(body), headers=_NDJSON, timeout=PATIENT
+                "POST", path, content=dumps(request), headers=_NDJSON, timeout=PATIENT
             ) as response,
         ):
             # Hypercorn sends no reason phrase; scripts look for Go's, which are the standard's.
-            status = (
-                f"{response.status_code} {httpx.codes.get_reason_phrase(response.status_code)}: "
-            )
-            _refuse(response.status_code, response.read() if response.is_error else b"", status)
+            code = response.status_code
+            body = response.read() if response.is_error else b""
+            _raise_for_status(code, body, f"{code} {httpx.codes.get_reason_phrase(code)}: ")
             for line in lines(response.iter_bytes()):
                 item = self._object(line)
                 if item.get("error"):
+                    # The status went out long before the engine failed, so it says nothing.
                     raise ApiError(_error_text(line), response.status_code)
                 yield item
 
@@ -136,16 +136,16 @@ class Api:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: JsonMapping | None = None,
         timeout: httpx.Timeout = QUICK,
-    ) -> Reply:
+    ) -> dict[str, object]:
         return self._object(self._call(method, path, body, timeout=timeout))
 
     def _call(
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None = None,
+        body: JsonMapping | None = None,
         timeout: httpx.Timeout = QUICK,
     ) -> bytes:
         """One request and its whole reply."""
@@ -154,21 +154,21 @@ class Api:
             response = self._client.request(
                 method, path, content=content, headers=_JSON, timeout=timeout
             )
-        _refuse(response.status_code, response.content)
+        _raise_for_status(response.status_code, response.content)
         return response.content
 
-    def _object(self, data: bytes) -> Reply:
+    def _object(self, data: bytes) -> dict[str, object]:
         try:
             value = json.loads(data)
         except ValueError as exc:
-            raise ApiError(f"what answers at {self.url} does not speak JSON") from exc
+            raise ApiError(f"the program at {self.url} does not speak JSON") from exc
         if not isinstance(value, dict):
-            raise ApiError(f"what answers at {self.url} sent no JSON object")
+            raise ApiError(f"the program at {self.url} sent no JSON object")
         return value
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """httpx's errors in words a user can act on."""
+        """Raise httpx's errors as ApiError, in words a user can act on."""
         try:
             yield
         except httpx.ConnectError as exc:
@@ -184,8 +184,8 @@ class Api:
             raise ApiError(f"lost the server at {self.url}: {exc}") from exc
 
 
-def _refuse(status: int, body: bytes, prefix: str = "") -> None:
-    """Raise what a reply of status 400 or more says."""
+def _raise_for_status(status: int, body: bytes, prefix: str = "") -> None:
+    """Raise ApiError for a status of 400 or more; its text is `prefix` and the reply's error."""
     if status >= 400:
         raise ApiError(prefix + _error_text(body), status)
 
@@ -196,8 +196,8 @@ def _error_text(body: bytes) -> str:
     with contextlib.suppress(ValueError):
         value = json.loads(text)
         if isinstance(value, dict):
-            error = value.get("error") or ""
-            text = str(error.get("message") or "") if isinstance(error, dict) else str(error)
+            # `/api` replies hold a text here, `/v1` replies an object with a message.
+            text = text_field(value, "error") or text_field(object_field(value, "error"), "message")
     return text or "something went wrong, please see the Paddock server's log for details"
 
 
@@ -221,7 +221,11 @@ def base_url(environ: Mapping[str, str]) -> str:
 
     Raises Invalid if the port is none.
     """
-    values = (_trim(environ.get(name, "")) for name in ("PADDOCK_HOST", "OLLAMA_HOST"))
+    # Quotes come from `.env` files and unit files that do not take them off.
+    values = (
+        environ.get(name, "").strip().strip("\"'").strip()
+        for name in ("PADDOCK_HOST", "OLLAMA_HOST")
+    )
     text = next((value for value in values if value), "")
     if text == "ollama.com":
         return "https://ollama.com:443"
@@ -231,8 +235,13 @@ def base_url(environ: Mapping[str, str]) -> str:
     return f"{scheme if separator else 'http'}://{place.bind}{(slash + path).rstrip('/')}"
 
 
-def _trim(text: str) -> str:
-    return text.strip().strip("\"'").strip()
+@contextlib.contextmanager
+def connect(environ: Mapping[str, str]) -> Iterator[Api]:
+    """The server that `environ` names, after it answered a first request."""
+    with Api(base_url(environ)) as api:
+        # A stopped server is reported in the same words by all commands, whatever they do next.
+        api.check()
+        yield api
 
 
 def is_loopback(url: str) -> bool:

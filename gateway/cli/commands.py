@@ -1,153 +1,263 @@
-"""The table of commands: what each is called, what it takes and which module runs it.
+"""The tree of commands: what each is called, what it takes, and which module runs it.
 
-Nothing here imports those modules, so help is instant.
+Those modules are imported inside the commands, because the HTTP client alone takes longer to import
+than `paddock --version` and the help pages take to run.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 
-from gateway.cli.flags import Flag, switch
-from gateway.errors import Invalid
+import click
 
-HOST = ("PADDOCK_HOST", "address of the Paddock server (default 127.0.0.1:11434)")
-NO_COLOR = ("NO_COLOR", "no colours, whatever the terminal can do")
+import gateway
+from gateway.cli.console import Console
+from gateway.cli.flags import CommandTree, switch
 
-INSECURE = switch("insecure", "speak plain http with the registry")
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command. `run` is `module:function` below `gateway.cli`."""
-
-    name: str
-    run: str
-    summary: str
-    usage: str = ""  # what follows the name
-    least: int = 0  # words it needs
-    exact: bool = False  # and it takes no more
-    flags: tuple[Flag, ...] = ()
-    aliases: tuple[str, ...] = ()
-    variables: tuple[tuple[str, str], ...] = (HOST,)
-    client: bool = True  # talks to a server, which must answer before it runs
-
-    def check(self, words: tuple[str, ...]) -> None:
-        """Raise Invalid when the number of words is not one this command takes."""
-        if self.exact and len(words) != self.least:
-            raise Invalid(f"accepts {self.least} arg(s), received {len(words)}")
-        if len(words) < self.least:
-            raise Invalid(f"requires at least {self.least} arg(s), only received {len(words)}")
+# Those of runners.build.install, whose import takes longer than a help page.
+FLAVOURS = ("auto", "cpu", "cuda", "hip", "vulkan", "metal")
+SERVER = "The server is found by PADDOCK_HOST (default 127.0.0.1:11434)."
 
 
-COMMANDS = (
-    Command(
-        "serve",
-        "serve:serve",
-        "Start the server",
-        exact=True,
-        aliases=("start",),
-        variables=(("PADDOCK_HOST", "address to listen on (default 127.0.0.1:11434)"),),
-        client=False,
-    ),
-    Command(
-        "create",
-        "create:create",
-        "Create a model from a Modelfile",
-        "MODEL",
-        least=1,
-        exact=True,
-        flags=(
-            Flag("file", "Modelfile to read, - for standard input", short="f"),
-            Flag("quantize", "quantise the model to this type (e.g. q4_K_M)", short="q"),
-            Flag("draft-quantize", "quantise the draft model to this type"),
-        ),
-    ),
-    Command(
-        "show",
-        "show:show",
-        "Show what a model is",
-        "MODEL",
-        least=1,
-        exact=True,
-        flags=(
-            switch("license", "the licence only"),
-            switch("modelfile", "the Modelfile only"),
-            switch("parameters", "the parameters only"),
-            switch("system", "the system text only"),
-            switch("template", "the template only"),
-            switch("verbose", "metadata and tensors as well", short="v"),
-        ),
-    ),
-    Command(
-        "run",
-        "run:run",
-        "Run a model: answer a prompt, or chat",
-        "MODEL [PROMPT]",
-        least=1,
-        flags=(
-            Flag("dimensions", "length of the vector (embedding models)", kind="int"),
-            Flag("format", "form of the answer: json, or a JSON schema"),
-            switch("hidethinking", "do not show the thinking"),
-            INSECURE,
-            Flag("keepalive", "how long the model stays loaded (e.g. 5m)"),
-            switch("nowordwrap", "leave long lines to the terminal"),
-            Flag("think", "true, false, high, medium, low or max", bare="true"),
-            switch("truncate", "cut a text that is too long (embedding models)"),
-            switch("verbose", "show timings after the answer"),
-        ),
-        variables=(HOST, NO_COLOR),
-    ),
-    Command("stop", "models:stop", "Unload a running model", "MODEL", least=1, exact=True),
-    Command(
-        "pull",
-        "transfer:pull",
-        "Get a model from a registry",
-        "MODEL",
-        least=1,
-        exact=True,
-        flags=(INSECURE,),
-    ),
-    Command(
-        "push",
-        "transfer:push",
-        "Send a model to a registry",
-        "MODEL",
-        least=1,
-        exact=True,
-        flags=(INSECURE,),
-    ),
-    Command("list", "models:list_models", "List the models", "[PREFIX]", aliases=("ls",)),
-    Command("ps", "models:list_running", "List the running models", "[PREFIX]"),
-    Command("cp", "models:copy", "Copy a model", "SOURCE DESTINATION", least=2, exact=True),
-    Command("rm", "models:remove", "Remove models", "MODEL [MODEL...]", least=1),
-    Command("version", "version:version", "Show the version", exact=True, client=False),
+@click.group(
+    cls=CommandTree,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(gateway.__version__, "-v", "--version", message="paddock version %(version)s")
+@click.pass_context
+def root(context: click.Context) -> None:
+    """A local model server and its command line."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
-def find(name: str) -> Command:
-    """The command called `name`; raises Invalid, with what may have been meant."""
-    for command in COMMANDS:
-        if name == command.name or name in command.aliases:
-            return command
-    message = f'unknown command "{name}" for "paddock"'
-    if near := suggestions(name):
-        message += "\n\nDid you mean this?" + "".join(f"\n\t{item}" for item in near)
-    raise Invalid(message)
+@root.command(epilog="PADDOCK_HOST is the address to listen on (default 127.0.0.1:11434).")
+@click.pass_context
+def serve(context: click.Context) -> None:
+    """Start the server. Also: start."""
+    from gateway.serve import main
+
+    context.exit(main())
 
 
-def suggestions(name: str) -> list[str]:
-    """Commands that start with `name` or are at most two edits away from it."""
-    typed = name.lower()
-    return [
-        command.name
-        for command in COMMANDS
-        if command.name.startswith(typed) or distance(typed, command.name) <= 2
-    ]
+@root.command(epilog=SERVER)
+@click.argument("model")
+@click.option("-f", "--file", default="", help="Modelfile to read, - for standard input.")
+@click.option("-q", "--quantize", default="", help="Quantise the model to this type (q4_K_M).")
+@click.option("--draft-quantize", default="", help="Quantise the draft model to this type.")
+@click.pass_obj
+def create(console: Console, model: str, file: str, quantize: str, draft_quantize: str) -> None:
+    """Create a model from a Modelfile."""
+    from gateway.cli.client import connect
+    from gateway.cli.create import create_model
+
+    with connect(console.environ) as api:
+        create_model(model, file, quantize, draft_quantize, console, api)
 
 
-def distance(left: str, right: str) -> int:
-    """Insertions, deletions and replacements that turn one word into the other."""
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(right, 1):
-            diagonal, row[j] = row[j], min(diagonal + (a != b), row[j] + 1, row[j - 1] + 1)
-    return row[-1]
+@root.command(epilog=SERVER)
+@click.argument("model")
+@switch("--license", help="The licence only.")
+@switch("--modelfile", help="The Modelfile only.")
+@switch("--parameters", help="The parameters only.")
+@switch("--system", help="The system text only.")
+@switch("--template", help="The template only.")
+@switch("-v", "--verbose", help="Metadata and tensors as well.")
+@click.pass_obj
+# Positional-only, or a flag could be called `console`, for all a type checker knows.
+def show(console: Console, /, model: str, verbose: bool, **parts: bool) -> None:
+    """Show what a model is."""
+    from gateway.cli.client import connect
+    from gateway.cli.show import show_model
+
+    with connect(console.environ) as api:
+        show_model(model, [name for name, chosen in parts.items() if chosen], verbose, console, api)
+
+
+@root.command(epilog=f"{SERVER} With NO_COLOR set there are no colours.")
+@click.argument("model")
+@click.argument("prompt", nargs=-1)
+@click.option("--dimensions", type=int, default=0, help="Length of the vector (embedding models).")
+@click.option("--format", "output_format", default="", help="json, or a JSON schema.")
+@switch("--hidethinking", help="Do not show the thinking.")
+@switch("--insecure", help="Speak plain http with the registry.")
+@click.option("--keepalive", default="", help="How long the model stays loaded, such as 5m.")
+@switch("--nowordwrap", help="Leave long lines to the terminal.")
+@click.option(
+    "--think",
+    is_flag=False,
+    flag_value="true",
+    metavar="[=LEVEL]",
+    help="true, false, high, medium, low or max.",
+)
+@switch("--truncate", default=None, help="Cut a text that is too long (embedding models).")
+@switch("--verbose", help="Show timings after the answer.")
+@click.pass_obj
+def run(
+    console: Console,
+    model: str,
+    prompt: tuple[str, ...],
+    dimensions: int,
+    output_format: str,
+    hidethinking: bool,
+    insecure: bool,
+    keepalive: str,
+    nowordwrap: bool,
+    think: str | None,
+    truncate: bool | None,
+    verbose: bool,
+) -> None:
+    """Run a model: answer a prompt, or chat."""
+    from gateway.cli.client import connect
+    from gateway.cli.run import RunOptions, parse_format, parse_keep_alive, parse_think, run_model
+
+    with connect(console.environ) as api:
+        options = RunOptions(
+            model,
+            think=None if think is None else parse_think(think),
+            format=parse_format(output_format),
+            keep_alive=parse_keep_alive(keepalive),
+            hide_thinking=hidethinking,
+            word_wrap=not nowordwrap,
+            verbose=verbose,
+            insecure=insecure,
+            truncate=truncate,
+            dimensions=dimensions,
+        )
+        run_model(options, prompt, console, api)
+
+
+@root.command(epilog=SERVER)
+@click.argument("model")
+@click.pass_obj
+def stop(console: Console, model: str) -> None:
+    """Unload a running model."""
+    from gateway.cli.client import connect
+    from gateway.cli.models import stop_model
+
+    with connect(console.environ) as api:
+        stop_model(model, api)
+
+
+@root.command(epilog=SERVER)
+@click.argument("model")
+@switch("--insecure", help="Speak plain http with the registry.")
+@click.pass_obj
+def pull(console: Console, model: str, insecure: bool) -> None:
+    """Get a model from a registry."""
+    from gateway.cli.client import connect
+    from gateway.cli.transfer import pull_model
+
+    with connect(console.environ) as api:
+        pull_model(model, insecure, console, api)
+
+
+@root.command(epilog=SERVER)
+@click.argument("model")
+@switch("--insecure", help="Speak plain http with the registry.")
+@click.pass_obj
+def push(console: Console, model: str, insecure: bool) -> None:
+    """Send a model to a registry."""
+    from gateway.cli.client import connect
+    from gateway.cli.transfer import push_model
+
+    with connect(console.environ) as api:
+        push_model(model, insecure, console, api)
+
+
+# Ollama takes any number of words here and reads the first; scripts pass more.
+@root.command("list", epilog=SERVER)
+@click.argument("prefix", nargs=-1, metavar="[PREFIX]")
+@click.pass_obj
+def list_(console: Console, prefix: tuple[str, ...]) -> None:
+    """List the models. Also: ls."""
+    from gateway.cli.client import connect
+    from gateway.cli.models import list_models
+
+    with connect(console.environ) as api:
+        list_models("".join(prefix[:1]), console, api)
+
+
+@root.command(epilog=SERVER)
+@click.argument("prefix", nargs=-1, metavar="[PREFIX]")
+@click.pass_obj
+def ps(console: Console, prefix: tuple[str, ...]) -> None:
+    """List the running models."""
+    from gateway.cli.client import connect
+    from gateway.cli.models import list_running
+
+    with connect(console.environ) as api:
+        list_running("".join(prefix[:1]), console, api)
+
+
+@root.command(epilog=SERVER)
+@click.argument("source")
+@click.argument("destination")
+@click.pass_obj
+def cp(console: Console, source: str, destination: str) -> None:
+    """Copy a model."""
+    from gateway.cli.client import connect
+    from gateway.cli.models import copy_model
+
+    with connect(console.environ) as api:
+        copy_model(source, destination, console, api)
+
+
+@root.command(epilog=SERVER)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.pass_obj
+def rm(console: Console, models: tuple[str, ...]) -> None:
+    """Remove models."""
+    from gateway.cli.client import connect
+    from gateway.cli.models import remove_models
+
+    with connect(console.environ) as api:
+        remove_models(models, console, api)
+
+
+@root.command(epilog=SERVER)
+@click.pass_obj
+def version(console: Console) -> None:
+    """Show the versions of the server and of this program."""
+    from gateway.cli.version import show_versions
+
+    show_versions(console)
+
+
+@root.group(invoke_without_command=True)
+@click.pass_context
+def engine(context: click.Context) -> None:
+    """Show the engine in use, or build one."""
+    if context.invoked_subcommand is None:
+        from gateway.cli.engine import show_engine
+
+        show_engine(context.obj)
+
+
+@engine.command()
+@click.option("--flavour", type=click.Choice(FLAVOURS), default="auto", help="What it computes on.")
+@click.option(
+    "--source", type=click.Path(path_type=Path), help="A llama.cpp archive or tree of your own."
+)
+@click.option("--rebuild", is_flag=True, help="Build even if the cache has this engine.")
+@click.pass_obj
+def install(console: Console, flavour: str, source: Path | None, rebuild: bool) -> None:
+    """Build the engine that this version needs, unless the cache has it."""
+    from gateway.cli.engine import install_engine
+
+    install_engine(flavour, source, rebuild, console)
+
+
+@root.command("help")
+@click.argument("command", nargs=-1, metavar="[COMMAND]")
+@click.pass_context
+def help_(context: click.Context, command: tuple[str, ...]) -> None:
+    """Help about any command."""
+    tree = context.find_root()
+    topic = root.get_command(tree, command[0]) if command else None
+    if topic:
+        click.echo(topic.get_help(click.Context(topic, tree, info_name=topic.name)))
+        return
+    if command:
+        # No error: Ollama answers with the whole list and exit code 0.
+        click.echo(f"Unknown help topic [`{command[0]}`]")
+    click.echo(tree.get_help())

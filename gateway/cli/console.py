@@ -4,26 +4,26 @@ Data goes to standard output, everything else to standard error.
 """
 
 import contextlib
+import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Where a command reads and writes. `ask` shows a prompt and returns the line typed."""
+    """Where a command reads and writes."""
 
     stdin: TextIO | None
     stdout: TextIO
     stderr: TextIO
     environ: Mapping[str, str]
-    ask: Callable[[str], str] = input
 
     def out(self, text: str) -> None:
-        """Write data, at once: it may be one token of a stream."""
         self.stdout.write(text)
+        # At once: the text may be one token of a stream.
         self.stdout.flush()
 
     def note(self, text: str) -> None:
@@ -47,11 +47,12 @@ class Console:
         return self.stdin.buffer.read()
 
 
-def standard() -> Console:
-    """The console of this process. Characters its streams cannot show become `?`."""
+def standard_console() -> Console:
+    """The console of this process."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # a replaced stream needs no care
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            # A model writes characters that a terminal's encoding may lack: `?` beats a traceback.
+            stream.reconfigure(errors="replace")
     return Console(sys.stdin, sys.stdout, sys.stderr, os.environ)
 
 
@@ -69,7 +70,8 @@ def dimensions(stream: TextIO) -> tuple[int, int]:
 
 
 def discard_output(console: Console) -> None:
-    """Point standard output at nothing: its reader is gone and the exit would flush into it."""
+    """Point standard output at nothing."""
+    # Its reader is gone, and Python flushes once more at exit: that would print a second error.
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, console.stdout.fileno())

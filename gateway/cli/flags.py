@@ -1,136 +1,105 @@
-"""The words after a command, taken apart the GNU way; the error texts are those of cobra and pflag.
+"""What Ollama's command line does and click does not, on top of click's own parser.
 
-Flags may follow words, `--` ends them, a value is attached with `=` or is the next word.
+Ollama's parser (pflag) and click differ in two points that scripts depend on:
+
+- A value that may be left out has to be attached with `=`: in `--think low` the word `low` belongs
+  to the prompt, and switches are turned off by `--verbose=false`. click would read `low` as the
+  value of `--think`, and refuses any value for a switch.
+- `-f=x` means `x`, which click reads as `=x`.
+
+To click each such flag is an option with an optional value, and `attach_values` writes every value
+where both parsers agree on it.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-from gateway.errors import Invalid
+import click
 
-Value = str | int | bool
+ALIASES = {"start": "serve", "ls": "list"}
 
-_SWITCH = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One flag a command knows."""
-
-    name: str
-    text: str
-    kind: str = "string"  # string, int or bool
-    short: str = ""
-    bare: str | None = None  # what the flag means without a value; None: a value must follow
-
-    @property
-    def label(self) -> str:
-        return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
-
-    def read(self, text: str) -> Value:
-        """`text` as this flag's kind; raises Invalid."""
-        if self.kind == "bool":
-            if text not in _SWITCH:
-                raise self._refuse(text, "ParseBool")
-            return _SWITCH[text]
-        if self.kind == "int":
-            if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-                raise self._refuse(text, "ParseInt")
-            return int(text)
-        return text
-
-    def _refuse(self, text: str, parser: str) -> Invalid:
-        reason = f'strconv.{parser}: parsing "{text}": invalid syntax'
-        return Invalid(f'invalid argument "{text}" for "{self.label}" flag: {reason}')
-
-
-def switch(name: str, text: str, short: str = "") -> Flag:
+def switch(
+    *names: str, help: str, default: bool | None = False
+) -> Callable[[Decorated], Decorated]:
     """A flag that is on when it is there; `--name=false` turns it off."""
-    return Flag(name, text, kind="bool", short=short, bare="true")
+    # The empty metavar keeps the help page from announcing a value that nobody needs to give.
+    return click.option(
+        *names,
+        is_flag=False,
+        flag_value="true",
+        type=click.BOOL,
+        default=default,
+        metavar="",
+        help=help,
+    )
 
 
-HELP = switch("help", "show this text", short="h")
+def attach_values(arguments: Iterable[str], parameters: Iterable[click.Parameter]) -> list[str]:
+    """The arguments, `--think` written as `--think=true`, `-v` as `--verbose=true`, `-f=x` in full.
 
-
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """What was typed: words in order, and the flags that were given."""
-
-    words: tuple[str, ...]
-    flags: Mapping[str, Value] = field(default_factory=dict)
-
-    def given(self, name: str) -> bool:
-        return name in self.flags
-
-    def on(self, name: str) -> bool:
-        return self.flags.get(name, False) is True
-
-    def text(self, name: str) -> str:
-        return str(self.flags.get(name, ""))
-
-    def number(self, name: str) -> int:
-        return int(self.flags.get(name, 0))
-
-
-def parse(argv: Sequence[str], flags: Sequence[Flag]) -> Arguments:
-    """`argv` taken apart; raises Invalid for what no flag explains. The last of a kind counts."""
-    long = {flag.name: flag for flag in (*flags, HELP)}
-    short = {flag.short: flag for flag in (*flags, HELP) if flag.short}
-    words: list[str] = []
-    found: dict[str, Value] = {}
-    rest = list(argv)
+    Only what `parameters` declare is changed, and nothing after `--`.
+    """
+    options = {
+        name: parameter
+        for parameter in parameters
+        if isinstance(parameter, click.Option) and not parameter.is_flag
+        for name in parameter.opts
+    }
+    attached: list[str] = []
+    rest = deque(arguments)
     while rest:
-        word = rest.pop(0)
-        if word == "--":
-            words += rest
-            break
-        if word.startswith("--"):
-            _long(word, long, rest, found)
-        elif word.startswith("-") and word != "-":
-            _short(word, short, rest, found)
+        argument = rest.popleft()
+        name, equals, value = argument.partition("=")
+        option, joined = options.get(name), options.get(argument[:2])
+        if argument == "--":
+            return [*attached, argument, *rest]
+        if option is None:
+            if joined and has_bare_value(joined):
+                # `-vh` is `-v -h`; behind a flag that needs a value the rest would be that value.
+                rest.extendleft([f"-{argument[2:]}", argument[:2]])
+            else:
+                attached.append(argument)
+        elif equals:
+            attached.append(f"{option.opts[-1]}={value}")
+        elif has_bare_value(option):
+            attached.append(f"{option.opts[-1]}={option.flag_value}")
         else:
-            words.append(word)
-    return Arguments(tuple(words), found)
+            # Its value is the next argument, even one that looks like a flag.
+            attached += [argument, *(rest.popleft() for _ in range(min(1, len(rest))))]
+    return attached
 
 
-def _long(word: str, known: Mapping[str, Flag], rest: list[str], found: dict[str, Value]) -> None:
-    """`--name`, `--name=value` or `--name value`."""
-    name, attached, value = word[2:].partition("=")
-    if not name or name.startswith("-"):
-        raise Invalid(f"bad flag syntax: {word}")
-    flag = known.get(name)
-    if flag is None:
-        raise Invalid(f"unknown flag: --{name}")
-    if not attached:
-        value = _following(flag, rest, f"--{name}")
-    found[flag.name] = flag.read(value)
+def has_bare_value(option: click.Option) -> bool:
+    """The value of `option` may be left out."""
+    return isinstance(option.flag_value, str)
 
 
-def _short(word: str, known: Mapping[str, Flag], rest: list[str], found: dict[str, Value]) -> None:
-    """`-a`, `-abc`, `-fvalue`, `-f=value` or `-f value`."""
-    letters = word[1:]
-    while letters:
-        letter, letters = letters[0], letters[1:]
-        flag = known.get(letter)
-        if flag is None:
-            raise Invalid(f"unknown shorthand flag: '{letter}' in -{letter}{letters}")
-        if letters.startswith("="):
-            value, letters = letters[1:], ""
-        elif flag.bare is None and letters:
-            value, letters = letters, ""
-        else:
-            value = _following(flag, rest, f"'{letter}' in -{letter}{letters}")
-        found[flag.name] = flag.read(value)
+class FlagCommand(click.Command):
+    """A command that reads its flags the way Ollama's do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, attach_values(args, self.get_params(ctx)))
 
 
-def _following(flag: Flag, rest: list[str], shown: str) -> str:
-    """The value of a flag that had none attached."""
-    if flag.bare is not None:
-        return flag.bare
-    if not rest:
-        raise Invalid(f"flag needs an argument: {shown}")
-    return rest.pop(0)
+class CommandTree(click.Group):
+    """Commands in the order of their declaration, with aliases, and flags in front of the name."""
+
+    command_class = FlagCommand
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # `paddock --verbose run m` is `paddock run --verbose m`: scripts put the flags of a command
+        # in front of its name, and click would look for them among the flags of `paddock`.
+        first = next((i for i, word in enumerate(args) if not word.startswith("-")), 0)
+        return super().parse_args(
+            ctx, [*args[first : first + 1], *args[:first], *args[first + 1 :]]
+        )
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, ALIASES.get(cmd_name, cmd_name))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)

@@ -1,9 +1,8 @@
-"""Numbers and times as the tables show them. Pure: whoever calls passes the time."""
+"""Numbers and times as the tables show them. Pure: the caller passes the time."""
 
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 _YEARS_20 = 20 * 365 * 24 * 3600
 
@@ -26,6 +25,7 @@ def moment(text: str) -> float | None:
         seconds = datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
+    # Go's zero time, in which Ollama writes "never".
     return None if text.startswith("0001-01-01T00:00:00") else seconds
 
 
@@ -40,6 +40,7 @@ def relative(when: float | None, now: float, fallback: str) -> str:
 
 def span(seconds: float) -> str:
     """A distance in time in one unit."""
+    # Minutes are cut off and hours rounded, and days have no singular: these are Ollama's texts.
     whole, minutes, hours = int(seconds), int(seconds / 60), _round(seconds / 3600)
     if whole < 1:
         return "Less than a second"
@@ -60,6 +61,7 @@ def span(seconds: float) -> str:
 
 def processor(total: int, vram: int) -> str:
     """Where a model of `total` bytes lies when `vram` of them are on a GPU."""
+    # First, so that 0 of 0 bytes are on the CPU and not unknown.
     if vram == 0:
         return "100% CPU"
     if vram == total:
@@ -70,7 +72,7 @@ def processor(total: int, vram: int) -> str:
     return f"{share}%/{100 - share}% CPU/GPU"
 
 
-def scalar(value: Any) -> str:
+def scalar(value: object) -> str:
     """One metadata value: booleans and text as they are, numbers without a needless fraction."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -81,7 +83,7 @@ def scalar(value: Any) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def metadata(value: Any, width: int = 10) -> str:
+def metadata(value: object, width: int = 10) -> str:
     """Like `scalar`; a list becomes `[a b ...+N more]` with about `width` cells of items."""
     if not isinstance(value, list):
         return "object" if isinstance(value, Mapping) else scalar(value)
@@ -99,4 +101,5 @@ def metadata(value: Any, width: int = 10) -> str:
 
 def _round(value: float) -> int:
     """To the nearest whole number, halves upward; `value` is not negative."""
+    # Python's own round() takes halves to the even neighbour, Go's does not.
     return math.floor(value + 0.5)

@@ -1,98 +1,87 @@
 """list, ps, stop, cp, rm: one or two calls and a line or a table each."""
 
 import time
+from collections.abc import Iterable
 
 from gateway.cli import formats
-from gateway.cli.client import Api, ApiError, Reply
+from gateway.cli.client import Api, ApiError
 from gateway.cli.console import Console
-from gateway.cli.flags import Arguments
+from gateway.cli.json_fields import JsonMapping, integer_field, text_field
 from gateway.cli.tables import table
 from gateway.errors import NotFound
 
 LIST = ("name", "id", "size", "modified")
 RUNNING = ("name", "id", "size", "processor", "context", "until")
+SHORT_DIGEST = 12
 
 
-def list_models(arguments: Arguments, console: Console, api: Api) -> int:
-    """Print the library; a word keeps only names that start with it, in any case."""
-    prefix = (arguments.words or ("",))[0].lower()
+def list_models(prefix: str, console: Console, api: Api) -> None:
+    """Print the library: the names that start with `prefix`, in any case."""
     now = time.time()
-    models = [item for item in api.models() if _name(item).lower().startswith(prefix)]
-    console.out(table(LIST, [list_row(item, now) for item in models]))
-    return 0
+    rows = [list_row(item, now) for item in api.models()]
+    console.out(table(LIST, [row for row in rows if row[0].lower().startswith(prefix.lower())]))
 
 
-def list_row(item: Reply, now: float) -> list[str]:
-    """One model of /api/tags as cells."""
-    modified = formats.moment(str(item.get("modified_at", "")))
-    remote = bool(item.get("remote_model"))
+def list_row(item: JsonMapping, now: float) -> list[str]:
+    """One model of /api/tags as cells; `now` in Unix seconds."""
+    modified = formats.moment(text_field(item, "modified_at"))
+    # Nothing of a model that runs elsewhere takes room here.
+    size = "-" if item.get("remote_model") else formats.size(integer_field(item, "size"))
     return [
-        _name(item),
-        _short_digest(item),
-        "-" if remote else formats.size(int(item.get("size", 0))),
+        text_field(item, "name"),
+        text_field(item, "digest")[:SHORT_DIGEST],
+        size,
         formats.relative(modified, now, "Never"),
     ]
 
 
-def list_running(arguments: Arguments, console: Console, api: Api) -> int:
-    """Print what is loaded; a word keeps only names that start with it."""
-    prefix = (arguments.words or ("",))[0]
+def list_running(prefix: str, console: Console, api: Api) -> None:
+    """Print the loaded models whose names start with `prefix`."""
     now = time.time()
-    models = [item for item in api.running() if _name(item).startswith(prefix)]
-    console.out(table(RUNNING, [running_row(item, now) for item in models]))
-    return 0
+    rows = [running_row(item, now) for item in api.running()]
+    # Unlike list, ps minds the case, because Ollama's does.
+    console.out(table(RUNNING, [row for row in rows if row[0].startswith(prefix)]))
 
 
-def running_row(item: Reply, now: float) -> list[str]:
-    """One model of /api/ps as cells."""
-    size = int(item.get("size", 0))
-    expires = formats.moment(str(item.get("expires_at", "")))
+def running_row(item: JsonMapping, now: float) -> list[str]:
+    """One model of /api/ps as cells; `now` in Unix seconds."""
+    size = integer_field(item, "size")
+    expires = formats.moment(text_field(item, "expires_at"))
     past = expires is not None and expires < now
     return [
-        _name(item),
-        _short_digest(item),
+        text_field(item, "name"),
+        text_field(item, "digest")[:SHORT_DIGEST],
         formats.size(size),
-        formats.processor(size, int(item.get("size_vram", 0))),
-        str(item.get("context_length", 0)),
+        formats.processor(size, integer_field(item, "size_vram")),
+        str(integer_field(item, "context_length")),
         "Stopping..." if past else formats.relative(expires, now, "Never"),
     ]
 
 
-def stop(arguments: Arguments, console: Console, api: Api) -> int:
+def stop_model(model: str, api: Api) -> None:
     """Unload a model. One that exists but is not loaded is fine."""
-    (model,) = arguments.words
     try:
         api.unload(model)
     except ApiError as exc:
         if exc.status != 404:
             raise
         raise NotFound(f'couldn\'t find model "{model}" to stop') from exc
-    return 0
 
 
-def copy(arguments: Arguments, console: Console, api: Api) -> int:
-    source, destination = arguments.words
+def copy_model(source: str, destination: str, console: Console, api: Api) -> None:
     api.copy(source, destination)
     console.out(f"copied '{source}' to '{destination}'\n")
-    return 0
 
 
-def remove(arguments: Arguments, console: Console, api: Api) -> int:
+def remove_models(models: Iterable[str], console: Console, api: Api) -> None:
     """Unload and delete models in order; the first failure ends it."""
-    for model in arguments.words:
+    for model in models:
+        # Unloaded first, or its runner keeps the memory of a model that is gone.
         try:
             api.unload(model)
         except ApiError as exc:
+            # For a missing model the delete below has the better message.
             if exc.status != 404:
                 console.note(f"Warning: unable to stop model '{model}'")
         api.delete(model)
         console.out(f"deleted '{model}'\n")
-    return 0
-
-
-def _name(item: Reply) -> str:
-    return str(item.get("name", ""))
-
-
-def _short_digest(item: Reply) -> str:
-    return str(item.get("digest", ""))[:12]

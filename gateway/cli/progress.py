@@ -1,137 +1,88 @@
-"""What a command is waiting for: spinners and bars on a terminal, plain lines elsewhere.
+"""What a command is waiting for: rich's spinners and bars on a terminal, plain lines elsewhere.
 
-The lines are pure (`Spinner.line`, `Bar.line`, `frame`); `Display` draws them, every tenth of a
-second on a terminal, from a thread of its own.
+rich takes some 55 ms to import, so it is imported only once there is something to draw.
 """
 
+import contextlib
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from gateway.cli import formats
-from gateway.cli.console import Console, dimensions, is_terminal
+from gateway.cli.console import Console, is_terminal
 
-PERIOD = 0.1
-GLYPHS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-SAMPLES = 10
-
-_HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
-_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # the terminal shows what is between at once
+DELAY = 0.1
+"""Seconds without any text until the spinner shows: a quick answer needs none."""
 
 
-class Line(Protocol):
-    """One line of the display. `plain` is what it leaves in a file."""
+class ProgressDisplay(Protocol):
+    """Lines in the order they began. May be used from several threads at once."""
 
-    def line(self, now: float, width: int) -> str: ...
-    def plain(self) -> str: ...
+    def status(self, message: str) -> None:
+        """A new step begins; the one before it is over."""
 
-
-class Spinner:
-    """A message, and something that turns while it is true."""
-
-    def __init__(self, message: str, started: float) -> None:
-        self.message = message
-        self.done = False
-        self._started = started
-
-    def line(self, now: float, width: int) -> str:
-        if self.done:
-            return f"{self.message} "[:width]
-        glyph = GLYPHS[int((now - self._started) / PERIOD) % len(GLYPHS)]
-        return f"{self.message} {glyph} "[:width] if self.message else f"{glyph} "
-
-    def plain(self) -> str:
-        return self.message
+    def transfer(self, key: str, message: str, completed: int, total: int) -> None:
+        """`completed` of `total` bytes of the thing called `key` have moved."""
 
 
-class Bar:
-    """Bytes of a known total."""
+class PlainProgress:
+    """A line for each step when it begins, and for each transfer when it ends.
 
-    def __init__(self, message: str, total: int, started: float) -> None:
-        self.message = message
-        self.total = total
-        self.completed = 0
-        self._samples = [(started, 0)]
+    For files and pipes, which Ollama fills with the escape codes of a terminal.
+    """
 
-    @property
-    def done(self) -> bool:
-        return self.completed >= self.total
-
-    def update(self, completed: int, now: float) -> None:
-        """Note what is done; a sample for the rate is kept at most once a second."""
-        self.completed = completed
-        if now - self._samples[-1][0] >= 1 or self.done:
-            self._samples = [*self._samples[-SAMPLES + 1 :], (now, completed)]
-
-    def rate(self) -> float:
-        """Bytes per second over the samples; 0 before there are two."""
-        (first, low), (last, high) = self._samples[0], self._samples[-1]
-        return (high - low) / (last - first) if last > first else 0.0
-
-    def line(self, now: float, width: int) -> str:
-        percent = min(100, self.completed * 100 // self.total) if self.total else 100
-        left = f"{self.message.strip()} {percent:3d}%"
-        room = width - len(left.encode()) - 36
-        filled = "█" * max(0, room * percent // 100)
-        return f"{left} ▕{filled:<{max(0, room)}}▏ {self._right()}"
-
-    def plain(self) -> str:
-        return f"{self.message.strip()} 100% {formats.size(self.total)}"
-
-    def _right(self) -> str:
-        """Sizes, rate and time left: 31 columns whether running or finished."""
-        total = f"{formats.size(self.total):>6}"
-        if self.done:
-            return total + " " * 25
-        rate = self.rate()
-        speed = f"  {formats.size(int(rate)):>6}/s" if rate else " " * 10
-        wait = f"  {remaining((self.total - self.completed) / rate):>6}" if rate else " " * 8
-        return f"{formats.size(self.completed):>6}/{total}{speed}{wait}"
-
-
-def remaining(seconds: float) -> str:
-    """Time left: `59s`, `1m30s`, `2h5m`, `99h+`."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m" if hours < 100 else "99h+"
-
-
-def frame(lines: Sequence[str], drawn: int) -> str:
-    """Terminal codes that draw `lines` over the `drawn` lines of the frame before."""
-    up = "\x1b[A" * max(0, drawn - 1)
-    body = "\n".join(f"{line}\x1b[K" for line in lines)
-    return f"{_BEGIN}{_HIDE}{up}\x1b[1G{body}{_SHOW}{_END}"
-
-
-def erase(drawn: int) -> str:
-    """Terminal codes that remove a frame of `drawn` lines."""
-    return _HIDE + "\x1b[A".join(["\x1b[2K\x1b[1G"] * drawn) + _SHOW
-
-
-class Display:
-    """Lines in the order they began. Used as a context: leaving it draws the last state."""
-
-    def __init__(
-        self, stream: TextIO, *, terminal: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._terminal = terminal
-        self._clock = clock
-        self._lines: list[Line] = []
-        self._bars: dict[str, Bar] = {}
-        self._spinner: Spinner | None = None
-        self._drawn = 0
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._refresh, daemon=True)
+        self._message = ""
+        self._finished = set[str]()
+
+    def status(self, message: str) -> None:
+        with self._lock:
+            if message and message != self._message:
+                self._write(message)
+            self._message = message
+
+    def transfer(self, key: str, message: str, completed: int, total: int) -> None:
+        with self._lock:
+            # Servers repeat the last count, or go on counting past the total.
+            if completed >= total and key not in self._finished:
+                self._finished.add(key)
+                self._write(f"{message.strip()} 100% {formats.size(total)}")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def progress_display(console: Console) -> Iterator[ProgressDisplay]:
+    """A display on standard error; leaving it keeps the last state there."""
+    if not is_terminal(console.stderr):
+        yield PlainProgress(console.stderr)
+        return
+    from gateway.cli.progress_bars import TerminalProgress
+
+    with TerminalProgress(console.stderr) as display:
+        yield display
+
+
+class WaitingSpinner:
+    """A spinner on standard error, if that is a terminal, from `delay` seconds on until `clear`."""
+
+    def __init__(self, console: Console, delay: float = DELAY) -> None:
+        self._stream = console.stderr
+        self._lock = threading.Lock()
+        self._over = not is_terminal(console.stderr)
+        self._display = contextlib.ExitStack()
+        self._timer = threading.Timer(delay, self._show)
+        # The program must be able to end while rich is being imported.
+        self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        if self._terminal:
-            self._thread.start()
+        if not self._over:
+            self._timer.start()
         return self
 
     def __exit__(
@@ -140,75 +91,23 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop, and leave the last state on the terminal."""
-        if self._halt() and self._lines:
-            self._draw()
-            self._write("\n")
-
-    def status(self, message: str) -> None:
-        """A new thing is going on; the one before it is over."""
-        with self._lock:
-            if self._spinner is not None:
-                if self._spinner.message == message:
-                    return
-                self._spinner.done = True
-            self._spinner = Spinner(message, self._clock())
-            self._lines.append(self._spinner)
-            self._leave(self._spinner)
-
-    def transfer(self, key: str, message: str, completed: int, total: int) -> None:
-        """Bytes of the thing called `key` have moved."""
-        with self._lock:
-            now = self._clock()
-            bar = self._bars.get(key)
-            if bar is None:
-                if self._spinner is not None:
-                    self._spinner.done = True
-                bar = self._bars[key] = Bar(message, total, now)
-                self._lines.append(bar)
-            before = bar.done
-            bar.update(completed, now)
-            if bar.done and not before:
-                self._leave(bar)
+        self.clear()
 
     def clear(self) -> None:
-        """Stop, and take everything off the terminal: output follows."""
-        if self._halt() and self._drawn:
-            self._write(erase(self._drawn))
-
-    def _halt(self) -> bool:
-        """End the drawing; True the first time, on a terminal."""
-        if not self._terminal or self._stopped.is_set():
-            return False
-        self._stopped.set()
-        self._thread.join()
-        for line in self._lines:
-            if isinstance(line, Spinner):
-                line.done = True
-        return True
-
-    def _leave(self, line: Line) -> None:
-        """Write a line where there is no terminal to draw it on."""
-        if not self._terminal and line.plain():
-            self._write(f"{line.plain()}\n")
-
-    def _refresh(self) -> None:
-        while not self._stopped.wait(PERIOD):
-            self._draw()
-
-    def _draw(self) -> None:
+        """Take it off the terminal for good. Called for each piece of an answer, so it is cheap."""
+        if self._over:
+            return
+        self._timer.cancel()
         with self._lock:
-            width, height = dimensions(self._stream)
-            shown = [line.line(self._clock(), width) for line in self._lines[-height:]]
-            if shown:
-                self._write(frame(shown, self._drawn))
-                self._drawn = len(shown)
+            self._over = True
+            self._display.close()
 
-    def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+    def _show(self) -> None:
+        # Before the lock is taken: the first text must not wait until rich is imported.
+        from gateway.cli.progress_bars import TerminalProgress
 
-
-def display(console: Console) -> Display:
-    """A display on standard error."""
-    return Display(console.stderr, terminal=is_terminal(console.stderr))
+        with self._lock:
+            if not self._over:
+                spinner = TerminalProgress(self._stream, transient=True)
+                self._display.enter_context(spinner)
+                spinner.status("")

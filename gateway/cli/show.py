@@ -1,81 +1,89 @@
 """show: what a model is, as blocks of aligned text or as one of its parts."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from gateway.cli import formats
-from gateway.cli.client import Api, Reply
+from gateway.cli.client import Api
 from gateway.cli.console import Console
-from gateway.cli.flags import Arguments
+from gateway.cli.json_fields import (
+    JsonMapping,
+    integer_field,
+    list_field,
+    object_field,
+    objects_field,
+    text_field,
+)
 from gateway.cli.tables import block
 from gateway.errors import Invalid
-from gateway.numbers import parameter_size
+from gateway.golang.fmt import parameter_size
 
-PARTS = ("license", "modelfile", "parameters", "system", "template")
-WRAP_TEXT = 100
-HEAD = 2  # lines of a long text that are shown
-
-
-def show(arguments: Arguments, console: Console, api: Api) -> int:
-    """Print the overview, or the one part asked for."""
-    chosen = [part for part in PARTS if arguments.on(part)]
-    if len(chosen) > 1:
-        names = ", ".join(f"'--{part}'" for part in PARTS[:-1])
-        raise Invalid(f"only one of {names}, or '--{PARTS[-1]}' can be specified")
-    (model,) = arguments.words
-    verbose = arguments.on("verbose")
-    answer = api.show(model, verbose=verbose)
-    console.out(part(answer, chosen[0]) if chosen else overview(answer, verbose=verbose))
-    return 0
+WRAP_TEXT = 100  # cells: prose in a column of 30 would be hard to read
+HEAD_LINES = 2  # of the system text and the licence, which may be pages long
 
 
-def part(answer: Reply, name: str) -> str:
-    """One text of the model. System and template come without a newline of ours."""
-    text = str(answer.get(name) or "")
+def show_model(model: str, parts: Sequence[str], verbose: bool, console: Console, api: Api) -> None:
+    """Print the overview, or the one part of `parts`; raises Invalid for more than one."""
+    if len(parts) > 1:
+        raise Invalid(
+            "only one of '--license', '--modelfile', '--parameters', '--system', "
+            "or '--template' can be specified"
+        )
+    reply = api.show(model, verbose=verbose)
+    console.out(part(reply, parts[0]) if parts else overview(reply, verbose=verbose))
+
+
+def part(reply: JsonMapping, name: str) -> str:
+    """One text of the model."""
+    text = text_field(reply, name)
+    # Ollama adds no newline to these two, so that `show --template > file` is the exact text.
     return text if name in ("system", "template") else f"{text}\n"
 
 
-def overview(answer: Reply, *, verbose: bool) -> str:
+def overview(reply: JsonMapping, *, verbose: bool) -> str:
     """All blocks that have something in them."""
-    blocks = [block("Model", _model(answer))]
-    if names := answer.get("capabilities"):
+    info = object_field(reply, "model_info")
+    blocks = [block("Model", model_rows(reply))]
+    if names := list_field(reply, "capabilities"):
         blocks.append(block("Capabilities", [[str(name)] for name in names]))
-    if info := answer.get("projector_info"):
-        blocks.append(block("Projector", _projector(info)))
-    if text := str(answer.get("parameters") or "").strip():
+    if projector := object_field(reply, "projector_info"):
+        blocks.append(block("Projector", projector_rows(projector)))
+    if text := text_field(reply, "parameters").strip():
         blocks.append(block("Parameters", [line.split() for line in text.splitlines()]))
-    if verbose and (info := answer.get("model_info")):
-        rows = [[key, formats.metadata(info[key])] for key in sorted(info)]
-        blocks.append(block("Metadata", rows))
-    if verbose and (tensors := answer.get("tensors")):
-        blocks.append(block("Tensors", [_tensor(item) for item in tensors]))
-    texts = [(title, head(str(answer.get(title.lower()) or ""))) for title in ("System", "License")]
+    if verbose and info:
+        metadata = [[key, formats.metadata(info[key])] for key in sorted(info)]
+        blocks.append(block("Metadata", metadata))
+    if verbose and (tensors := objects_field(reply, "tensors")):
+        blocks.append(block("Tensors", [tensor_row(tensor) for tensor in tensors]))
+    texts = [(title, head(text_field(reply, title.lower()))) for title in ("System", "License")]
     blocks += [block(title, rows, WRAP_TEXT) for title, rows in texts if rows]
     return "".join(blocks)
 
 
-def _model(answer: Reply) -> list[list[str]]:
-    info = answer.get("model_info") or {}
-    details = answer.get("details") or {}
+def model_rows(reply: JsonMapping) -> list[list[str]]:
+    info = object_field(reply, "model_info")
+    details = object_field(reply, "details")
+    architecture = text_field(info, "general.architecture")
     rows = []
-    if remote := answer.get("remote_host"):
-        rows += [["Remote model", str(answer.get("remote_model", ""))], ["Remote URL", str(remote)]]
-    rows.append(["architecture", _architecture(info) or str(details.get("family", ""))])
-    count = info.get("general.parameter_count")
-    size = details.get("parameter_size") or (parameter_size(count) if count else "")
-    rows.append(["parameters", str(size)])
-    rows += _lengths(info, ("context length", "embedding length"))
-    rows.append(["quantization", str(details.get("quantization_level", ""))])
-    if requires := answer.get("requires"):
-        rows.append(["requires", str(requires)])
+    if remote := text_field(reply, "remote_host"):
+        rows += [["Remote model", text_field(reply, "remote_model")], ["Remote URL", remote]]
+    rows.append(["architecture", architecture or text_field(details, "family")])
+    count = integer_field(info, "general.parameter_count")
+    size = text_field(details, "parameter_size") or (parameter_size(count) if count else "")
+    rows.append(["parameters", size])
+    for title in ("context length", "embedding length"):
+        value = info.get(f"{architecture}.{title.replace(' ', '_')}")
+        if value is not None:
+            rows.append([title, formats.scalar(value)])
+    rows.append(["quantization", text_field(details, "quantization_level")])
+    if requires := text_field(reply, "requires"):
+        rows.append(["requires", requires])
     return rows
 
 
-def _projector(info: Mapping[str, Any]) -> list[list[str]]:
-    architecture = _architecture(info)
-    count = info.get("general.parameter_count")
+def projector_rows(info: JsonMapping) -> list[list[str]]:
+    architecture = text_field(info, "general.architecture")
     rows = [["architecture", architecture]]
-    if count:
+    if count := integer_field(info, "general.parameter_count"):
         rows.append(["parameters", parameter_size(count)])
     for key, title in (
         ("vision.embedding_length", "embedding length"),
@@ -86,27 +94,13 @@ def _projector(info: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _lengths(info: Mapping[str, Any], titles: tuple[str, ...]) -> list[list[str]]:
-    """The rows of `<architecture>.<title>` that the metadata has."""
-    found = ((title, _own(info, title.replace(" ", "_"))) for title in titles)
-    return [[title, formats.scalar(value)] for title, value in found if value is not None]
-
-
-def _own(info: Mapping[str, Any], key: str) -> Any:
-    return info.get(f"{_architecture(info)}.{key}")
-
-
-def _architecture(info: Mapping[str, Any]) -> str:
-    return str(info.get("general.architecture", ""))
-
-
-def _tensor(item: Mapping[str, Any]) -> list[str]:
-    shape = " ".join(str(length) for length in item.get("shape") or [])
-    return [str(item.get("name", "")), str(item.get("type", "")), f"[{shape}]"]
+def tensor_row(tensor: JsonMapping) -> list[str]:
+    shape = " ".join(str(length) for length in list_field(tensor, "shape"))
+    return [text_field(tensor, "name"), text_field(tensor, "type"), f"[{shape}]"]
 
 
 def head(text: str) -> list[list[str]]:
     """The first lines of `text` that are not blank, and dots when there are more."""
-    found = [line.strip() for line in text.splitlines() if line.strip()]
-    rows = [[line] for line in found[:HEAD]]
-    return [*rows, ["..."]] if len(found) > HEAD else rows
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    rows = [[line] for line in lines[:HEAD_LINES]]
+    return [*rows, ["..."]] if len(lines) > HEAD_LINES else rows

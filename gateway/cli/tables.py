@@ -1,7 +1,8 @@
 """Tables of text without rules or borders, byte for byte as scripts expect them.
 
 A column is as wide as its widest cell. Every body cell, the last one too, is followed by four
-spaces; after the last header cell there is one.
+spaces; after the last header cell there is one. Made by hand, because rich has neither these gaps
+nor cells whose lines are broken this evenly, and every `list` would have to import it.
 """
 
 import re
@@ -16,6 +17,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def cells(text: str) -> int:
     """How many terminal cells `text` takes: wide characters two, marks and colours none."""
+    # Nearly every text is ASCII, which spares looking each character up.
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(cell(char) for char in _ANSI.sub("", text))
@@ -31,13 +33,20 @@ def cell(char: str) -> int:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], wrap: int = WRAP) -> str:
     """The rows under an upper-cased header; without a header only the rows."""
     body = [[flow(text, wrap) for text in row] for row in rows]
-    widths = _widths(header, body)
+    widths = [cells(text) for text in header]
+    for row in body:
+        widths += [0] * (len(row) - len(widths))
+        for i, texts in enumerate(row):
+            widths[i] = max(widths[i], *map(cells, texts))
     lines = []
     if header:
         titles = [_pad(text.upper(), width) for text, width in zip(header, widths, strict=True)]
         lines.append(GAP.join(titles) + " ")
     for row in body:
-        lines += _lines(row, widths)
+        # A cell of several lines makes its row taller than one.
+        for y in range(max(map(len, row), default=0)):
+            parts = [texts[y] if y < len(texts) else "" for texts in row]
+            lines.append("".join(_pad(part, widths[i]) + GAP for i, part in enumerate(parts)))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -55,10 +64,10 @@ def flow(text: str, wrap: int) -> list[str]:
         return [line for part in text.splitlines() for line in flow(part, wrap)]
     if cells(text) <= wrap:
         return [text]
-    return _even(text.split(), wrap)
+    return even_lines(text.split(), wrap)
 
 
-def _even(words: Sequence[str], wrap: int) -> list[str]:
+def even_lines(words: Sequence[str], wrap: int) -> list[str]:
     """Words on lines so that the sum of the squares of what is left free is smallest."""
     widths = [cells(word) for word in words]
     limit = max(wrap, *widths) if words else wrap
@@ -71,7 +80,7 @@ def _even(words: Sequence[str], wrap: int) -> list[str]:
             used += 1 + widths[j]
             if used > limit:
                 break
-            # the last line may be short
+            # The last line may be short.
             here = 0 if j + 1 == len(words) else (limit - used) ** 2
             if here + cost[j + 1] < cost[i]:
                 cost[i], stop[i] = here + cost[j + 1], j + 1
@@ -80,29 +89,6 @@ def _even(words: Sequence[str], wrap: int) -> list[str]:
         lines.append(" ".join(words[at : stop[at]]))
         at = stop[at]
     return lines or [""]
-
-
-def _widths(header: Sequence[str], body: Sequence[Sequence[Sequence[str]]]) -> list[int]:
-    columns = max((len(row) for row in body), default=0)
-    widths = [0] * max(columns, len(header))
-    for i, text in enumerate(header):
-        widths[i] = cells(text)
-    for row in body:
-        for i, lines in enumerate(row):
-            widths[i] = max(widths[i], *map(cells, lines))
-    return widths
-
-
-def _lines(row: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    """One row as terminal lines; a broken cell makes it taller than one."""
-    height = max((len(lines) for lines in row), default=0)
-    return [
-        "".join(
-            _pad(lines[y] if y < len(lines) else "", width) + GAP
-            for lines, width in zip(row, widths, strict=False)
-        )
-        for y in range(height)
-    ]
 
 
 def _pad(text: str, width: int) -> str:

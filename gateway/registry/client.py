@@ -14,8 +14,8 @@ from anyio.to_thread import run_sync
 import gateway
 from gateway.errors import Broken
 from gateway.registry.auth import LARGEST_ANSWER, fetch_token, read
-from gateway.registry.failures import Denied, Lost, Missing, Patience, Stalled, reason
 from gateway.registry.references import Reference, challenge, resolve, same_origin
+from gateway.registry.retry import Denied, Lost, Missing, Patience, Stalled, reason
 from gateway.store.manifests import MANIFEST_TYPE
 
 LARGEST_MANIFEST = 16 << 20

@@ -14,13 +14,13 @@ import httpx
 from anyio.to_thread import run_sync
 
 from gateway.errors import Broken, GatewayError
-from gateway.registry import parts
+from gateway.registry import chunks as parts
+from gateway.registry.chunks import Part
 from gateway.registry.client import Place, Registry, odd
-from gateway.registry.failures import Lost, Missing, Moved, Patience, Stalled, Useless, persistently
 from gateway.registry.partial import Partial, write
-from gateway.registry.parts import Part
 from gateway.registry.references import content_range
 from gateway.registry.reporting import line
+from gateway.registry.retry import Lost, Missing, Moved, Patience, Stalled, Useless, persistently
 from gateway.store.blobs import Blobs
 
 _PIECE = 1 << 20

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway import digests
-from gateway.registry import parts
-from gateway.registry.parts import Part
+from gateway.registry import chunks as parts
+from gateway.registry.chunks import Part
 from gateway.store.blobs import Blobs, settle
 
 _PIECE = 16 << 20

@@ -12,7 +12,8 @@ from gateway.names import Name
 from gateway.registry.client import Registry
 from gateway.registry.download import Downloads, Listener
 from gateway.registry.reporting import Tell, reported
-from gateway.store import document, manifests
+from gateway.store import json_files as document
+from gateway.store import manifests
 from gateway.store.library import Library
 from gateway.store.manifests import Layer, Manifest
 

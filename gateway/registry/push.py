@@ -8,14 +8,14 @@ from anyio.to_thread import run_sync
 from gateway import names
 from gateway.errors import Invalid
 from gateway.registry.client import Registry, accept
-from gateway.registry.failures import Patience
 from gateway.registry.pull import blobs_of
 from gateway.registry.reporting import Tell, reported
+from gateway.registry.retry import Patience
 from gateway.registry.upload import Upload
-from gateway.store import document
+from gateway.store import json_files as document
+from gateway.store.gguf_files import require
 from gateway.store.library import Library
 from gateway.store.manifests import MANIFEST_TYPE
-from gateway.store.parts import require
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from gateway.names import Name
 from gateway.registry.auth import KEY
 from gateway.registry.client import open_registry
 from gateway.registry.download import Downloads
-from gateway.registry.failures import Patience
 from gateway.registry.pull import pull
 from gateway.registry.push import push
 from gateway.registry.references import Reference
 from gateway.registry.reporting import Tell
+from gateway.registry.retry import Patience
 from gateway.store.library import Library
 
 

@@ -8,12 +8,12 @@ import httpx
 from anyio.to_thread import run_sync
 
 from gateway.errors import Broken, GatewayError
-from gateway.registry import parts
+from gateway.registry import chunks as parts
+from gateway.registry.chunks import Part
 from gateway.registry.client import Registry, accept
-from gateway.registry.failures import Lost, Patience, persistently
-from gateway.registry.parts import Part
 from gateway.registry.references import resolve, with_query
 from gateway.registry.reporting import line
+from gateway.registry.retry import Lost, Patience, persistently
 from gateway.store.blobs import Blobs
 from gateway.store.manifests import Layer
 

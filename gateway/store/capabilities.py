@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.store.config import Config
 from gateway.store.gguf import Header, lookup
-from gateway.templates.preference import jinja_abilities, prefers_jinja
+from gateway.templates.jinja_or_go import jinja_abilities, prefers_jinja
 from gateway.templates.render import abilities
 
 _BOTH = ("tools", "thinking")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.store import document
-from gateway.wire import dumps
+from gateway.golang.json_encode import dumps
+from gateway.store import json_files as document
 
 
 @dataclass(frozen=True, slots=True)

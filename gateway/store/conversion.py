@@ -1,6 +1,6 @@
 """What llama-quantize is asked for: which types there are, what may be turned into what, and how.
 
-Pure: `gateway.quantize` runs it.
+Pure: `gateway.store.quantize` runs it.
 """
 
 from collections.abc import Mapping

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway import numbers
 from gateway.errors import Invalid
+from gateway.golang import fmt as numbers
 from gateway.names import Name
 from gateway.store import config, conversion, manifests, parameters
 from gateway.store.blobs import Blobs
 from gateway.store.config import Config
 from gateway.store.conversion import COPY, Conversion
 from gateway.store.gguf import file_type, read_header
+from gateway.store.gguf_files import Part, read_parts, recognise, require
 from gateway.store.library import Library
 from gateway.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
-from gateway.store.parts import Part, read_parts, recognise, require
 from gateway.store.recipe import Recipe, encode_messages
 from gateway.templates.detect import Bundled, detect
 
@@ -68,7 +68,7 @@ def create(library: Library, name: Name, recipe: Recipe) -> list[str]:
     """
     with library.lock:
         start = prepare(library, recipe)
-        assert not start.conversions, "converting takes a program: see gateway.quantize"
+        assert not start.conversions, "converting takes a program: see gateway.store.quantize"
         return [*start.progress, *finish(library, name, recipe, start, {})]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.errors import Invalid
-from gateway.numbers import single
+from gateway.golang.fmt import single
 from gateway.store.ggml import ARRAY, FILE_TYPES, SCALARS, STRING, TENSOR_TYPES
 
 UNKNOWN = "unknown"

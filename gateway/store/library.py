@@ -16,14 +16,15 @@ from typing import Any
 from gateway import digests
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.names import Name
-from gateway.store import capabilities, config, document, gguf, parameters
+from gateway.store import capabilities, config, gguf, parameters
+from gateway.store import json_files as document
 from gateway.store.blobs import Blobs
 from gateway.store.config import Config
 from gateway.store.gguf import Header
-from gateway.store.look import Look
 from gateway.store.manifests import Identity, Layer, Manifest, Manifests, Stored
 from gateway.store.model import Entry, Model
 from gateway.store.recent import Recent
+from gateway.store.tree_stamp import Look
 
 log = logging.getLogger(__name__)
 

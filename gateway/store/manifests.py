@@ -16,11 +16,11 @@ from typing import Any
 
 from gateway import digests, names
 from gateway.errors import Broken, Invalid, NotFound
+from gateway.golang.json_encode import dumps
 from gateway.names import Name
-from gateway.store import document
+from gateway.store import json_files as document
 from gateway.store.blobs import settle
-from gateway.store.look import Look
-from gateway.wire import dumps
+from gateway.store.tree_stamp import Look
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import Invalid
+from gateway.golang.fmt import exact
+from gateway.golang.json_encode import dumps
 from gateway.modelfile import BOOLEANS, FLOATS, INTEGERS, LISTS
-from gateway.numbers import exact
-from gateway.store import document
-from gateway.wire import dumps
+from gateway.store import json_files as document
 
 _KINDS = {
     **dict.fromkeys(INTEGERS, "integer"),

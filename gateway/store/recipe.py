@@ -6,11 +6,11 @@ from typing import Any
 
 from gateway import digests, names
 from gateway.errors import Invalid
-from gateway.gotemplate import TemplateError
+from gateway.golang.json_encode import dumps
+from gateway.golang.template import TemplateError
 from gateway.names import Name
 from gateway.store import conversion, parameters
 from gateway.templates.render import compiled
-from gateway.wire import dumps
 
 # The prompt renderers that Ollama has. A name outside this list would fail every chat.
 RENDERERS = frozenset(

@@ -4,9 +4,9 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from gateway.gotemplate import MISSING
-from gateway.numbers import exact
-from gateway.wire import dumps
+from gateway.golang.fmt import exact
+from gateway.golang.json_encode import dumps
+from gateway.golang.template import MISSING
 
 _LARGEST = 2**63
 

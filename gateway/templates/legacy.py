@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.gotemplate.nodes import (
+from gateway.golang.template.nodes import (
     Action,
     Command,
     Field,
@@ -17,7 +17,7 @@ from gateway.gotemplate.nodes import (
     Variable,
     With,
 )
-from gateway.templates.inspect import operands
+from gateway.templates.introspect import operands
 from gateway.templates.values import Message
 
 _RESPONSE = "Response"

@@ -6,12 +6,13 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from gateway.gotemplate import TemplateError, execute, parse
-from gateway.gotemplate.nodes import Tree
-from gateway.templates import inspect, legacy
-from gateway.templates.collate import collated, system_text
+from gateway.golang.template import TemplateError, execute, parse
+from gateway.golang.template.nodes import Tree
+from gateway.templates import introspect as inspect
+from gateway.templates import legacy
 from gateway.templates.functions import NAMES, functions
 from gateway.templates.media import Rendered
+from gateway.templates.merge_roles import collated, system_text
 from gateway.templates.tools import tools_of
 from gateway.templates.values import Message, Think, messages_of
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gateway.gotemplate import Fields, Listing, Struct
+from gateway.golang.template import Fields, Listing, Struct
 from gateway.templates.encode import encoded
 
 

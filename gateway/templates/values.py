@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.gotemplate import Fields, Struct
+from gateway.golang.template import Fields, Struct
 from gateway.templates.encode import encoded
 from gateway.templates.media import marked
 from gateway.templates.tools import floats

@@ -1,6 +1,7 @@
 """The random model: a valid file of known size whose silent tokens stay silent."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,12 @@ def test_the_header_is_that_of_a_llama(model: Path) -> None:
     assert kinds["blk.1.ffn_down.weight"] == ("Q8_0", (96, 64))
     assert kinds["output_norm.weight"] == ("F32", (64,))
     assert len(kinds) == 3 + 2 * 9
+
+
+def test_a_model_for_embeddings_names_its_pooling(model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "pooled.gguf", 1, replace(TINY, pooling=3))
+    assert read_header(tmp_path / "pooled.gguf").metadata["llama.pooling_type"] == 3
+    assert "llama.pooling_type" not in read_header(model).metadata
 
 
 def test_norms_are_one_and_weights_are_small(model: Path) -> None:

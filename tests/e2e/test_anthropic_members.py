@@ -8,7 +8,7 @@ import anthropic
 import pytest
 from anthropic.types import beta
 
-from gateway.dialects.anthropic_fields import BLOCKS, FIELDS, TOOLS
+from gateway.api.anthropic.fields import BLOCKS, FIELDS, TOOLS
 from tests.fakes.claude import HI, WEATHER, ask, connected, text_of
 from tests.fakes.process import Gateway
 from tests.fakes.scripts import PLAIN

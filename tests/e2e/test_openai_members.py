@@ -10,7 +10,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 from openai.types import Completion
 
-from gateway.dialects.openai_fields import CHAT, COMPLETION
+from gateway.api.openai.fields import CHAT, COMPLETION
 from tests.fakes.gpt import HI, add_all, ask, connected, message_of, said, stream
 from tests.fakes.process import Gateway
 from tests.fakes.scripts import ENDLESS, PLAIN, WEATHER

@@ -13,7 +13,7 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from openai.types.audio import TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 
-from gateway.dialects.transcription import ORDER
+from gateway.api.transcription.transcript import ORDER
 from runners import Engine
 from runners.build.scripted_model import CHATML
 from tests.fakes import projector

@@ -14,11 +14,11 @@ from typing import Any
 
 from starlette.routing import Route
 
+from gateway.api.ollama import fields as bodies
 from gateway.app import ROUTES
-from gateway.dialects import bodies
-from gateway.dialects.decode import Kind, ListOf, MapOf, Own, Place, Struct
-from gateway.dialects.options import TABLE
 from gateway.errors import Invalid
+from gateway.golang.json_decode import Kind, ListOf, MapOf, Own, Place, Struct
+from gateway.inference.options import TABLE
 
 Where = tuple[str | int, ...]
 

@@ -4,7 +4,7 @@ import io
 import wave
 from collections.abc import Iterator, Sequence
 
-from gateway.dialects.transcription import FIELDS
+from gateway.api.transcription.transcript import FIELDS
 
 Part = tuple[str, bytes]
 """The head of a part, without the blank line, and what follows it."""

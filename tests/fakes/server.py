@@ -21,9 +21,9 @@ from starlette.applications import Starlette
 
 from gateway import names
 from gateway.app import create_app
-from gateway.guard import Rules
-from gateway.launch import Defaults
-from gateway.listen import listen
+from gateway.http.guard import Rules
+from gateway.http.listener import listen
+from gateway.inference.launch import Defaults
 from gateway.serve import server_config
 from gateway.services import Services
 from gateway.store.create import create

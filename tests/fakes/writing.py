@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from gateway.dialects.call import Writer
-from gateway.dialects.ollama_replies import ChatReply, Clock, GenerateReply
-from gateway.dialects.readers import ChatReader, CompletionReader
-from gateway.dialects.translation import Translation
+from gateway.api.ollama.replies import ChatReply, Clock, GenerateReply
+from gateway.inference.encoder import Translation
+from gateway.inference.types import Writer
+from gateway.llama.events import ChatReader, CompletionReader
 
 STAMP = "2026-11-21T22:30:21.5Z"
 HEAD = f'{{"model":"m","created_at":"{STAMP}"'

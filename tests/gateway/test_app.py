@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.app import ROUTES, create_app, methods
-from gateway.guard import Rules
+from gateway.http.guard import Rules
 from tests.fakes.server import open_gateway
 
 pytestmark = pytest.mark.anyio

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway import numbers, wire
-from gateway.describe import listed, shown
+from gateway.api.ollama.show import listed, shown
 from gateway.errors import Invalid
+from gateway.golang import fmt as numbers
+from gateway.golang import json_encode as wire
 from gateway.store.gguf import read_arrays, read_header
 from gateway.store.library import Library
 from tests.fakes import gguf as files

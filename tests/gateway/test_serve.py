@@ -15,7 +15,7 @@ from typing import IO, Any, cast
 import psutil
 import pytest
 
-from gateway.launch import Defaults
+from gateway.inference.launch import Defaults
 from gateway.serve import defaults, limits, responses, server_config
 from gateway.settings import load
 from gateway.store.responses import Kept

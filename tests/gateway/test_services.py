@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.dialects.options import Options, merge
 from gateway.errors import Forbidden, Invalid, NotFound
+from gateway.inference.options import Options, merge
 from gateway.store.library import Library
 from runners import Limits
 from tests.fakes.server import Gateway, open_gateway

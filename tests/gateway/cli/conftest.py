@@ -1,9 +1,10 @@
 """A scripted server on a loopback port, and the command line run against it.
 
-`cli` runs commands inside the test, on streams in memory. `child` runs them as a process, for what
-only a process has: signals, pipes and terminals.
+`cli` runs commands inside the test, on streams in memory. `start_command` runs them as a process,
+for what only a process has: signals, pipes and terminals.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from gateway.cli import main
 from gateway.cli.console import Console
 
 ROOT = Path(__file__).parents[3]
-# Whoever starts the tests may have SIGINT ignored, which children inherit.
+# Whoever starts the tests may have SIGINT ignored, which their processes inherit.
 START = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from gateway.cli import main; sys.exit(main())"
@@ -30,7 +31,7 @@ START = (
 
 
 @dataclass
-class Request:
+class ReceivedRequest:
     """What a client sent."""
 
     method: str
@@ -46,7 +47,7 @@ class Request:
 class Exchange:
     """One request being answered by hand: send pieces, or wait until the client hangs up."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler, request: Request) -> None:
+    def __init__(self, handler: BaseHTTPRequestHandler, request: ReceivedRequest) -> None:
         self._handler = handler
         self.request = request
 
@@ -65,21 +66,21 @@ class Exchange:
             pass
 
 
-Script = Callable[[Exchange], None]
+ExchangeScript = Callable[[Exchange], None]
 
 
 @dataclass
-class Server:
-    """Answers what it was told to; everything else is 404. Requests are kept in order."""
+class ScriptedServer:
+    """Answers as its scripts say; everything else is 404. Requests are kept in order."""
 
     url: str = ""
-    requests: list[Request] = field(default_factory=list)
-    scripts: dict[tuple[str, str], Script] = field(default_factory=dict)
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    scripts: dict[tuple[str, str], ExchangeScript] = field(default_factory=dict)
 
-    def on(self, method: str, path: str, script: Script) -> None:
+    def on(self, method: str, path: str, script: ExchangeScript) -> None:
         self.scripts[method, path] = script
 
-    def reply(self, method: str, path: str, value: Any = None, status: int = 200) -> None:
+    def reply(self, method: str, path: str, value: object = None, status: int = 200) -> None:
         """Answer with JSON, with bytes as they are, or with nothing."""
         if isinstance(value, bytes):
             data = value
@@ -87,7 +88,7 @@ class Server:
             data = b"" if value is None else json.dumps(value).encode()
         self.on(method, path, lambda exchange: finish(exchange, status, data))
 
-    def stream(self, path: str, *objects: Any) -> None:
+    def stream(self, path: str, *objects: object) -> None:
         """Answer a POST with one line per object."""
         data = b"".join(json.dumps(item).encode() + b"\n" for item in objects)
         self.on("POST", path, lambda exchange: finish(exchange, 200, data))
@@ -111,15 +112,15 @@ def finish(exchange: Exchange, status: int, data: bytes) -> None:
         handler.wfile.write(data)
 
 
-def handler_for(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def handler_for(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
+    class ScriptedHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True  # or every reply waits 40 ms for an acknowledgement
 
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             headers = {key.lower(): value for key, value in self.headers.items()}
-            request = Request(self.command, self.path, headers, self.rfile.read(length))
+            request = ReceivedRequest(self.command, self.path, headers, self.rfile.read(length))
             server.requests.append(request)
             exchange = Exchange(self, request)
             script = server.scripts.get((request.method, request.path))
@@ -130,15 +131,15 @@ def handler_for(server: Server) -> type[BaseHTTPRequestHandler]:
 
         do_GET = do_HEAD = do_POST = do_DELETE = handle_any
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Keep the test output clean."""
 
-    return Handler
+    return ScriptedHandler
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    scripted = Server()
+def server() -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer()
     scripted.reply("HEAD", "/")
     listening = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(scripted))
     scripted.url = f"http://127.0.0.1:{listening.server_port}"
@@ -171,27 +172,29 @@ class Cli(Protocol):
 
 
 @pytest.fixture
-def cli(server: Server) -> Cli:
+def cli(server: ScriptedServer) -> Cli:
     """Run a command in this process, with `server` as the server."""
 
     def run(*argv: str, stdin: bytes = b"", screen: bool = False, **environ: str) -> Outcome:
         source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         out, err = (Screen(), Screen()) if screen else (io.StringIO(), io.StringIO())
         console = Console(source, out, err, {"PADDOCK_HOST": server.url, **environ})
-        code = main(argv, console)
+        # click prints help pages and the version by itself, to the standard output of the process.
+        with contextlib.redirect_stdout(out):
+            code = main(argv, console)
         return Outcome(code, out.getvalue(), err.getvalue())
 
     return run
 
 
-class Child(Protocol):
+class StartCommand(Protocol):
     def __call__(
         self, *argv: str, start: str = ..., **options: Any
     ) -> "subprocess.Popen[bytes]": ...
 
 
 @pytest.fixture
-def child(server: Server) -> Iterator[Child]:
+def start_command(server: ScriptedServer) -> Iterator[StartCommand]:
     """Start a command as a process; what still runs at the end of the test is killed."""
     started: list[subprocess.Popen[bytes]] = []
 

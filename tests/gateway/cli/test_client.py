@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli.client import Api, ApiError, base_url, is_loopback, lines
 from gateway.errors import Invalid
-from tests.gateway.cli.conftest import Child, Exchange, Server, finish
+from tests.gateway.cli.conftest import Exchange, ScriptedServer, StartCommand, finish
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_this_machine(url: str, here: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "found"),
+    ("chunks", "expected"),
     [
         ([], []),
         ([b"a\nb\n"], [b"a", b"b"]),
@@ -80,8 +80,8 @@ def test_what_is_this_machine(url: str, here: bool) -> None:
         ([b"a\r\xe2\x80\xa8\x0b\x0c\x85b\n"], [b"a\r\xe2\x80\xa8\x0b\x0c\x85b"]),
     ],
 )
-def test_lines_end_at_line_feeds_only(chunks: Iterable[bytes], found: list[bytes]) -> None:
-    assert list(lines(chunks)) == found
+def test_lines_end_at_line_feeds_only(chunks: Iterable[bytes], expected: list[bytes]) -> None:
+    assert list(lines(chunks)) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_lines_end_at_line_feeds_only(chunks: Iterable[bytes], found: list[bytes
         (b"{}", "something went wrong, please see the Paddock server's log for details"),
     ],
 )
-def test_a_refusal_becomes_its_message(server: Server, body: bytes, message: str) -> None:
+def test_a_refusal_becomes_its_message(server: ScriptedServer, body: bytes, message: str) -> None:
     server.reply("POST", "/api/show", body, status=404)
     with Api(server.url) as api, pytest.raises(ApiError) as caught:
         api.show("x")
@@ -102,14 +102,14 @@ def test_a_refusal_becomes_its_message(server: Server, body: bytes, message: str
     assert caught.value.status == 404
 
 
-def test_a_refused_stream_shows_its_status(server: Server) -> None:
+def test_a_refused_stream_shows_its_status(server: ScriptedServer) -> None:
     server.reply("POST", "/api/chat", {"error": "no such model"}, status=404)
     with Api(server.url) as api, pytest.raises(ApiError) as caught:
         list(api.stream("/api/chat", {}))
     assert caught.value.message == "404 Not Found: no such model"
 
 
-def test_an_error_in_a_stream_ends_it_after_what_came_before(server: Server) -> None:
+def test_an_error_in_a_stream_ends_it_after_what_came_before(server: ScriptedServer) -> None:
     server.stream("/api/chat", {"a": "x\u2028y"}, {"error": "crashed"}, {"b": 1})
     with Api(server.url) as api:
         stream = api.stream("/api/chat", {"q": "<\ud800"})
@@ -121,7 +121,7 @@ def test_an_error_in_a_stream_ends_it_after_what_came_before(server: Server) -> 
     assert server.requests[-1].headers["accept"] == "application/x-ndjson"
 
 
-def test_a_stream_that_breaks_off_is_an_error(server: Server) -> None:
+def test_a_stream_that_breaks_off_is_an_error(server: ScriptedServer) -> None:
     def cut(exchange: Exchange) -> None:
         exchange._handler.send_response(200)
         exchange._handler.send_header("Content-Length", "100")
@@ -134,7 +134,7 @@ def test_a_stream_that_breaks_off_is_an_error(server: Server) -> None:
         list(api.stream("/api/chat", {}))
 
 
-def test_nobody_listening_is_said_with_the_remedy() -> None:
+def test_a_server_that_is_down_is_reported_with_the_remedy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with Api(url) as api, pytest.raises(ApiError) as caught:
@@ -145,13 +145,13 @@ def test_nobody_listening_is_said_with_the_remedy() -> None:
     assert caught.value.status == 0
 
 
-def test_an_unknown_host_is_said() -> None:
+def test_an_unknown_host_is_reported() -> None:
     with Api("http://nowhere.invalid:1") as api, pytest.raises(ApiError) as caught:
         api.check()
     assert caught.value.message.startswith("could not reach http://nowhere.invalid:1: ")
 
 
-def test_an_address_that_is_none_is_said() -> None:
+def test_an_invalid_address_is_reported() -> None:
     with pytest.raises(ApiError) as caught:
         Api("http://[::zz]:1")
     assert caught.value.message.startswith("http://[::zz]:1 is no address of a server: ")
@@ -161,19 +161,21 @@ def test_an_address_that_is_none_is_said() -> None:
     ("body", "message"),
     [(b"<html>", "does not speak JSON"), (b"[1]", "sent no JSON object")],
 )
-def test_something_else_at_the_address_is_said(server: Server, body: bytes, message: str) -> None:
+def test_another_program_at_the_address_is_reported(
+    server: ScriptedServer, body: bytes, message: str
+) -> None:
     server.reply("GET", "/api/tags", body)
     with Api(server.url) as api, pytest.raises(ApiError, match=f"{message}$"):
         api.models()
 
 
-def test_a_path_in_the_address_is_put_before_every_path(server: Server) -> None:
+def test_a_path_in_the_address_is_put_before_every_path(server: ScriptedServer) -> None:
     server.reply("GET", "/deep/er/api/version", {"version": "1"})
     with Api(f"{server.url}/deep/er") as api:
         assert api.version() == "1"
 
 
-def test_a_blob_is_there_or_not(server: Server) -> None:
+def test_a_blob_is_there_or_not(server: ScriptedServer) -> None:
     server.reply("HEAD", "/api/blobs/sha256:a")
     server.reply("HEAD", "/api/blobs/sha256:c", status=500)
     with Api(server.url) as api:
@@ -183,7 +185,7 @@ def test_a_blob_is_there_or_not(server: Server) -> None:
             api.has_blob("sha256:c")
 
 
-def test_an_upload_says_its_length(server: Server) -> None:
+def test_an_upload_says_its_length(server: ScriptedServer) -> None:
     server.reply("POST", "/api/blobs/sha256:a", status=201)
     with Api(server.url) as api:
         api.upload("sha256:a", 4, iter([b"ab", b"cd"]))
@@ -192,13 +194,13 @@ def test_an_upload_says_its_length(server: Server) -> None:
     assert "transfer-encoding" not in sent.headers
 
 
-def test_a_refused_upload_is_an_error(server: Server) -> None:
+def test_a_refused_upload_is_an_error(server: ScriptedServer) -> None:
     server.reply("POST", "/api/blobs/sha256:a", {"error": "digest mismatch"}, status=400)
     with Api(server.url) as api, pytest.raises(ApiError, match=r"^digest mismatch$"):
         api.upload("sha256:a", 1, iter([b"a"]))
 
 
-def test_a_stream_that_is_closed_hangs_up(server: Server) -> None:
+def test_a_stream_that_is_closed_hangs_up(server: ScriptedServer) -> None:
     gone = threading.Event()
 
     def endless(exchange: Exchange) -> None:
@@ -215,23 +217,25 @@ def test_a_stream_that_is_closed_hangs_up(server: Server) -> None:
         assert gone.wait(20)
 
 
-def test_the_client_says_who_it_is(server: Server) -> None:
+def test_the_client_says_who_it_is(server: ScriptedServer) -> None:
     with Api(server.url) as api:
         api.check()
     assert server.requests[-1].headers["user-agent"].startswith("paddock/")
 
 
-def test_this_machine_is_reached_without_a_proxy(server: Server, child: Child) -> None:
+def test_this_machine_is_reached_without_a_proxy(
+    server: ScriptedServer, start_command: StartCommand
+) -> None:
     server.reply("GET", "/api/version", {"version": "9.9"})
     with socket.create_server(("127.0.0.1", 0)) as free:
         nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
     environ = {"HTTP_PROXY": nowhere, "http_proxy": nowhere, "NO_PROXY": "", "no_proxy": ""}
-    process = child("version", environ=environ, stdout=subprocess.PIPE)
+    process = start_command("version", environ=environ, stdout=subprocess.PIPE)
     out, _ = process.communicate(timeout=20)
     assert out.startswith(b"paddock version is 9.9\n")
 
 
-def test_a_reply_needs_no_body(server: Server) -> None:
+def test_a_reply_needs_no_body(server: ScriptedServer) -> None:
     server.on("POST", "/api/copy", lambda exchange: finish(exchange, 200, b""))
     with Api(server.url) as api:
         api.copy("a", "b")

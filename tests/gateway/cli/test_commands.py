@@ -1,80 +1,108 @@
-"""The table of commands: every entry leads somewhere, and mistakes are explained."""
+"""The tree of commands: what each accepts, how mistakes are explained, the help pages."""
 
-from importlib import import_module
+import subprocess
+from pathlib import Path
 
+import click
 import pytest
 
-from gateway.cli.commands import COMMANDS, Command, distance, find, suggestions
-from gateway.errors import Invalid
+from gateway.cli.commands import root
+from tests.gateway.cli.conftest import Cli, StartCommand
+
+NO_SERVER = "127.0.0.1:1"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_command_has_its_function(command: Command) -> None:
-    module, _, function = command.run.partition(":")
-    assert callable(getattr(import_module(f"gateway.cli.{module}"), function))
-
-
-@pytest.mark.parametrize(("name", "found"), [("list", "list"), ("ls", "list"), ("start", "serve")])
-def test_a_command_is_found_by_name_or_alias(name: str, found: str) -> None:
-    assert find(name).name == found
-
-
-def test_an_unknown_command_is_met_with_what_was_meant() -> None:
-    with pytest.raises(Invalid) as caught:
-        find("lits")
-    assert caught.value.message == (
-        'unknown command "lits" for "paddock"\n\nDid you mean this?\n\tlist'
-    )
-
-
-def test_an_unknown_command_like_no_other_gets_no_suggestion() -> None:
-    with pytest.raises(Invalid) as caught:
-        find("frobnicate")
-    assert caught.value.message == 'unknown command "frobnicate" for "paddock"'
+def fails(cli: Cli, argv: str) -> str:
+    """The error of a command that needs no server to fail."""
+    outcome = cli(*argv.split(), PADDOCK_HOST=NO_SERVER)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("Error: ")
+    assert outcome.err.count("\n") == 1
+    return outcome.err.removeprefix("Error: ").removesuffix("\n")
 
 
 @pytest.mark.parametrize(
-    ("typed", "near"),
+    ("typed", "near"), [("creat", "'create'"), ("lits", "'list'"), ("ver", "'version'")]
+)
+def test_an_unknown_command_is_met_with_a_similar_one(cli: Cli, typed: str, near: str) -> None:
+    assert fails(cli, typed) == f"No such command '{typed}'. Did you mean {near}?"
+
+
+def test_an_unknown_command_like_no_other_gets_no_suggestion(cli: Cli) -> None:
+    assert fails(cli, "xyzzy") == "No such command 'xyzzy'."
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
     [
-        ("creat", ["create"]),
-        ("SHOW", ["show", "stop"]),
-        ("ver", ["version"]),
-        ("xyzzy", []),
+        ("serve x", "Got unexpected extra argument (x)"),
+        ("create", "Missing argument 'MODEL'."),
+        ("show a b", "Got unexpected extra argument (b)"),
+        ("cp a", "Missing argument 'DESTINATION'."),
+        ("run", "Missing argument 'MODEL'."),
+        ("rm", "Missing argument 'MODEL...'."),
+        ("version x", "Got unexpected extra argument (x)"),
+        ("--foo", "No such option '--foo'."),
+        ("list --foo", "No such option '--foo'."),
+        ("--version list", "No such option '--version'."),
     ],
 )
-def test_suggestions_start_alike_or_are_two_edits_away(typed: str, near: list[str]) -> None:
-    assert suggestions(typed) == near
+def test_misuse_is_an_error_without_a_server(cli: Cli, argv: str, message: str) -> None:
+    assert fails(cli, argv).partition(" Did you")[0] == message
 
 
-@pytest.mark.parametrize(
-    ("left", "right", "edits"),
-    [("", "", 0), ("", "ab", 2), ("ab", "ab", 0), ("ab", "ba", 2), ("lst", "list", 1)],
-)
-def test_distance_counts_edits(left: str, right: str, edits: int) -> None:
-    assert distance(left, right) == distance(right, left) == edits
+@pytest.mark.parametrize("argv", ["list", "list a b", "ps a b", "ls", "run a b c", "cp a b"])
+def test_a_right_number_of_words_gets_as_far_as_the_server(cli: Cli, argv: str) -> None:
+    assert fails(cli, argv).startswith("could not connect to the Paddock server")
 
 
-@pytest.mark.parametrize(
-    ("name", "words", "message"),
-    [
-        ("serve", ("x",), "accepts 0 arg(s), received 1"),
-        ("create", (), "accepts 1 arg(s), received 0"),
-        ("show", ("a", "b"), "accepts 1 arg(s), received 2"),
-        ("cp", ("a",), "accepts 2 arg(s), received 1"),
-        ("run", (), "requires at least 1 arg(s), only received 0"),
-        ("rm", (), "requires at least 1 arg(s), only received 0"),
-    ],
-)
-def test_a_wrong_number_of_words_is_refused(
-    name: str, words: tuple[str, ...], message: str
+FLAGS = {
+    "create": "-f --file -q --quantize --draft-quantize",
+    "show": "--license --modelfile --parameters --system --template -v --verbose",
+    "run": "--dimensions --format --hidethinking --insecure --keepalive --nowordwrap --think "
+    "--truncate --verbose",
+    "pull": "--insecure",
+    "push": "--insecure",
+}
+
+
+@pytest.mark.parametrize("name", root.commands)
+def test_a_command_has_ollamas_flags_and_no_others(name: str) -> None:
+    options = [item for item in root.commands[name].params if isinstance(item, click.Option)]
+    names = [text for option in options for text in option.opts]
+    assert names == FLAGS.get(name, "").split()
+
+
+def test_the_root_page_lists_every_command_in_ollamas_order(cli: Cli) -> None:
+    page = cli("--help").out
+    names = [line.split()[0] for line in page.partition("Commands:\n")[2].splitlines()]
+    assert names == [
+        *("serve", "create", "show", "run", "stop", "pull", "push"),
+        *("list", "ps", "cp", "rm", "version", "engine", "help"),
+    ]
+    assert page.startswith("Usage: paddock [OPTIONS] [COMMAND] [ARGS]...\n")
+
+
+def test_a_command_page_names_flags_variables_and_aliases(cli: Cli) -> None:
+    page = cli("run", "--help").out
+    assert page.startswith("Usage: paddock run [OPTIONS] MODEL [PROMPT]...\n")
+    assert "  --think [=LEVEL] " in page
+    assert "  --verbose " in page
+    assert "BOOLEAN" not in page
+    assert "PADDOCK_HOST" in page
+    assert "NO_COLOR" in page
+    assert "Also: ls." in cli("list", "--help").out
+    assert "Also: start." in cli("serve", "--help").out
+
+
+def test_a_server_that_cannot_start_fails_with_its_reason(
+    start_command: StartCommand, tmp_path: Path
 ) -> None:
-    with pytest.raises(Invalid) as caught:
-        find(name).check(words)
-    assert caught.value.message == message
-
-
-@pytest.mark.parametrize(
-    ("name", "words"), [("list", ()), ("list", ("a", "b")), ("run", ("a", "b")), ("cp", ("a", "b"))]
-)
-def test_a_right_number_of_words_is_fine(name: str, words: tuple[str, ...]) -> None:
-    find(name).check(words)
+    engine = tmp_path / "no-engine"
+    environ = {"PADDOCK_ENGINE": str(engine), "PADDOCK_MODELS": str(tmp_path)}
+    process = start_command(
+        "serve", environ=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode() == f"Error: engine {engine} is not an executable file\n"

@@ -5,11 +5,7 @@ import io
 import pytest
 
 from gateway.cli.console import Console, dimensions, is_terminal
-
-
-class Screen(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.gateway.cli.conftest import Screen
 
 
 def console(stdin: io.TextIOWrapper | Screen | None, out: io.StringIO, **environ: str) -> Console:

@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.console import Console
-from gateway.cli.create import chunks, read, resolve
+from gateway.cli.create import (
+    find_sources,
+    gguf_files,
+    local_path,
+    read_chunks,
+    read_modelfile,
+    required_files,
+    upload_names,
+)
 from gateway.errors import GatewayError, Invalid
 from gateway.modelfile import parse
-from tests.gateway.cli.conftest import Child, Cli, Exchange, Server
+from tests.gateway.cli.conftest import Cli, Exchange, ScriptedServer, StartCommand
 
 SUCCESS = {"status": "success"}
 DATA = b"GGUF" + bytes(range(256)) * 5000
@@ -33,7 +41,9 @@ def modelfile(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_model_from_another_one_needs_one_call(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_a_model_from_another_one_needs_one_call(
+    cli: Cli, server: ScriptedServer, tmp_path: Path
+) -> None:
     server.stream("/api/create", {"status": "writing manifest"}, SUCCESS)
     path = modelfile(
         tmp_path,
@@ -63,7 +73,7 @@ def test_a_model_from_another_one_needs_one_call(cli: Cli, server: Server, tmp_p
 
 
 def test_a_file_is_uploaded_before_the_model_is_made(
-    cli: Cli, server: Server, weights: Path
+    cli: Cli, server: ScriptedServer, weights: Path
 ) -> None:
     server.reply("POST", f"/api/blobs/{DIGEST}", status=201)
     server.stream(
@@ -94,7 +104,9 @@ def test_a_file_is_uploaded_before_the_model_is_made(
     }
 
 
-def test_a_blob_the_server_has_is_not_sent_again(cli: Cli, server: Server, weights: Path) -> None:
+def test_a_blob_the_server_has_is_not_sent_again(
+    cli: Cli, server: ScriptedServer, weights: Path
+) -> None:
     server.reply("HEAD", f"/api/blobs/{DIGEST}")
     server.stream("/api/create", SUCCESS)
     assert cli("create", "new", "-f", modelfile(weights.parent, "FROM m.gguf")).code == 0
@@ -102,7 +114,7 @@ def test_a_blob_the_server_has_is_not_sent_again(cli: Cli, server: Server, weigh
 
 
 def test_files_adapter_and_draft_have_their_members(
-    cli: Cli, server: Server, weights: Path
+    cli: Cli, server: ScriptedServer, weights: Path
 ) -> None:
     digests = {}
     for name in ("projector", "adapter", "draft"):
@@ -124,7 +136,7 @@ def test_files_adapter_and_draft_have_their_members(
     }
 
 
-def test_a_modelfile_may_come_from_standard_input(cli: Cli, server: Server) -> None:
+def test_a_modelfile_may_come_from_standard_input(cli: Cli, server: ScriptedServer) -> None:
     server.stream("/api/create", SUCCESS)
     outcome = cli("create", "new", "-f", "-", stdin=b"\xef\xbb\xbfFROM base\r\n")
     assert outcome.code == 0
@@ -132,18 +144,16 @@ def test_a_modelfile_may_come_from_standard_input(cli: Cli, server: Server) -> N
 
 
 def test_a_folder_without_a_modelfile_is_its_own_source(
-    child: Child, server: Server, weights: Path
+    start_command: StartCommand, server: ScriptedServer, weights: Path
 ) -> None:
     server.reply("HEAD", f"/api/blobs/{DIGEST}")
     server.stream("/api/create", SUCCESS)
-    root = Path(__file__).parents[3]
     start = (
         "import os, sys; from gateway.cli import main; os.chdir(sys.argv.pop()); sys.exit(main())"
     )
-    process = child("create", "new", str(weights.parent), start=start)
+    process = start_command("create", "new", str(weights.parent), start=start)
     assert process.wait(20) == 0
     assert server.last("/api/create")["files"] == {"m.gguf": DIGEST}
-    assert root.is_dir()
 
 
 @pytest.mark.parametrize(
@@ -158,19 +168,19 @@ def test_a_folder_without_a_modelfile_is_its_own_source(
     ],
 )
 def test_a_mistake_ends_it_before_anything_is_sent(
-    cli: Cli, server: Server, argv: tuple[str, ...], text: str, message: str
+    cli: Cli, server: ScriptedServer, argv: tuple[str, ...], text: str, message: str
 ) -> None:
     outcome = cli("create", *argv, "-f", "-", stdin=text.encode())
     assert (outcome.code, outcome.out, outcome.err) == (1, "", f"Error: {message}\n")
     assert server.calls() == []
 
 
-def test_a_missing_modelfile_that_was_asked_for_is_an_error(cli: Cli, tmp_path: Path) -> None:
+def test_a_missing_modelfile_that_was_named_is_an_error(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("create", "new", "-f", str(tmp_path / "none"))
     assert (outcome.code, outcome.err) == (1, "Error: specified Modelfile wasn't found\n")
 
 
-def test_an_error_of_the_server_comes_after_what_was_done(cli: Cli, server: Server) -> None:
+def test_an_error_of_the_server_comes_after_what_was_done(cli: Cli, server: ScriptedServer) -> None:
     server.stream("/api/create", {"status": "parsing GGUF"}, {"error": "invalid file magic"})
     outcome = cli("create", "new", "-f", "-", stdin=b"FROM base")
     assert outcome.code == 1
@@ -180,7 +190,7 @@ def test_an_error_of_the_server_comes_after_what_was_done(cli: Cli, server: Serv
 def test_a_draft_may_not_be_the_model_itself(weights: Path) -> None:
     parsed = parse("FROM m.gguf\nDRAFT ./m.gguf")
     with pytest.raises(Invalid) as caught:
-        resolve(parsed, weights.parent)
+        find_sources(parsed, weights.parent)
     assert caught.value.message == (
         f"DRAFT must not reference the same local path as FROM: {weights}"
     )
@@ -188,7 +198,7 @@ def test_a_draft_may_not_be_the_model_itself(weights: Path) -> None:
 
 def test_a_file_wins_over_a_model_of_its_name_and_the_last_name_counts(weights: Path) -> None:
     (weights.parent / "llama3").write_bytes(DATA)
-    sources = resolve(parse("FROM one\nFROM llama3\nFROM two"), weights.parent)
+    sources = find_sources(parse("FROM one\nFROM llama3\nFROM two"), weights.parent)
     assert sources.base == "two"
     assert sources.files == {"llama3": weights.parent / "llama3"}
 
@@ -196,11 +206,11 @@ def test_a_file_wins_over_a_model_of_its_name_and_the_last_name_counts(weights: 
 def test_paths_are_relative_to_the_modelfile_not_to_us(tmp_path: Path) -> None:
     path = modelfile(tmp_path, "FROM x")
     console = Console(None, io.StringIO(), io.StringIO(), {})
-    assert read(path, console) == (b"FROM x", tmp_path)
-    assert read("-", console) == (b"", Path())
+    assert read_modelfile(path, console) == (b"FROM x", tmp_path)
+    assert read_modelfile("-", console) == (b"", Path())
 
 
-def test_an_interrupt_ends_it(child: Child, server: Server) -> None:
+def test_an_interrupt_ends_it(start_command: StartCommand, server: ScriptedServer) -> None:
     started, gone = threading.Event(), threading.Event()
 
     def never(exchange: Exchange) -> None:
@@ -209,7 +219,7 @@ def test_an_interrupt_ends_it(child: Child, server: Server) -> None:
         gone.set()
 
     server.on("POST", "/api/create", never)
-    process = child(
+    process = start_command(
         "create",
         "new",
         "-f",
@@ -231,7 +241,7 @@ def test_an_interrupt_ends_it(child: Child, server: Server) -> None:
     assert gone.wait(20)
 
 
-def test_a_refused_upload_ends_it(cli: Cli, server: Server, weights: Path) -> None:
+def test_a_refused_upload_ends_it(cli: Cli, server: ScriptedServer, weights: Path) -> None:
     server.reply("POST", f"/api/blobs/{DIGEST}", {"error": "disk full"}, status=500)
     outcome = cli("create", "new", "-f", modelfile(weights.parent, "FROM m.gguf"))
     assert outcome.code == 1
@@ -239,12 +249,86 @@ def test_a_refused_upload_ends_it(cli: Cli, server: Server, weights: Path) -> No
     assert "POST /api/create" not in server.calls()
 
 
-def test_reading_a_file_stops_when_told(weights: Path) -> None:
+def test_reading_a_file_stops_on_demand(weights: Path) -> None:
     stop = threading.Event()
-    reading = chunks(weights, stop)
+    reading = read_chunks(weights, stop)
     assert next(reading) == DATA[: 1 << 20]
     stop.set()
     with pytest.raises(GatewayError, match=r"^interrupted$"):
         next(reading)
     stop.clear()
-    assert b"".join(chunks(weights, stop)) == DATA
+    assert b"".join(read_chunks(weights, stop)) == DATA
+
+
+def gguf(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"GGUF and so on")
+    return path
+
+
+def test_paths_are_relative_to_the_modelfile(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "sub" / "a.gguf")
+    assert local_path("sub/a.gguf", tmp_path) == file
+    assert local_path("./sub", tmp_path) == file.parent
+    assert local_path(str(file), Path("/elsewhere")) == file
+    assert local_path("llama3", tmp_path) is None
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path) -> None:
+    assert local_path("~", tmp_path) == Path.home()
+
+
+def test_a_missing_file_that_is_required_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        required_files("a.gguf", tmp_path)
+    assert caught.value.message == "a.gguf: no such file or directory"
+
+
+def test_a_folder_stands_for_its_gguf_files(tmp_path: Path) -> None:
+    second, first = gguf(tmp_path / "b.gguf"), gguf(tmp_path / "a.gguf")
+    (tmp_path / "c.gguf").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    (tmp_path / "config.json").write_text("{}")
+    assert gguf_files(tmp_path) == [first, second]
+    assert gguf_files(first) == [first]
+
+
+def test_a_folder_without_gguf_files_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(Invalid) as caught:
+        gguf_files(tmp_path)
+    assert caught.value.message == f"no Modelfile or GGUF files found in {tmp_path}"
+
+
+def test_a_file_of_another_kind_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"{}")
+    with pytest.raises(Invalid) as caught:
+        gguf_files(file)
+    assert caught.value.message == f"{file}: not a GGUF file, and only those are supported for now"
+
+
+def test_a_link_may_point_inside_its_folder_only(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    target = gguf(folder / "blobs" / "x")
+    (folder / "a.gguf").symlink_to(target)
+    assert gguf_files(folder) == [folder / "a.gguf"]
+    (folder / "b.gguf").symlink_to(gguf(tmp_path / "out"))
+    with pytest.raises(Invalid) as caught:
+        gguf_files(folder)
+    assert caught.value.message == "insecure path: b.gguf"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ([], []),
+        (["/a/b/c.gguf"], ["c.gguf"]),
+        (["/a/b/c.gguf", "/a/b/d.gguf"], ["c.gguf", "d.gguf"]),
+        (["/a/b/c.gguf", "/a/d/e.gguf"], ["b/c.gguf", "d/e.gguf"]),
+        (["/a/b/../c.gguf", "/a/d.gguf"], ["c.gguf", "d.gguf"]),
+    ],
+)
+def test_files_are_sent_under_names_below_their_common_folder(
+    files: list[str], expected: list[str]
+) -> None:
+    assert list(upload_names(map(Path, files))) == expected

@@ -1,7 +1,5 @@
 """Numbers and times as texts."""
 
-from typing import Any
-
 import pytest
 
 from gateway.cli.formats import metadata, moment, processor, relative, scalar, size
@@ -113,7 +111,7 @@ def test_processor(total: int, vram: int, text: str) -> None:
         (None, "null"),
     ],
 )
-def test_scalar(value: Any, text: str) -> None:
+def test_scalar(value: object, text: str) -> None:
     assert scalar(value) == text
 
 
@@ -129,5 +127,5 @@ def test_scalar(value: Any, text: str) -> None:
         (7, "7"),
     ],
 )
-def test_metadata(value: Any, text: str) -> None:
+def test_metadata(value: object, text: str) -> None:
     assert metadata(value) == text

@@ -1,20 +1,19 @@
 """list, ps, stop, cp, rm against a scripted server."""
 
 import json
-from typing import Any
 
 import pytest
 
 from gateway.cli.formats import moment
 from gateway.cli.models import list_row, running_row
-from tests.gateway.cli.conftest import Cli, Exchange, Server, finish
+from tests.gateway.cli.conftest import Cli, Exchange, ScriptedServer, finish
 
 NOW = moment("2026-11-21T12:00:00Z")
 DIGEST = "2f58747119018317d26885b2d1fb233a70f4805e3e27d51f44002abd0ae7b638"
 
 
-def model(name: str, **members: Any) -> dict[str, Any]:
-    return {"name": name, "model": name, "digest": DIGEST, "size": 1_900_180, **members}
+def model(name: str, **fields: object) -> dict[str, object]:
+    return {"name": name, "model": name, "digest": DIGEST, "size": 1_900_180, **fields}
 
 
 def test_a_model_is_one_row() -> None:
@@ -45,7 +44,7 @@ def test_a_running_model_is_one_row(expires: str, until: str) -> None:
     assert running_row(item, NOW) == expected
 
 
-def test_the_library_is_listed_in_the_servers_order(cli: Cli, server: Server) -> None:
+def test_the_library_is_listed_in_the_servers_order(cli: Cli, server: ScriptedServer) -> None:
     time = "0001-01-01T00:00:00Z"
     models = [model("zeta:latest", modified_at=time), model("Alpha:1b", modified_at=time)]
     server.reply("GET", "/api/tags", {"models": models})
@@ -62,12 +61,12 @@ def test_the_library_is_listed_in_the_servers_order(cli: Cli, server: Server) ->
     ]
 
 
-def test_an_empty_library_is_a_header(cli: Cli, server: Server) -> None:
+def test_an_empty_library_is_a_header(cli: Cli, server: ScriptedServer) -> None:
     server.reply("GET", "/api/tags", {"models": None})
     assert cli("list").out == "NAME    ID    SIZE    MODIFIED \n"
 
 
-def test_what_runs_is_listed_by_an_exact_prefix(cli: Cli, server: Server) -> None:
+def test_what_runs_is_listed_by_an_exact_prefix(cli: Cli, server: ScriptedServer) -> None:
     models = [
         model(name, size_vram=0, context_length=2048, expires_at="2318-11-21T12:00:00Z")
         for name in ("Base:latest", "base:latest")
@@ -79,32 +78,32 @@ def test_what_runs_is_listed_by_an_exact_prefix(cli: Cli, server: Server) -> Non
     )
 
 
-def test_stop_unloads_and_says_nothing(cli: Cli, server: Server) -> None:
+def test_stop_unloads_and_says_nothing(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/generate", {"done": True})
     outcome = cli("stop", "base")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert server.last("/api/generate") == {"model": "base", "prompt": "", "keep_alive": 0}
 
 
-def test_stop_does_not_know_the_model(cli: Cli, server: Server) -> None:
+def test_stop_does_not_know_the_model(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/generate", {"error": "model 'x' not found"}, status=404)
     outcome = cli("stop", "x")
     assert (outcome.code, outcome.err) == (1, 'Error: couldn\'t find model "x" to stop\n')
 
 
-def test_stop_passes_other_errors_on(cli: Cli, server: Server) -> None:
+def test_stop_passes_other_errors_on(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/generate", {"error": "boom"}, status=500)
     assert cli("stop", "x").err == "Error: boom\n"
 
 
-def test_cp_says_what_it_copied(cli: Cli, server: Server) -> None:
+def test_cp_says_what_it_copied(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/copy")
     outcome = cli("cp", "a", "b:1")
     assert (outcome.code, outcome.out) == (0, "copied 'a' to 'b:1'\n")
     assert server.last("/api/copy") == {"source": "a", "destination": "b:1"}
 
 
-def test_rm_unloads_and_deletes_in_order_until_one_fails(cli: Cli, server: Server) -> None:
+def test_rm_unloads_and_deletes_in_order_until_one_fails(cli: Cli, server: ScriptedServer) -> None:
     missing = {"error": "model 'b' not found"}
 
     def answer(exchange: Exchange) -> None:
@@ -122,7 +121,7 @@ def test_rm_unloads_and_deletes_in_order_until_one_fails(cli: Cli, server: Serve
     assert server.calls() == ["POST /api/generate", "DELETE /api/delete"] * 2
 
 
-def test_rm_goes_on_when_a_model_will_not_stop(cli: Cli, server: Server) -> None:
+def test_rm_goes_on_when_a_model_will_not_stop(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/generate", {"error": "busy"}, status=500)
     server.reply("DELETE", "/api/delete")
     outcome = cli("rm", "a")

@@ -4,26 +4,26 @@ import json
 import signal
 import subprocess
 import threading
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from gateway.cli.run import keep_alive, pieces, shape, thinking
+from gateway.cli.run import parse_format, parse_keep_alive, parse_think, thinking_and_content
 from gateway.errors import Invalid
-from tests.gateway.cli.conftest import Child, Cli, Exchange, Server
+from tests.gateway.cli.conftest import Cli, Exchange, ScriptedServer, StartCommand
 
 DONE = {"response": "", "done": True, "done_reason": "stop", "eval_count": 2}
 
 
-def knows(server: Server, *capabilities: str) -> None:
+def knows(server: ScriptedServer, *capabilities: str) -> None:
     server.reply("POST", "/api/show", {"capabilities": list(capabilities)})
 
 
-def says(server: Server, *texts: str) -> None:
+def says(server: ScriptedServer, *texts: str) -> None:
     server.stream("/api/generate", *({"response": text} for text in texts), DONE)
 
 
-def test_a_prompt_is_answered(cli: Cli, server: Server) -> None:
+def test_a_prompt_is_answered(cli: Cli, server: ScriptedServer) -> None:
     knows(server, "completion")
     says(server, "Hel", "lo\u2028", "!")
     outcome = cli("run", "m", "say", "hello")
@@ -42,7 +42,7 @@ def test_a_prompt_is_answered(cli: Cli, server: Server) -> None:
     ],
 )
 def test_standard_input_comes_first(
-    cli: Cli, server: Server, stdin: bytes, words: tuple[str, ...], prompt: str
+    cli: Cli, server: ScriptedServer, stdin: bytes, words: tuple[str, ...], prompt: str
 ) -> None:
     knows(server)
     says(server, "x")
@@ -50,7 +50,7 @@ def test_standard_input_comes_first(
     assert server.last("/api/generate")["prompt"] == prompt
 
 
-def test_without_a_prompt_the_model_is_only_loaded(cli: Cli, server: Server) -> None:
+def test_without_a_prompt_the_model_is_only_loaded(cli: Cli, server: ScriptedServer) -> None:
     knows(server, "thinking")
     says(server)
     outcome = cli("run", "m")
@@ -58,7 +58,7 @@ def test_without_a_prompt_the_model_is_only_loaded(cli: Cli, server: Server) -> 
     assert server.last("/api/generate") == {"model": "m", "prompt": "", "think": True}
 
 
-def test_flags_travel_with_the_request(cli: Cli, server: Server) -> None:
+def test_flags_travel_with_the_request(cli: Cli, server: ScriptedServer) -> None:
     knows(server)
     says(server, "{}")
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -73,7 +73,7 @@ def test_flags_travel_with_the_request(cli: Cli, server: Server) -> None:
     }
 
 
-def test_a_thinking_model_is_asked_as_in_a_chat(cli: Cli, server: Server) -> None:
+def test_a_thinking_model_runs_as_in_a_chat(cli: Cli, server: ScriptedServer) -> None:
     knows(server, "completion", "thinking")
     server.stream(
         "/api/chat",
@@ -93,7 +93,7 @@ def test_a_thinking_model_is_asked_as_in_a_chat(cli: Cli, server: Server) -> Non
     assert server.last("/api/chat")["think"] is False
 
 
-def test_a_model_that_is_not_there_is_pulled_first(cli: Cli, server: Server) -> None:
+def test_a_model_that_is_not_there_is_pulled_first(cli: Cli, server: ScriptedServer) -> None:
     def pull(exchange: Exchange) -> None:
         knows(server, "completion")
         exchange.start()
@@ -112,7 +112,7 @@ def test_a_model_that_is_not_there_is_pulled_first(cli: Cli, server: Server) -> 
     ]
 
 
-def test_one_that_cannot_be_pulled_is_not_run(cli: Cli, server: Server) -> None:
+def test_one_that_cannot_be_pulled_is_not_run(cli: Cli, server: ScriptedServer) -> None:
     error = "pull model manifest: file does not exist"
     server.stream("/api/pull", {"status": "pulling manifest"}, {"error": error})
     outcome = cli("run", "m", "hello")
@@ -120,21 +120,21 @@ def test_one_that_cannot_be_pulled_is_not_run(cli: Cli, server: Server) -> None:
     assert outcome.err == f"pulling manifest\nError: {error}\n"
 
 
-def test_only_a_model_that_is_missing_is_pulled(cli: Cli, server: Server) -> None:
+def test_only_a_model_that_is_missing_is_pulled(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/show", {"error": "invalid model name"}, status=400)
     outcome = cli("run", "a b", "hello")
     assert (outcome.code, outcome.err) == (1, "Error: invalid model name\n")
     assert server.calls() == ["POST /api/show"]
 
 
-def test_verbose_shows_the_numbers_on_standard_error(cli: Cli, server: Server) -> None:
+def test_verbose_shows_the_numbers_on_standard_error(cli: Cli, server: ScriptedServer) -> None:
     knows(server)
     says(server, "x")
     outcome = cli("run", "m", "hi", "--verbose")
     assert (outcome.out, outcome.err) == ("x\n\n", "eval count:           2 token(s)\n")
 
 
-def test_long_lines_are_broken_on_a_terminal_only(cli: Cli, server: Server) -> None:
+def test_long_lines_are_broken_on_a_terminal_only(cli: Cli, server: ScriptedServer) -> None:
     knows(server)
     words = "word " * 20
     says(server, words)
@@ -144,7 +144,7 @@ def test_long_lines_are_broken_on_a_terminal_only(cli: Cli, server: Server) -> N
     assert [line.count("word") for line in lines] == [15, 5, 0]
 
 
-def test_colours_are_for_terminals_that_want_them(cli: Cli, server: Server) -> None:
+def test_colours_are_for_terminals_that_want_them(cli: Cli, server: ScriptedServer) -> None:
     knows(server)
     server.stream("/api/generate", {"response": "", "thinking": "hm"}, {"response": "x"}, DONE)
     assert "\x1b[38;5;245m" in cli("run", "m", "hi", screen=True).out
@@ -152,7 +152,9 @@ def test_colours_are_for_terminals_that_want_them(cli: Cli, server: Server) -> N
     assert "\x1b" not in cli("run", "m", "hi").out
 
 
-def test_an_error_in_the_stream_fails_after_what_was_said(cli: Cli, server: Server) -> None:
+def test_an_error_in_the_stream_fails_after_the_text_so_far(
+    cli: Cli, server: ScriptedServer
+) -> None:
     knows(server)
     server.stream("/api/generate", {"response": "Hel"}, {"error": "the engine crashed"})
     outcome = cli("run", "m", "hi")
@@ -175,15 +177,15 @@ def test_an_error_in_the_stream_fails_after_what_was_said(cli: Cli, server: Serv
         ),
     ],
 )
-def test_a_wrong_flag_fails_before_the_model_is_asked(
-    cli: Cli, server: Server, argv: tuple[str, ...], message: str
+def test_a_wrong_flag_fails_before_the_model_is_used(
+    cli: Cli, server: ScriptedServer, argv: tuple[str, ...], message: str
 ) -> None:
     outcome = cli("run", "m", "hi", *argv)
     assert (outcome.code, outcome.err) == (1, f"Error: {message}\n")
     assert server.calls() == []
 
 
-def test_an_embedding_model_prints_a_vector(cli: Cli, server: Server) -> None:
+def test_an_embedding_model_prints_a_vector(cli: Cli, server: ScriptedServer) -> None:
     knows(server, "embedding")
     server.reply("POST", "/api/embed", {"embeddings": [[0.25, -1, 1e-05]]})
     outcome = cli("run", "m", "some text", "--truncate=false", "--dimensions", "3")
@@ -198,7 +200,7 @@ def test_an_embedding_model_prints_a_vector(cli: Cli, server: Server) -> None:
     assert server.last("/api/embed") == {"model": "m", "input": "x", "keep_alive": -1}
 
 
-def test_an_embedding_model_needs_text(cli: Cli, server: Server) -> None:
+def test_an_embedding_model_needs_text(cli: Cli, server: ScriptedServer) -> None:
     knows(server, "embedding")
     assert cli("run", "m").err == (
         'Error: embedding models require input text. Usage: paddock run m "your text here"\n'
@@ -209,7 +211,7 @@ def test_an_embedding_model_needs_text(cli: Cli, server: Server) -> None:
 
 @pytest.mark.parametrize("capabilities", [("vision",), ("vision", "thinking"), ()])
 def test_images_go_to_models_that_see(
-    cli: Cli, server: Server, capabilities: tuple[str, ...], tmp_path: Any
+    cli: Cli, server: ScriptedServer, capabilities: tuple[str, ...], tmp_path: Path
 ) -> None:
     image = tmp_path / "a.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -227,7 +229,9 @@ def test_images_go_to_models_that_see(
         assert server.last("/api/generate") == {"model": "m", "prompt": f"what is {image}"}
 
 
-def test_an_interrupt_ends_the_answer_without_failure(child: Child, server: Server) -> None:
+def test_an_interrupt_ends_the_answer_without_failure(
+    start_command: StartCommand, server: ScriptedServer
+) -> None:
     gone = threading.Event()
 
     def endless(exchange: Exchange) -> None:
@@ -238,7 +242,7 @@ def test_an_interrupt_ends_the_answer_without_failure(child: Child, server: Serv
 
     knows(server)
     server.on("POST", "/api/generate", endless)
-    process = child(
+    process = start_command(
         "run", "m", "hi", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
@@ -249,7 +253,7 @@ def test_an_interrupt_ends_the_answer_without_failure(child: Child, server: Serv
     assert gone.wait(20)
 
 
-def test_each_piece_is_written_at_once(child: Child, server: Server) -> None:
+def test_each_piece_is_written_at_once(start_command: StartCommand, server: ScriptedServer) -> None:
     seen = threading.Event()
 
     def slow(exchange: Exchange) -> None:
@@ -261,7 +265,7 @@ def test_each_piece_is_written_at_once(child: Child, server: Server) -> None:
 
     knows(server)
     server.on("POST", "/api/generate", slow)
-    process = child("run", "m", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = start_command("run", "m", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(b"from a pipe")
@@ -276,27 +280,27 @@ def test_each_piece_is_written_at_once(child: Child, server: Server) -> None:
     ("text", "value"), [("true", True), ("false", False), ("high", "high"), ("max", "max")]
 )
 def test_think_values(text: str, value: bool | str) -> None:
-    assert thinking(text) is value
+    assert parse_think(text) is value
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("", None), ("json", "json"), ('{"a":1}', {"a": 1}), ("[]", [])]
 )
-def test_format_values(text: str, value: Any) -> None:
-    assert shape(text) == value
+def test_format_values(text: str, value: object) -> None:
+    assert parse_format(text) == value
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("", None), ("5m", "5m"), ("0", "0"), ("-1s", -1), ("1.5h", "1.5h")]
 )
 def test_keep_alive_values(text: str, value: str | int | None) -> None:
-    assert keep_alive(text) == value
+    assert parse_keep_alive(text) == value
     with pytest.raises(Invalid):
-        keep_alive(f"{text}5")
+        parse_keep_alive(f"{text}5")
 
 
 @pytest.mark.parametrize(
-    ("reply", "found"),
+    ("reply", "expected"),
     [
         ({"response": "a"}, ("", "a")),
         ({"response": "", "thinking": "t"}, ("t", "")),
@@ -305,5 +309,7 @@ def test_keep_alive_values(text: str, value: str | int | None) -> None:
         ({}, ("", "")),
     ],
 )
-def test_pieces_of_both_dialects(reply: dict[str, Any], found: tuple[str, str]) -> None:
-    assert pieces(reply) == found
+def test_thinking_and_content_of_both_streams(
+    reply: dict[str, object], expected: tuple[str, str]
+) -> None:
+    assert thinking_and_content(reply) == expected

@@ -1,11 +1,9 @@
 """show: the overview byte for byte, its parts, its blocks."""
 
-from typing import Any
-
 import pytest
 
 from gateway.cli.show import head, overview
-from tests.gateway.cli.conftest import Cli, Server
+from tests.gateway.cli.conftest import Cli, ScriptedServer
 
 INFO = {
     "general.architecture": "llama",
@@ -15,7 +13,7 @@ INFO = {
     "llama.rope.freq_base": 10000.0,
     "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>"],
 }
-ANSWER: dict[str, Any] = {
+ANSWER: dict[str, object] = {
     "license": "MIT\n",
     "modelfile": "FROM x\n",
     "parameters": 'stop                           "<|im end|>"\nseed                           7',
@@ -144,14 +142,16 @@ def test_the_head_of_a_text(text: str, rows: list[list[str]]) -> None:
         ("--template", "{{ .Prompt }}"),
     ],
 )
-def test_one_part_is_printed_alone(cli: Cli, server: Server, flag: str, out: str) -> None:
+def test_one_part_is_printed_alone(cli: Cli, server: ScriptedServer, flag: str, out: str) -> None:
     server.reply("POST", "/api/show", ANSWER)
     outcome = cli("show", "m", flag)
     assert (outcome.code, outcome.out) == (0, out)
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_the_server_is_asked_for_what_is_shown(cli: Cli, server: Server, verbose: bool) -> None:
+def test_only_verbose_requests_all_metadata(
+    cli: Cli, server: ScriptedServer, verbose: bool
+) -> None:
     server.reply("POST", "/api/show", ANSWER)
     outcome = cli("show", "m", *(["-v"] if verbose else []))
     assert outcome.out == overview(ANSWER, verbose=verbose)
@@ -167,7 +167,7 @@ def test_two_parts_at_once_are_refused(cli: Cli) -> None:
     )
 
 
-def test_a_missing_model_is_named(cli: Cli, server: Server) -> None:
+def test_a_missing_model_is_named(cli: Cli, server: ScriptedServer) -> None:
     server.reply("POST", "/api/show", {"error": "model 'm:latest' not found"}, status=404)
     outcome = cli("show", "m")
     assert (outcome.code, outcome.out) == (1, "")

@@ -1,9 +1,11 @@
 """pull and push: bodies, bars, errors and where a model can be found."""
 
+import re
+
 import pytest
 
-from gateway.cli.transfer import address
-from tests.gateway.cli.conftest import Cli, Server
+from gateway.cli.transfer import public_address
+from tests.gateway.cli.conftest import Cli, ScriptedServer
 
 LAYER = "sha256:0123456789abcdef"
 
@@ -13,7 +15,7 @@ def layer(completed: int, total: int = 2000) -> dict[str, object]:
     return {"status": "pulling 0123456789ab", "digest": LAYER, **counts}
 
 
-def test_a_pull_shows_its_steps_on_standard_error(cli: Cli, server: Server) -> None:
+def test_a_pull_shows_its_steps_on_standard_error(cli: Cli, server: ScriptedServer) -> None:
     server.stream(
         "/api/pull",
         {"status": "pulling manifest"},
@@ -32,22 +34,23 @@ def test_a_pull_shows_its_steps_on_standard_error(cli: Cli, server: Server) -> N
     assert server.calls() == ["POST /api/pull"]
 
 
-def test_a_layer_shows_when_bytes_of_it_have_moved(cli: Cli, server: Server) -> None:
+def test_a_layer_shows_when_bytes_of_it_have_moved(cli: Cli, server: ScriptedServer) -> None:
     server.stream("/api/pull", {"status": "pulling manifest"}, layer(0))
     assert cli("pull", "m").err == "pulling manifest\n"
     assert "0123456789ab" not in cli("pull", "m", screen=True).err
     server.stream("/api/pull", layer(1000))
-    assert "pulling 0123456789ab:  50%" in cli("pull", "m", screen=True).err
+    drawn = re.sub(r"\x1b\[[0-9;]*m", "", cli("pull", "m", screen=True).err)
+    assert "pulling 0123456789ab:  50%" in drawn
 
 
 @pytest.mark.parametrize("command", ["pull", "push"])
-def test_insecure_travels_with_the_request(cli: Cli, server: Server, command: str) -> None:
+def test_insecure_travels_with_the_request(cli: Cli, server: ScriptedServer, command: str) -> None:
     server.stream(f"/api/{command}", {"status": "success"})
     assert cli(command, "--insecure", "h/n/m").code == 0
     assert server.last(f"/api/{command}") == {"model": "h/n/m", "insecure": True}
 
 
-def test_an_error_ends_it(cli: Cli, server: Server) -> None:
+def test_an_error_ends_it(cli: Cli, server: ScriptedServer) -> None:
     server.stream(
         "/api/pull",
         {"status": "pulling manifest"},
@@ -58,7 +61,7 @@ def test_an_error_ends_it(cli: Cli, server: Server) -> None:
     assert outcome.err == ("pulling manifest\nError: pull model manifest: file does not exist\n")
 
 
-def test_a_push_says_where_the_model_is(cli: Cli, server: Server) -> None:
+def test_a_push_says_where_the_model_is(cli: Cli, server: ScriptedServer) -> None:
     server.stream("/api/push", {"status": "retrieving manifest"}, {"status": "success"})
     outcome = cli("push", "me/m")
     assert outcome.code == 0
@@ -67,7 +70,7 @@ def test_a_push_says_where_the_model_is(cli: Cli, server: Server) -> None:
 
 
 @pytest.mark.parametrize("text", ["401: no", "403: denied", "unauthorized: access denied"])
-def test_a_push_to_others_is_explained(cli: Cli, server: Server, text: str) -> None:
+def test_a_push_to_others_is_explained(cli: Cli, server: ScriptedServer, text: str) -> None:
     server.stream("/api/push", {"status": "retrieving manifest"}, {"error": text})
     outcome = cli("push", "other/m")
     assert (outcome.code, outcome.out) == (1, "")
@@ -90,4 +93,4 @@ def test_a_push_to_others_is_explained(cli: Cli, server: Server, text: str) -> N
     ],
 )
 def test_ollamas_models_have_a_page(model: str, where: str) -> None:
-    assert address(model) == where
+    assert public_address(model) == where

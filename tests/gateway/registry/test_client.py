@@ -9,8 +9,8 @@ from gateway import __version__
 from gateway.errors import Broken
 from gateway.registry import client
 from gateway.registry.client import Place, Registry, accept, open_registry
-from gateway.registry.failures import Denied, Lost, Missing, Patience, Stalled
 from gateway.registry.references import Reference
+from gateway.registry.retry import Denied, Lost, Missing, Patience, Stalled
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
 
 pytestmark = pytest.mark.anyio

@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from gateway.errors import Broken
-from gateway.registry import parts
+from gateway.registry import chunks as parts
+from gateway.registry.chunks import Part
 from gateway.registry.client import open_registry
 from gateway.registry.download import Downloads, Listener
-from gateway.registry.failures import Missing, Patience
 from gateway.registry.partial import Partial
-from gateway.registry.parts import Part
+from gateway.registry.retry import Missing, Patience
 from gateway.store.blobs import Blobs
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
 

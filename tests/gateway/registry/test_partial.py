@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.registry.chunks import Part
 from gateway.registry.partial import Partial, write
-from gateway.registry.parts import Part
 from gateway.store.blobs import Blobs
 
 DATA = b"0123456789"

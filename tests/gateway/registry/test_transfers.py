@@ -11,7 +11,7 @@ import pytest
 from gateway import names
 from gateway.errors import Broken, NotFound
 from gateway.names import Name
-from gateway.registry.failures import Patience
+from gateway.registry.retry import Patience
 from gateway.registry.transfers import Transfers
 from gateway.store.library import Library
 from tests.fakes.registry import FakeRegistry, Fault, running_registry

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Broken
+from gateway.registry.chunks import Part, plan
 from gateway.registry.client import open_registry
-from gateway.registry.failures import Patience
-from gateway.registry.parts import Part, plan
+from gateway.registry.retry import Patience
 from gateway.registry.upload import Upload
 from gateway.store.blobs import Blobs
 from gateway.store.manifests import Layer

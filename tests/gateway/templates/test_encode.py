@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.gotemplate import MISSING, Fields, Struct
+from gateway.golang.template import MISSING, Fields, Struct
 from gateway.templates.encode import encoded
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.gotemplate import parse
+from gateway.golang.template import parse
 from gateway.templates.legacy import Round, rounds, unfinished, with_response
 from gateway.templates.values import Message
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.gotemplate import TemplateError
+from gateway.golang.template import TemplateError
 from gateway.templates.media import Rendered
 from gateway.templates.render import abilities, compiled
 from gateway.templates.values import Think

@@ -1,0 +1,27 @@
+"""Time as replies show it."""
+
+import time
+
+from gateway.api.ollama.replies import Clock
+
+
+class RequestClock(Clock):
+    """The time of day, and how long ago a request arrived (`began`: time.perf_counter())."""
+
+    __slots__ = ("_began", "_second", "_text")
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._second = -1
+        self._text = ""
+
+    def stamp(self) -> str:
+        second, fraction = divmod(time.time_ns(), 10**9)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        digits = f"{fraction:09d}".rstrip("0")
+        return f"{self._text}.{digits}Z" if digits else f"{self._text}Z"
+
+    def elapsed(self) -> int:
+        return int((time.perf_counter() - self._began) * 1e9)

@@ -1,0 +1,1 @@
+"""Embeddings, as Ollama and as OpenAI have them."""

@@ -1,0 +1,194 @@
+"""The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs.
+
+Disk work runs in worker threads; a handler only reads the body, calls one thing and answers.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import digests, names
+from gateway.api.ollama import show as describe
+from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW, model_name
+from gateway.api.ollama.progress import Progress
+from gateway.api.reply import JSON, empty, json_reply
+from gateway.errors import Broken, Invalid, NotFound
+from gateway.golang.fmt import exact
+from gateway.golang.json_decode import decode
+from gateway.golang.json_encode import dumps
+from gateway.names import Name
+from gateway.services import services
+from gateway.store.create import VERIFIED, Converted, finish, prepare
+from gateway.store.gguf import read_arrays
+from gateway.store.library import Library
+from gateway.store.model import Entry, Model
+from gateway.store.quantize import Tell, convert, program
+from gateway.store.recipe import Recipe, checked
+
+# Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
+PIECE = 1 << 20
+_COPILOT = "GitHubCopilotChat/"
+
+
+async def tags(request: Request) -> Response:
+    """Every model, newest first."""
+    return Response(await run_sync(_library(request).written, _listed), media_type=JSON)
+
+
+async def show(request: Request) -> Response:
+    """One model in detail."""
+    body = decode(await request.body(), SHOW)
+    asked = model_name(body)
+    name = names.resolve(asked, refusal=names.CLOUD_DETAILS)
+    library = _library(request)
+    model = library.peek(name)
+    if model is None:
+        model = await run_sync(library.get, name)
+    copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
+    shown = describe.shown(
+        model,
+        system=body.get("system", ""),
+        options=body.get("options"),
+        basename=asked if copilot else "",
+        **(await run_sync(_arrays, model) if body.get("verbose") else {}),
+    )
+    return json_reply(exact(shown))
+
+
+async def copy(request: Request) -> Response:
+    """A second name for a model."""
+    body = decode(await request.body(), COPY)
+    source, destination = body.get("source", ""), body.get("destination", "")
+    origin = _plain_name("source", source)
+    goal = _plain_name("destination", destination)
+    try:
+        await run_sync(_library(request).copy, origin, goal)
+    except NotFound as error:
+        raise NotFound(f'model "{source}" not found') from error
+    return empty()
+
+
+async def delete(request: Request) -> Response:
+    """Remove a name, and the blobs that only it used."""
+    asked = model_name(decode(await request.body(), DELETE))
+    name = _stored_name(asked)
+    try:
+        await run_sync(_library(request).delete, name)
+    except NotFound as error:
+        raise NotFound(f"model '{asked}' not found") from error
+    return empty()
+
+
+async def create(request: Request) -> Response:
+    """Make a model. What can be checked is so before the answer starts, and keeps its status."""
+    body = decode(await request.body(), CREATE)
+    name = names.parse(model_name(body))
+    work = partial(_make, request, name, checked(body))
+    return Progress(work, stream=body.get("stream", True))
+
+
+async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> None:
+    """Pull and convert what has to be, then write; a client that leaves in between ends it."""
+    library = _library(request)
+    if recipe.base and await run_sync(library.find, recipe.base) is None:
+        await services(request).transfers.pull(recipe.base, "https", tell)
+    start = await run_sync(prepare, library, recipe)
+    made: dict[int, Converted] = {}
+    lines = list(start.progress)
+    if start.conversions:
+        tool = program(services(request).engine.server)
+        for line in lines:
+            await tell({"status": line})
+        for conversion in start.conversions:
+            made[conversion.part] = await convert(tool, library.blobs, conversion, tell)
+            await tell({"status": VERIFIED})
+        lines.clear()
+    # With nothing to convert all is done before a word is said: an error has its own status.
+    lines += await run_sync(finish, library, name, recipe, start, made)
+    for line in lines:
+        await tell({"status": line})
+
+
+async def blob(request: Request) -> Response:
+    """A blob, looked for or stored."""
+    return await (blob_head if request.method == "HEAD" else blob_post)(request)
+
+
+async def blob_head(request: Request) -> Response:
+    """Whether a blob is here."""
+    digest = digests.parse(request.path_params["digest"])
+    if not _library(request).blobs.exists(digest):
+        raise NotFound(f'blob "{digest}" not found')
+    return empty()
+
+
+async def blob_post(request: Request) -> Response:
+    """Store the body under its digest: 201 when it is new, 200 when it was here."""
+    digest = digests.parse(request.path_params["digest"])
+    blobs = _library(request).blobs
+    if blobs.exists(digest):
+        # A client that is cut off while it sends may never read the answer: hear it out.
+        async for _ in request.stream():
+            pass
+        await run_sync(blobs.touch, digest)
+        return empty()
+    try:
+        with blobs.writer(digest) as out:
+            async for piece in _pieces(request.stream()):
+                await run_sync(out.write, piece)
+            await run_sync(out.commit)
+    except OSError as error:
+        raise Broken(f"the blob cannot be stored: {error.strerror}") from error
+    return empty(201)
+
+
+def _listed(entries: Sequence[Entry]) -> bytes:
+    return dumps({"models": [describe.listed(entry) for entry in entries]})
+
+
+def _library(request: Request) -> Library:
+    return services(request).library
+
+
+def _plain_name(role: str, text: str) -> Name:
+    try:
+        return names.parse(text)
+    except Invalid as error:
+        raise Invalid(f'{role} "{text}" is invalid') from error
+
+
+def _stored_name(text: str) -> Name:
+    if not text.strip():
+        raise Invalid("model is required")
+    try:
+        return names.stored(text)
+    except Invalid as error:
+        if error.message != "invalid model name":
+            raise
+        raise Invalid(f'name "{text}" is invalid') from error
+
+
+def _arrays(model: Model) -> dict[str, Mapping[str, list[Any]]]:
+    """The arrays of the model's files in full, as a verbose description wants them."""
+    found: dict[str, Mapping[str, list[Any]]] = {}
+    if model.header:
+        found["arrays"] = read_arrays(model.weights)
+    if model.projector:
+        found["projector_arrays"] = read_arrays(model.projectors[0])
+    return found
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
+    """The same bytes in pieces of at least PIECE, but for the last."""
+    gathered = bytearray()
+    async for chunk in chunks:
+        gathered += chunk
+        if len(gathered) >= PIECE:
+            yield gathered
+            gathered = bytearray()
+    if gathered:
+        yield gathered

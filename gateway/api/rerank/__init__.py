@@ -1,0 +1,1 @@
+"""Reranking, as Jina and Cohere have it."""

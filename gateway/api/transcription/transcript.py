@@ -1,0 +1,218 @@
+"""Transcriptions in the OpenAI dialect, which models that hear write as a chat."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.api.openai.requests import error_body
+from gateway.api.transcription.multipart import Field
+from gateway.errors import Invalid
+from gateway.golang.duration import parse_keep_alive
+from gateway.golang.json_encode import dumps
+from gateway.inference.types import Delta, End, Tally, Turn
+from gateway.llama.sse import DATA
+
+ORDER = (
+    "Transcribe the audio word for word. Write down what is said and nothing else: no comments, "
+    "no descriptions, no timestamps."
+)
+_SSE = "text/event-stream"
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+_UNTIMED = "there are no timestamps"
+_UNNAMED = "speakers are not told apart"
+_FORMATS = {
+    "srt": _UNTIMED,
+    "vtt": _UNTIMED,
+    "verbose_json": _UNTIMED,
+    "diarized_json": _UNNAMED,
+}
+"""Why there is no reply of that form."""
+_REFUSED = {
+    "timestamp_granularities": _UNTIMED,
+    "include": "there are no log probabilities here",
+    "known_speaker_names": _UNNAMED,
+    "known_speaker_references": _UNNAMED,
+}
+FIELDS: Mapping[str, str] = {
+    "file": "the recording; required",
+    "model": "one that hears; required",
+    "language": "told to the model",
+    "languages": "told to the model: it is one of these",
+    "prompt": "told to the model: what the recording is about",
+    "keywords": "told to the model: what may be said",
+    "temperature": "0 to 1; 0 unless given",
+    "response_format": "`json` or `text`; others are refused",
+    "stream": "events instead of one reply",
+    "chunking_strategy": "`auto`; others are refused",
+    "keep_alive": "ours: how long the model stays loaded afterwards",
+    **{name: f"refused: {why}" for name, why in _REFUSED.items()},
+}
+"""Every field of a form that has a meaning here, and what is done with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A checked form. Whether there is such a model is not looked at."""
+
+    model: str
+    sound: bytes
+    language: str = ""
+    languages: Sequence[str] = ()
+    """What the language may be."""
+    context: str = ""
+    """What the client says about the recording: names, the text before it."""
+    keywords: Sequence[str] = ()
+    temperature: float = 0.0
+    plain: bool = False
+    """Whether the reply is the text alone, not JSON."""
+    stream: bool = False
+    keep_alive: float | None = None
+
+
+def request(form: Sequence[Field]) -> Request:
+    """Of several fields with one name, where one is meant, the first counts."""
+    model = _text(form, "model")
+    if not model:
+        raise Invalid("model is required")
+    sound = _sound(form)
+    _refuse(form)
+    return Request(
+        model=model,
+        sound=sound,
+        language=_text(form, "language"),
+        languages=_texts(form, "languages"),
+        context=_text(form, "prompt"),
+        keywords=_texts(form, "keywords"),
+        temperature=_temperature(_text(form, "temperature")),
+        plain=_plain(_text(form, "response_format")),
+        stream=_flag("stream", _text(form, "stream")),
+        keep_alive=_keep_alive(_text(form, "keep_alive")),
+    )
+
+
+def _sound(form: Sequence[Field]) -> bytes:
+    file = next((field for field in form if field.name == "file" and field.file), None)
+    if file is None:
+        raise Invalid("file is required: http: no such file")
+    if not file.data:
+        raise Invalid("audio file is empty")
+    return file.data
+
+
+def _refuse(form: Sequence[Field]) -> None:
+    """Invalid for what asks for something that cannot be had."""
+    for name, why in _REFUSED.items():
+        if _texts(form, name):
+            raise Invalid(f"{name} is not supported: {why}")
+    if _texts(form, "chunking_strategy") not in ((), ("auto",)):
+        raise Invalid("chunking_strategy must be 'auto'")
+
+
+def turn(asked: Request) -> Turn:
+    """An order, and a message with the recording. What is thought is not written down."""
+    order = ORDER
+    if asked.language:
+        order += f" The language is {asked.language}."
+    if asked.languages:
+        order += f" The language is one of these: {', '.join(asked.languages)}."
+    if asked.keywords:
+        order += f" These words may be said: {', '.join(asked.keywords)}."
+    if asked.context:
+        order += f" About the audio: {asked.context}"
+    data = base64.b64encode(asked.sound).decode()
+    sound = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    return Turn(
+        messages=[{"role": "system", "content": order}, {"role": "user", "content": [sound]}],
+        think=False,
+        options={"temperature": asked.temperature},
+        keep_alive=asked.keep_alive,
+    )
+
+
+class Transcript:
+    """The text, without blanks around it: JSON, plain, or as events while it is written."""
+
+    def __init__(self, asked: Request) -> None:
+        self.media_type = _SSE if asked.stream else _TEXT if asked.plain else _JSON
+        self._asked = asked
+        self._text = ""
+        self._said = 0
+
+    def assigned(self) -> None:
+        """It does not tell when that was."""
+
+    def begin(self) -> bytes:
+        return b""
+
+    def write(self, delta: Delta) -> bytes:
+        self._text += delta.text
+        if not self._asked.stream or len(text := self._text.strip()) == self._said:
+            return b""
+        more, self._said = text[self._said :], len(text)
+        return _event("delta", delta=more)
+
+    def end(self, end: End, tally: Tally) -> bytes:
+        text = self._text.strip()
+        if self._asked.stream:
+            return _event("done", text=text, usage=_usage(tally))
+        return text.encode() if self._asked.plain else dumps({"text": text}) + b"\n"
+
+    def failure(self, message: str, status: int) -> bytes:
+        return DATA + dumps(error_body(message, status)) + b"\n\n"
+
+
+def _event(kind: str, **more: Any) -> bytes:
+    return DATA + dumps({"type": f"transcript.text.{kind}", **more}) + b"\n\n"
+
+
+def _usage(tally: Tally) -> dict[str, Any]:
+    return {
+        "type": "tokens",
+        "input_tokens": tally.prompt_tokens,
+        "output_tokens": tally.tokens,
+        "total_tokens": tally.prompt_tokens + tally.tokens,
+    }
+
+
+def _text(form: Sequence[Field], name: str) -> str:
+    return next((field.text.strip() for field in form if field.name == name), "")
+
+
+def _texts(form: Sequence[Field], name: str) -> Sequence[str]:
+    """All there is under a name; clients write `name[]` for lists, `name[member]` for objects."""
+    found = (field.text.strip() for field in form if field.name.partition("[")[0] == name)
+    return tuple(filter(None, found))
+
+
+def _plain(text: str) -> bool:
+    if why := _FORMATS.get(text):
+        raise Invalid(f"response_format {text!r} is not supported: {why}")
+    if text not in ("", "json", "text"):
+        raise Invalid("response_format must be 'json' or 'text'")
+    return text == "text"
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in ("", "true", "false", "1", "0"):
+        raise Invalid(f"{name} must be true or false")
+    return text.lower() in ("true", "1")
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise Invalid("temperature must be a number between 0 and 1")
+    return value
+
+
+def _keep_alive(text: str) -> float | None:
+    """A number of seconds, or a duration."""
+    try:
+        return parse_keep_alive(float(text)) if text else None
+    except ValueError:
+        return parse_keep_alive(text)

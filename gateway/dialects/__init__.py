@@ -1,1 +1,0 @@
-"""Wire forms, as pure functions: no HTTP server, no disk, no clock."""

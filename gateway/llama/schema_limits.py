@@ -1,0 +1,125 @@
+"""Bounds that contradict each other, found before the engine sees them.
+
+The engine counts the optional repetitions of a grammar as the upper bound less the lower one,
+without a sign: "at least 5, at most 2" makes it write rules until the memory is full. Where an
+integer has no value at all it fails in the middle of a reply, and a bound of too many digits on
+one side alone is such a repetition of its own making.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway.errors import Invalid
+from gateway.inference.types import Turn
+from gateway.llama.requests import schema
+
+_COUNTS = (("minLength", "maxLength"), ("minItems", "maxItems"))
+_DIGITS = 10**15
+"""From here on a bound of an integer needs one on the other side."""
+_SIGN = 1 << 31
+# What may hold braces that repeat nothing comes first, so that it is skipped; what is not closed
+# ends with the text, so that each character is looked at once.
+_PATTERN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]?|\{\s*\+?([0-9]+)\s*,\s*\+?([0-9]+)", re.DOTALL)
+_GRAMMAR = re.compile(
+    r'"(?:\\.|[^"\\])*"?|\[(?:\\.|[^\]\\])*\]?|#[^\n]*|\{\s*([0-9]+)\s*,\s*([0-9]+)\s*\}',
+    re.DOTALL,
+)
+
+
+def check_bounds(turn: Turn) -> None:
+    """Invalid for a form of the reply, or a tool's parameters, that nothing can satisfy."""
+    if turn.format is not None:
+        check_schema(schema(turn.format), "the format")
+    check_schema(turn.extra.get("json_schema"), "'json_schema'")
+    check_grammar(turn.extra.get("grammar"))
+    for tool in turn.tools:
+        function = tool.get("function") or {}
+        check_schema(function.get("parameters"), f"the parameters of tool {function.get('name')!r}")
+
+
+def check_schema(value: Any, what: str) -> None:
+    """Invalid, with the place, for a JSON Schema that nothing can satisfy. `what` it is of."""
+    for path, part in _objects(value):
+        if wrong := _counts(part) or _integer(part) or _pattern(part):
+            raise Invalid(f"{what}: JSON schema error at {path}: {wrong}")
+
+
+def check_grammar(text: Any) -> None:
+    """Invalid for a GBNF grammar with a repetition that ends before it begins."""
+    if isinstance(text, str) and (wrong := _repetition(_GRAMMAR, text)):
+        raise Invalid(f"'grammar': {wrong}")
+
+
+def _objects(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every object in `value` with its place; what refers to another may refer to any."""
+    ahead = [("#", value)]
+    while ahead:
+        path, value = ahead.pop()
+        if isinstance(value, dict):
+            yield path, value
+            ahead += [(f"{path}/{key}", item) for key, item in value.items()]
+        elif isinstance(value, list):
+            ahead += [(f"{path}/{at}", item) for at, item in enumerate(value)]
+
+
+def _counts(part: Mapping[str, Any]) -> str:
+    for names in _COUNTS:
+        low, high = (_number(part, name) for name in names)
+        if low is None or high is None:
+            continue
+        if low > high or _held(low) > _held(high) >= 0:
+            return f"{names[0]} {low} is above {names[1]} {high}"
+    return ""
+
+
+def _held(count: float) -> float:
+    """What is left of a count in the 32 bits that the engine keeps of it."""
+    return (count + _SIGN) % (2 * _SIGN) - _SIGN
+
+
+def _integer(part: Mapping[str, Any]) -> str:
+    kind = part.get("type")
+    if kind != "integer" and not (isinstance(kind, list) and "integer" in kind):
+        return ""
+    low = _bound(part, "minimum", "exclusiveMinimum", 1)
+    high = _bound(part, "maximum", "exclusiveMaximum", -1)
+    if low is not None and high is not None:
+        return f"no integer is from {low} to {high}" if low > high else ""
+    if low is not None and low >= _DIGITS:
+        return f"a minimum of {low} needs a maximum"
+    if high is not None and high <= -_DIGITS:
+        return f"a maximum of {high} needs a minimum"
+    return ""
+
+
+def _bound(part: Mapping[str, Any], name: str, exclusive: str, step: int) -> float | None:
+    """The last value that is allowed. As the engine reads it: the inclusive bound wins."""
+    if (value := _number(part, name)) is not None:
+        return value
+    value = _number(part, exclusive)
+    return None if value is None else value + step
+
+
+def _number(part: Mapping[str, Any], name: str) -> float | None:
+    value = part.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _pattern(part: Mapping[str, Any]) -> str:
+    pattern = part.get("pattern")
+    return _repetition(_PATTERN, pattern) if isinstance(pattern, str) else ""
+
+
+def _repetition(kind: re.Pattern[str], text: str) -> str:
+    for found in kind.finditer(text):
+        low, high = found[1], found[2]
+        if low and _size(low) > _size(high):
+            return f"the repetition {found[0].rstrip('}')}}} ends before it begins"
+    return ""
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """Orders numbers of any length."""
+    digits = digits.lstrip("0")
+    return len(digits), digits

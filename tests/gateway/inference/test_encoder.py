@@ -1,0 +1,218 @@
+"""The engine's bytes become a writer's: beginnings, ends, errors, restarts."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.inference.encoder import Translation
+from gateway.inference.types import Delta, End, EngineError, Restart, Tally
+from gateway.llama.events import ChatReader, CompletionReader
+from gateway.templates.reasoning import ReasoningParser
+from tests.fakes import recorded
+from tests.fakes.recorded import CUTS, failing, heard
+
+CUT_SHORT = "an error was encountered while running the model: unexpected EOF"
+
+
+class Notes:
+    """A writer that notes what it is told."""
+
+    media_type = "text/notes"
+
+    def assigned(self) -> None:
+        self.had_runner = True
+
+    def begin(self) -> bytes:
+        return b"()"
+
+    def write(self, delta: Delta) -> bytes:
+        thinking = f"?{delta.thinking}?" if delta.thinking else ""
+        calls = "".join(f"[{piece.index}{piece.name}{piece.arguments}]" for piece in delta.calls)
+        return f"{thinking}{delta.text}{calls}|".encode()
+
+    def end(self, end: End, tally: Tally) -> bytes:
+        return f"<{end.reason} {tally.tokens}>".encode()
+
+    def failure(self, message: str, status: int) -> bytes:
+        return f"!{status} {message}!".encode()
+
+
+def translating(reader: CompletionReader | None = None) -> Translation:
+    translation = Translation(Notes())
+    translation.reader = reader or CompletionReader()
+    return translation
+
+
+def chatting() -> Translation:
+    translation = Translation(Notes())
+    translation.reader = ChatReader()
+    return translation
+
+
+def restarting() -> Translation:
+    """One that reads nothing but thinking before another call."""
+    return translating(CompletionReader(ReasoningParser("<think>", "</think>"), restart=True))
+
+
+def said(*texts: str) -> bytes:
+    return b"".join(recorded.raw(text, 9, 1) for text in texts)
+
+
+def calling(text: str, *calls: tuple[int, str, str]) -> bytes:
+    """An event of a chat completion with pieces of calls: index, name, arguments."""
+    pieces = [
+        {"index": index, "function": {"name": name, "arguments": arguments}}
+        for index, name, arguments in calls
+    ]
+    delta = {"content": text, "tool_calls": pieces}
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("single", "told"),
+    [
+        (False, [b"()[0add{][1sub{}]|", b"[0}]|", b"a[2mul{}]|", b"[2]]|"]),
+        (True, [b"()[0add{]|", b"[0}]|", b"a|", b""]),
+    ],
+)
+def test_further_calls_are_left_out_of_a_reply_that_may_have_one(
+    single: bool, told: list[bytes]
+) -> None:
+    translation = chatting()
+    translation.single = single
+    fed = [
+        translation.feed(calling("", (0, "add", "{"), (1, "sub", "{}"))),
+        translation.feed(calling("", (0, "", "}"))),
+        translation.feed(calling("a", (2, "mul", "{}"))),
+        translation.feed(calling("", (2, "", "]"))),
+    ]
+    assert fed == told
+
+
+def test_a_beginning_tokens_and_an_end() -> None:
+    assert heard(chatting(), recorded.PLAIN, []) == "()Hi |you\u2028|<b>&|é.|<stop 5>"
+    assert heard(translating(), recorded.RAW_LIMITED, []) == "()Hi |you\u2028|<length 5>"
+
+
+def test_a_reply_without_a_token_begins_and_ends() -> None:
+    assert heard(chatting(), recorded.STOPPED, []) == "()<stop 1>"
+
+
+def test_what_is_only_held_back_is_begun_and_said_in_the_end() -> None:
+    translation = translating(CompletionReader(ReasoningParser("<think>", "</think>")))
+    end = recorded.raw_end("eos", recorded.RAW_TIMINGS)
+    assert heard(translation, said("<thi") + end, []) == "()|<thi|<stop 5>"
+
+
+@given(st.sampled_from([*recorded.CHATS, *recorded.RAWS]), CUTS)
+def test_the_pieces_do_not_matter(data: bytes, cuts: list[int]) -> None:
+    begin = chatting if data in recorded.CHATS else translating
+    whole = heard(begin(), data, [])
+    assert heard(begin(), data, cuts) == whole
+    assert whole.count("(") == 1
+
+
+def test_a_token_is_said_as_soon_as_its_line_is_complete() -> None:
+    translation = translating()
+    first, second, *_ = recorded.RAW_SAID
+    assert translation.feed(recorded.RAW_PROGRESS + first[:-2]) == b""
+    assert translation.feed(first[-2:] + second[:-2]) == b"()Hi |"
+    assert translation.feed(second[-2:]) == "you\u2028|".encode()
+
+
+def test_the_tally_is_empty_before_the_first_call() -> None:
+    translation = Translation(Notes())
+    assert translation.tally == Tally()
+    translation.reader = CompletionReader()
+    translation.feed(recorded.RAW_LIMITED)
+    assert translation.tally == translation.reader.tally != Tally()
+
+
+def test_the_writer_learns_of_its_runner_and_names_the_media_type() -> None:
+    notes = Notes()
+    translation = Translation(notes)
+    translation.assigned()
+    assert notes.had_runner
+    assert translation.media_type == "text/notes"
+    assert translation.failure("Oh.", 503) == b"!503 Oh.!"
+
+
+# ---- errors
+
+
+@given(CUTS)
+def test_an_error_within_a_stream_comes_after_what_was_said(cuts: list[int]) -> None:
+    out, error = failing(translating(), recorded.RAW_FAILED, cuts)
+    assert (out, error.message, error.status) == ("()Hi |", "Compute error.", 500)
+
+
+def test_an_error_alone_is_raised_at_once() -> None:
+    translation = translating()
+    with pytest.raises(EngineError, match=r"Compute error\."):
+        translation.feed(recorded.RAW_PROGRESS + recorded.event(recorded.FAILURE))
+
+
+def test_an_error_in_the_piece_of_the_last_token_is_raised_by_flush() -> None:
+    translation = translating()
+    assert translation.feed(recorded.RAW_FAILED) == b"()Hi |"
+    with pytest.raises(EngineError, match=r"Compute error\."):
+        translation.flush()
+
+
+@given(CUTS)
+def test_a_stream_that_stops_without_an_end_was_cut_short(cuts: list[int]) -> None:
+    out, error = failing(chatting(), recorded.KILLED, cuts)
+    assert (out, error.message, error.status) == ("()Hi |", CUT_SHORT, 500)
+
+
+# ---- restarts
+
+
+def test_a_restart_has_what_was_said_before_it() -> None:
+    data = recorded.RAW_PROGRESS + said("<think>", "hm ", "o.k.", "</think>", "So", " it")
+    with pytest.raises(Restart) as caught:
+        restarting().feed(data)
+    assert caught.value.said == b"()|?hm ?|?o.k.?|||"
+
+
+@given(CUTS)
+def test_all_that_is_said_up_to_a_restart_is_the_same_whatever_the_pieces(cuts: list[int]) -> None:
+    data = recorded.RAW_PROGRESS + said("<think>hm", " o.k.</think>", "So", " it")
+    translation, out = restarting(), b""
+    with pytest.raises(Restart) as caught:
+        for piece in recorded.pieces(data, cuts):
+            out += translation.feed(piece)
+    assert out + caught.value.said == b"()?hm?|? o.k.?||"
+
+
+def test_a_restart_in_the_end_has_what_was_held_back() -> None:
+    translation = translating(CompletionReader(must_call=True))
+    assert translation.feed(said("No.") + recorded.raw_end("eos", recorded.RAW_TIMINGS)) == (
+        b"()No.|"
+    )
+    with pytest.raises(Restart) as caught:
+        translation.flush()
+    assert caught.value.said == b""
+
+
+def test_another_reader_goes_on_without_another_beginning() -> None:
+    translation = restarting()
+    with pytest.raises(Restart):
+        translation.feed(recorded.RAW_PROGRESS + said("<think>hm</think>", "So"))
+    translation.reader = CompletionReader()
+    rest = said("{}") + recorded.raw_end("eos", recorded.RAW_TIMINGS)
+    assert heard(translation, rest, []) == "{}|<stop 5>"
+
+
+def test_another_reader_forgets_half_a_line_and_an_error_of_the_call_before() -> None:
+    translation = translating()
+    (first, second, *_) = recorded.RAW_SAID
+    assert translation.feed(first + second[:30]) == b"()Hi |"
+    translation.reader = CompletionReader()
+    assert translation.feed(second) == "you\u2028|".encode()
+    assert translation.feed(first + recorded.event(recorded.FAILURE)) == b"Hi |"
+    translation.reader = CompletionReader()
+    end = recorded.raw_end("limit", recorded.RAW_TIMINGS)
+    assert translation.feed(end) + translation.flush() == b"<length 5>"

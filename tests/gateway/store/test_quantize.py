@@ -1,0 +1,214 @@
+"""A real child stands in for llama-quantize: what it is asked, how it fails, and that it ends."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+
+from gateway.errors import Broken
+from gateway.store.blobs import Blobs
+from gateway.store.conversion import Conversion
+from gateway.store.create import Converted
+from gateway.store.quantize import convert, program
+
+pytestmark = pytest.mark.anyio
+
+# Writes what it read behind a mark, and its own arguments to a file; says what it is told to say.
+TOOL = """#!{python}
+import json, os, sys, time
+words = sys.argv[1:]
+source, target, kind = words[-3:]
+open({note!r}, "w").write(json.dumps([os.getpid(), *words]))
+shards = [source]
+if "-of-" in os.path.basename(source):
+    shards = sorted(os.listdir(os.path.dirname(source)))
+with open(target, "wb") as out:
+    out.write(kind.encode() + b":")
+    for name in shards:
+        out.write(open(os.path.join(os.path.dirname(source), name), "rb").read())
+sys.stderr.write({said!r})
+sys.stderr.flush()
+if {hangs!r}:
+    time.sleep(600)
+sys.exit({code!r})
+"""
+LINE = (
+    "[ {number:3}/   4] blk.0.w - [ 512, 512, 1, 1], type = f16, converting to q8_0 .. "
+    "size = {mib:8.2f} MiB -> 0.14 MiB\n"
+)
+
+
+class Desk:
+    """A folder with blobs and a tool; `progress` is what was told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.blobs = Blobs(folder / "blobs")
+        self.progress: list[Mapping[str, Any]] = []
+        self.note = folder / "note"
+
+    def tool(self, said: str = "", code: int = 0, hangs: bool = False) -> Path:
+        path = self.folder / "llama-quantize"
+        text = TOOL.format(
+            python=sys.executable, note=str(self.note), said=said, code=code, hangs=hangs
+        )
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def conversion(self, *contents: bytes, size: int = 4 << 20, flags: Any = ()) -> Conversion:
+        sources = tuple(self.blobs.store(data)[0] for data in contents)
+        return Conversion(0, sources, size, "F16", "Q8_0", flags)
+
+    async def tell(self, progress: Mapping[str, Any]) -> None:
+        self.progress.append(progress)
+
+    def arguments(self) -> list[str]:
+        words: list[str] = json.loads(self.note.read_text())[1:]
+        return words
+
+    def names(self) -> set[str]:
+        return {entry.name for entry in self.blobs.files()}
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def sha(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+# ---- the program
+
+
+def test_the_program_is_beside_the_engine(desk: Desk) -> None:
+    tool = desk.tool()
+    assert program(desk.folder / "llama-server") == tool
+
+
+def test_an_engine_without_the_program_is_told(desk: Desk) -> None:
+    with pytest.raises(Broken) as caught:
+        program(desk.folder / "llama-server")
+    path = desk.folder / "llama-quantize"
+    told = f"llama-quantize unavailable: llama-quantize binary not found (checked: {path})"
+    assert caught.value.message == told
+
+
+# ---- a conversion
+
+
+async def test_what_it_writes_becomes_a_blob(desk: Desk) -> None:
+    conversion = desk.conversion(b"weights", flags=("--tensor-type", "x=f16"))
+    made = await convert(desk.tool(), desk.blobs, conversion, desk.tell)
+    assert made == Converted(sha(b"Q8_0:weights"), new=True)
+    assert desk.blobs.read(made.digest) == b"Q8_0:weights"
+    *words, source, temporary, kind = desk.arguments()
+    assert words == ["--allow-requantize", "--tensor-type", "x=f16"]
+    assert (source, kind) == (str(desk.blobs.path(sha(b"weights"))), "Q8_0")
+    assert Path(temporary).parent == desk.blobs.folder
+    assert desk.names() == {desk.blobs.path(d).name for d in (sha(b"weights"), made.digest)}
+
+
+async def test_a_result_that_is_there_already_is_not_new(desk: Desk) -> None:
+    desk.blobs.store(b"Q8_0:weights")
+    made = await convert(desk.tool(), desk.blobs, desk.conversion(b"weights"), desk.tell)
+    assert made == Converted(sha(b"Q8_0:weights"), new=False)
+    assert len(desk.names()) == 2
+
+
+async def test_shards_are_given_under_the_names_they_must_have(desk: Desk) -> None:
+    made = await convert(desk.tool(), desk.blobs, desk.conversion(b"one ", b"two"), desk.tell)
+    assert made.digest == sha(b"Q8_0:one two")
+    source = Path(desk.arguments()[-3])
+    assert source.name == "model-00001-of-00002.gguf"
+    assert not source.parent.exists()
+
+
+async def test_progress_goes_by_what_the_program_prints(desk: Desk) -> None:
+    said = "loaded\n" + "".join(LINE.format(number=n, mib=m) for n, m in ((1, 1), (2, 2), (3, 9)))
+    await convert(desk.tool(said), desk.blobs, desk.conversion(b"w"), desk.tell)
+    one = {"status": "quantizing F16 model to Q8_0", "digest": "0" * 19, "total": 4 << 20}
+    assert desk.progress == [
+        one,
+        {**one, "completed": 1 << 20},
+        {**one, "completed": 3 << 20},
+        {**one, "completed": 4 << 20},
+    ]
+
+
+async def test_progress_is_told_once_a_percent(desk: Desk) -> None:
+    said = "".join(LINE.format(number=n, mib=0.01) for n in range(1, 400))
+    await convert(desk.tool(said), desk.blobs, desk.conversion(b"w"), desk.tell)
+    assert len(desk.progress) == 101
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("a\nllama_model_quantize: failed to quantize: no room\nmain: failed\n", "no room"),
+        ("a\n\nsome error", "some error"),
+        ("", "it does not say why"),
+        ("x" * 100_000, "x" * 4096),
+    ],
+)
+async def test_a_failure_has_the_programs_words_and_leaves_nothing(
+    desk: Desk, said: str, reason: str
+) -> None:
+    conversion = desk.conversion(b"w")
+    with pytest.raises(Broken) as caught:
+        await convert(desk.tool(said, code=1), desk.blobs, conversion, desk.tell)
+    assert caught.value.message == f"llama-quantize failed with 1: {reason}"
+    assert desk.names() == {desk.blobs.path(sha(b"w")).name}
+
+
+async def test_who_is_cancelled_ends_the_program_and_leaves_nothing(desk: Desk) -> None:
+    conversion = desk.conversion(b"w")
+    hears = anyio.Event()
+
+    async def tell(progress: Mapping[str, Any]) -> None:
+        if "completed" in progress:
+            hears.set()
+
+    tool = desk.tool(LINE.format(number=1, mib=1), hangs=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(convert, tool, desk.blobs, conversion, tell)
+        with anyio.fail_after(20):
+            await hears.wait()
+        pid = json.loads(desk.note.read_text())[0]
+        assert psutil.pid_exists(pid)
+        tasks.cancel_scope.cancel()
+    assert not psutil.pid_exists(pid)
+    assert desk.names() == {desk.blobs.path(sha(b"w")).name}
+
+
+async def test_who_cannot_be_told_ends_the_program_too(desk: Desk) -> None:
+    async def tell(progress: Mapping[str, Any]) -> None:
+        if "completed" in progress:
+            raise OSError("gone")
+
+    tool = desk.tool(LINE.format(number=1, mib=1), hangs=True)
+    with pytest.raises(OSError, match="gone"), anyio.fail_after(20):
+        await convert(tool, desk.blobs, desk.conversion(b"w"), tell)
+    assert not psutil.pid_exists(json.loads(desk.note.read_text())[0])
+    assert len(desk.names()) == 1
+
+
+async def test_a_program_that_cannot_be_started_is_told(desk: Desk) -> None:
+    tool = desk.folder / "llama-quantize"
+    tool.write_text("#!/nowhere/at/all\n")
+    os.chmod(tool, 0o755)
+    with pytest.raises(Broken, match="llama-quantize cannot be run"):
+        await convert(tool, desk.blobs, desk.conversion(b"w"), desk.tell)
+    assert len(desk.names()) == 1
