@@ -195,7 +195,7 @@ def test_every_flavour_is_described() -> None:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def made(text: str) -> set[str]:
@@ -205,7 +205,7 @@ def made(text: str) -> set[str]:
         # Not what a comment says, nor the value of a variable.
         command = re.sub(r'"[^"]*"', "", line.partition(" #")[0])
         for words in re.findall(r"\bmake((?: [^\s#`]+)+)", command):
-            found |= {word for word in words.split() if re.fullmatch("[a-z]+", word)}
+            found |= {word for word in words.split() if re.fullmatch("[a-z]+(-[a-z]+)*", word)}
     return found
 
 

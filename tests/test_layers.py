@@ -307,3 +307,9 @@ def test_no_file_is_longer_than_people_read() -> None:
     counts = {path: path.read_text().count("\n") for path in ours}
     long = [f"{p.relative_to(ROOT)}: {n} lines" for p, n in counts.items() if n > LONGEST]
     assert not long, "\n".join(long)
+
+
+if __name__ == "__main__":
+    # The files whose branches `make coverage` counts.
+    pure = (path.relative_to(ROOT) for module, path in SOURCES.items() if listed(module, PURE))
+    sys.stdout.write(",".join(str(path) for path in pure))

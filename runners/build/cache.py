@@ -1,7 +1,6 @@
 """The per-user cache of engines, which several builds and checkouts share."""
 
 import fcntl
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -79,8 +78,13 @@ def prune(engines: Path, now: float) -> Iterator[str]:
     claim counts as used when it is first seen here.
     """
     for home in sorted(engines.glob("[!.]*")):
-        if now - _last_used(home) > _UNUSED_LIMIT and _remove(home, home.name):
-            _claims(home).unlink()
+        claims = _claims(home)
+        if not claims.exists():
+            claims.touch()
+        if any(Path(at).resolve() == home.resolve() for at in claims.read_text().splitlines()):
+            continue
+        if now - claims.stat().st_mtime > _UNUSED_LIMIT and _remove(home, home.name):
+            claims.unlink()
             yield home.name
     for left in sorted((*engines.glob(".work-*"), *engines.glob(".new-*"))):
         # What a build writes at its beginning and its end lies right in the folder.
@@ -96,17 +100,6 @@ def _claims(engine: Path) -> Path:
     the list is checked against the file system when it is read.
     """
     return engine.with_name(f".links-{engine.name}")
-
-
-def _last_used(engine: Path) -> float:
-    """Unix seconds; infinite while a link points to the engine."""
-    claims = _claims(engine)
-    if not claims.exists():
-        claims.touch()
-    links = claims.read_text().splitlines()
-    if any(Path(at).resolve() == engine.resolve() for at in links):
-        return math.inf
-    return claims.stat().st_mtime
 
 
 def _remove(folder: Path, engine: str) -> bool:

@@ -106,6 +106,7 @@ def plan_orders(
     if request.flavour == "auto":
         machine = (platform.system(), platform.machine())
         detected, remark = recipe.detect_flavour(*machine, which, os.path.exists)
+        # A GPU's build may fail for reasons that no look at the machine shows: an old toolkit, say.
         flavours = list(dict.fromkeys([detected, "cpu"]))
         if remark:
             progress.say(f"{remark}: building for the processor")
@@ -149,6 +150,8 @@ def make(
     The caller holds the engine's lock, whose descriptor is `keep`. Raises BuildError.
     """
     home, options = order.home, order.options
+    # Beside the engine, so that it can be renamed into place; and under its key, so that another
+    # attempt goes on with the files that are compiled.
     work = home.with_name(f".work-{home.name}")
     notes: list[str] = []
     while True:
@@ -178,6 +181,7 @@ def make(
             (new / "engine.json").write_text(json.dumps(record, indent=2) + "\n")
             # The licence asks to go wherever copies of the program go.
             shutil.copy(order.tree / "LICENSE", new)
+            # Last and in one step: what is in place is whole, and has passed its trial.
             shutil.rmtree(home, ignore_errors=True)
             new.rename(home)
         shutil.rmtree(work)
@@ -197,6 +201,7 @@ def ensure(
     lock = home.with_name(f".lock-{home.name}")
     waiting = "another build of it is running; waiting for that one"
     with locked(lock, lambda: progress.say(waiting)) as keep:
+        # Looked at again: the build that was waited for has probably made it.
         if rebuild or not home.exists():
             make(order, keep, progress)
 

@@ -108,6 +108,7 @@ def write(
     tokens, kinds, index = _vocabulary(pieces, side, jumps)
     # At least as wide as there are tokens, since each is a dimension of its own.
     width = _rounded(len(tokens), max(dim or 0, _HEAD))
+    # The feed-forward part is zero and can be narrow, but K-quants want rows of 256.
     hidden = 256 if width % 256 == 0 else 64
     back = pieces[0] if loop and tail is None else tail
     following = _successors(len(tokens), index, pieces, side, jumps, back)

@@ -158,6 +158,8 @@ def unpack(path: Path, into: Path, digest: str) -> None:
 
     The stamp goes first and comes last, so that a torn tree is never taken for a whole one.
     """
+    # Everything goes, not what is unknown alone: a file that a new revision no longer has would be
+    # compiled all the same where CMake collects sources by pattern.
     into.joinpath(_STAMP).unlink(missing_ok=True)
     for old in into.iterdir():
         if old.is_dir():

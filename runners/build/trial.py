@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from runners.build import scripted_model
@@ -107,6 +108,7 @@ def answer(server: Path, model: Path, flags: list[str], kind: str) -> str:
                 code = None
             raise _failure(server.name, code, kind, log.read_text(errors="replace")) from error
         finally:
+            # At once: it holds nothing, and a trial has several servers to start.
             process.kill()
             process.wait()
 
@@ -117,7 +119,11 @@ def _complete(process: subprocess.Popen[bytes], address: Path) -> str:
     Raises OSError or HTTPException when the server dies.
     """
     deadline = time.monotonic() + _READY_LIMIT
-    while not _is_ready(address):
+    while True:
+        # It does not listen yet, or it is gone: the process tells which.
+        with suppress(OSError, http.client.HTTPException):
+            if _request(address, "GET", "/health")[0] == 200:
+                break
         if process.poll() is not None:
             raise ConnectionError("ended before it was ready")
         if time.monotonic() > deadline:
@@ -129,14 +135,6 @@ def _complete(process: subprocess.Popen[bytes], address: Path) -> str:
     if status != 200:
         raise ConnectionError(f"answered {status}: {data!r}")
     return str(json.loads(data)["content"])
-
-
-def _is_ready(address: Path) -> bool:
-    # It does not listen yet, or it is gone; `_complete` looks at the process to tell which.
-    try:
-        return _request(address, "GET", "/health")[0] == 200
-    except (OSError, http.client.HTTPException):
-        return False
 
 
 def _request(address: Path, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
