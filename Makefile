@@ -26,7 +26,7 @@ run: setup ## set up, start a server, ask a small demo model one question, stop
 test: setup .venv/weights/.installed .venv/clients/.installed ## set up and run the tests, those on the real engine included
 	@$(BIN)/python $(TRACE) -m pytest $(TESTS)
 
-test-models: setup .venv/models/.installed .venv/weights/.installed ## run the tests that need torch (1.5 GB)
+test-models: setup .venv/models/.installed .venv/weights/.installed ## run the tests that need torch (1.2 GB)
 	@$(BIN)/python build.py $(ENGINE) --source-only
 	@$(BIN)/python -m pytest -m models tests/e2e
 
