@@ -4,14 +4,16 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 
-from gateway.api import errors
 from gateway.api.anthropic import routes as anthropic
+from gateway.api.anthropic.stream import ANTHROPIC
 from gateway.api.embeddings import routes as embeddings
+from gateway.api.errors import ErrorResponses, allow
 from gateway.api.ollama import chat_routes as ollama
 from gateway.api.ollama import library_routes as library
 from gateway.api.ollama import status_routes as status
 from gateway.api.ollama import transfer_routes as transfer
 from gateway.api.openai import routes as openai
+from gateway.api.openai_error import OPENAI
 from gateway.api.rerank import routes as rerank
 from gateway.api.responses import routes as responses
 from gateway.api.transcription import routes as audio
@@ -21,18 +23,18 @@ from gateway.services import Services
 
 # Starlette tries them in turn; what is asked often comes first.
 ROUTES = [
-    Route("/api/generate", ollama.generate, methods=["POST"]),
+    Route("/api/generate", ollama.generate_text, methods=["POST"]),
     Route("/api/chat", ollama.chat, methods=["POST"]),
     Route("/api/embed", embeddings.embed, methods=["POST"]),
-    Route("/api/embeddings", embeddings.legacy, methods=["POST"]),
+    Route("/api/embeddings", embeddings.old_embed, methods=["POST"]),
     Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
     Route("/v1/completions", openai.completions, methods=["POST"]),
     Route("/v1/responses", responses.create, methods=["POST"]),
     Route("/v1/responses/{response}", responses.stored, methods=["GET", "DELETE"]),
     Route("/v1/responses/{response}/input_items", responses.input_items, methods=["GET"]),
-    Route("/v1/embeddings", embeddings.openai, methods=["POST"]),
-    Route("/v1/rerank", rerank.create, methods=["POST"]),
-    Route("/v2/rerank", rerank.create, methods=["POST"]),
+    Route("/v1/embeddings", embeddings.openai_embed, methods=["POST"]),
+    Route("/v1/rerank", rerank.rerank, methods=["POST"]),
+    Route("/v2/rerank", rerank.rerank, methods=["POST"]),
     Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
     Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.NAMED),
     Route(
@@ -80,7 +82,7 @@ def methods(path: str) -> str:
         if route.matches(scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
-    return errors.allow(taken)
+    return allow(taken)
 
 
 def create_app(services: Services, rules: Rules) -> Starlette:
@@ -88,7 +90,7 @@ def create_app(services: Services, rules: Rules) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(RequestLog), Middleware(Guard, rules=rules, methods=methods)],
-        exception_handlers=dict(errors.HANDLERS),
+        exception_handlers=dict(ErrorResponses((ANTHROPIC, OPENAI)).handlers),
     )
     app.router.redirect_slashes = False
     app.state.services = services

@@ -6,7 +6,6 @@ marks are only taken off when they stand at both ends of the value.
 """
 
 import codecs
-import math
 import re
 import string
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.golang.fmt import single
+from gateway.golang.strconv import parse_bool, parse_float, parse_int, shortest_float32
 
 COMMANDS = (
     "from",
@@ -55,13 +54,6 @@ _NEWLINES = "\r\n"
 _LINE_END = re.compile(r"[\r\n]")
 _LETTERS = frozenset(string.ascii_letters)
 _WORD = frozenset(string.ascii_letters + string.digits + "_")
-_BOOLEAN = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
-_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_HEXADECIMAL = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _COUNT = r"(0|[1-9][0-9]*)"
 _LABEL = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
 _VERSION = re.compile(rf"{_COUNT}(\.{_COUNT}(\.{_COUNT}(-{_LABEL})?(\+{_LABEL})?)?)?")
@@ -129,41 +121,25 @@ class Modelfile:
 
 
 def typed(name: str, text: str) -> int | float | bool:
-    """The value of one PARAMETER that is not a list; raises Invalid."""
-    if name in INTEGERS:
-        return _integer(text)
-    if name in FLOATS:
-        return _float(text)
-    if name in BOOLEANS:
-        if text not in _BOOLEAN:
-            raise Invalid(f"invalid bool value [{text}]")
-        return _BOOLEAN[text]
+    """The value of one PARAMETER that is not a list; raises Invalid.
+
+    A float is the shortest number that names the same 32-bit float; a whole one is an integer.
+    """
+    for names, kind, parse in (
+        (INTEGERS, "int", parse_int),
+        (FLOATS, "float", _parse_float32),
+        (BOOLEANS, "bool", parse_bool),
+    ):
+        if name in names:
+            try:
+                return parse(text)
+            except (ValueError, OverflowError) as exc:
+                raise Invalid(f"invalid {kind} value [{text}]") from exc
     raise Invalid(f"unknown parameter '{name}'")
 
 
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text) or not -(2**63) <= (number := int(text)) < 2**63:
-        raise Invalid(f"invalid int value [{text}]")
-    return number
-
-
-def _float(text: str) -> int | float:
-    """`text` as the shortest number that names the same 32-bit float; whole ones as integers.
-
-    Infinity and NaN are refused: JSON cannot carry them.
-    """
-    refusal = Invalid(f"invalid float value [{text}]")
-    try:
-        if _HEXADECIMAL.fullmatch(text):
-            number = single(float.fromhex(text))
-        elif _DECIMAL.fullmatch(text):
-            number = single(float(text))
-        else:
-            raise refusal
-    except OverflowError as exc:
-        raise refusal from exc
-    if math.isinf(number):
-        raise refusal
+def _parse_float32(text: str) -> int | float:
+    number = shortest_float32(parse_float(text))
     return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 

@@ -34,8 +34,8 @@ from runners import (
     Device,
     Devices,
     Engine,
+    EngineEstimator,
     Limits,
-    Measurer,
     RunnerError,
     Scheduler,
     Supervisor,
@@ -78,7 +78,7 @@ async def _run(settings: Settings, address: Address, engine: Engine) -> None:
         scheduler = Scheduler(
             limits(settings),
             supervise=Supervisor(engine, folder, stall=settings.load_timeout),
-            oracle=Measurer(engine, cache_folder(os.environ) / "measured.json"),
+            estimator=EngineEstimator(engine, cache_folder(os.environ) / "measured.json"),
             probe=Devices(engine),
         )
         async with scheduler:

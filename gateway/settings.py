@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_setting_duration
+from gateway.golang.strconv import parse_bool
 
 # Variables that Ollama reads and that have no meaning here; named in the log when they are set.
 IGNORED = (
@@ -33,8 +34,6 @@ IGNORED = (
     "OLLAMA_DEBUG_LOG_REQUESTS",
     "OLLAMA_CLOUD_BASE_URL",
 )
-_TRUE = ("1", "t", "true")
-_FALSE = ("0", "f", "false")
 
 
 class BadSetting(Exception):
@@ -43,11 +42,10 @@ class BadSetting(Exception):
 
 def _boolean(value: Any) -> Any:
     if isinstance(value, str):
-        if value.lower() in _TRUE:
-            return True
-        if value.lower() in _FALSE:
-            return False
-        raise ValueError(f"{value!r} is neither true nor false")
+        try:
+            return parse_bool(value.lower())
+        except ValueError:
+            raise ValueError(f"{value!r} is neither true nor false") from None
     return value
 
 
@@ -63,9 +61,10 @@ def _seconds(value: Any) -> Any:
 
 def _verbosity(value: Any) -> Any:
     """Ollama's OLLAMA_DEBUG is a boolean or a number, 2 being the noisiest."""
-    if isinstance(value, str) and value.lower() in (*_TRUE, *_FALSE):
-        return int(value.lower() in _TRUE)
-    return value
+    try:
+        return int(_boolean(value)) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _flash(value: Any) -> Any:

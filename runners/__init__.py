@@ -1,7 +1,8 @@
 """The inward half of Paddock: runner processes and devices. `Scheduler.lease` is the only door.
 
-Its names are those of `runners.exports`, imported when the first of them is used: `runners.build`
-must be importable with a bare Python, before anything is installed that the others need.
+A runner is one llama-server process under our care. The names are those of `runners.exports`, which
+is imported when the first of them is used: `runners.build` must be importable with a bare Python,
+before anything is installed that the others need.
 """
 
 from importlib import import_module

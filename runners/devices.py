@@ -1,4 +1,8 @@
-"""What the machine has: the engine's own list of GPUs, psutil for the host."""
+"""The devices of the machine: GPUs as the engine lists them, host memory from psutil.
+
+The engine's own list is right for CUDA, ROCm, Metal and Vulkan alike, and leaves out what its build
+cannot use.
+"""
 
 import contextlib
 import re
@@ -10,7 +14,7 @@ import anyio
 import psutil
 
 from runners.engine import Engine
-from runners.spec import MIB, Device, Kind
+from runners.spec import MIB, Device, DeviceKind
 
 HOST = "CPU"
 _LINE = re.compile(r"^\s+(\w+): (.*) \((\d+) MiB, (\d+) MiB free\)$", re.MULTILINE)
@@ -18,10 +22,20 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def host() -> Device:
-    """The host's memory, within the limits of a container if there are any."""
+    """The host's memory, within the limits of a container if there are any (cgroup v2)."""
     memory = psutil.virtual_memory()
-    total, free = within(memory.total, memory.available, *_cgroup())
-    return Device(HOST, Kind.CPU, total, free, "host memory")
+    limit: int | None = None
+    used = 0
+    with contextlib.suppress(OSError, ValueError):
+        # "max", where there is no limit, is no number.
+        most = int((_CGROUP / "memory.max").read_text())
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        # Pages of files are counted as in use, and are given back as soon as somebody needs memory;
+        # without this a container that has read its models once would seem full.
+        current = int((_CGROUP / "memory.current").read_text())
+        limit, used = most, current - int(stat.get("file", 0))
+    total, free = within(memory.total, memory.available, limit, used)
+    return Device(HOST, DeviceKind.CPU, total, free, "host memory")
 
 
 def within(total: int, free: int, limit: int | None, used: int) -> tuple[int, int]:
@@ -34,7 +48,7 @@ def within(total: int, free: int, limit: int | None, used: int) -> tuple[int, in
 def parse(listing: str) -> tuple[Device, ...]:
     """The GPUs in what `llama-server --list-devices` prints; those without memory left out."""
     return tuple(
-        Device(name, Kind.GPU, int(total) * MIB, int(free) * MIB, description)
+        Device(name, DeviceKind.GPU, int(total) * MIB, int(free) * MIB, description)
         for name, description, total, free in _LINE.findall(listing)
         if int(total) > 0
     )
@@ -48,7 +62,7 @@ class Probe(Protocol):
 
 
 class Devices:
-    """The machine as one engine sees it: call for a picture, `refresh` to ask about GPUs again."""
+    """The machine as one engine sees it. Calling it returns the devices."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -62,7 +76,8 @@ class Devices:
 
 
 async def gpus(engine: Engine) -> tuple[Device, ...]:
-    """Ask the engine; a fraction of a second with drivers to initialise, 3 ms without."""
+    """The engine's list of GPUs; none if it cannot be run."""
+    # A fraction of a second with drivers to initialise, 3 ms without: too long for every plan.
     try:
         with anyio.fail_after(30):
             done = await anyio.run_process(
@@ -74,18 +89,7 @@ async def gpus(engine: Engine) -> tuple[Device, ...]:
 
 
 def resident(pid: int) -> int:
-    """Bytes of host memory a child holds now; 0 if it is gone."""
+    """Bytes of host memory that a process holds now; 0 if it is gone."""
     with contextlib.suppress(psutil.Error):
         return int(psutil.Process(pid).memory_info().rss)
     return 0
-
-
-def _cgroup() -> tuple[int | None, int]:
-    """The control group's memory limit and what in use cannot be reclaimed (cgroup v2)."""
-    with contextlib.suppress(OSError, ValueError):
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        if limit != "max":
-            current = int((_CGROUP / "memory.current").read_text())
-            stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-            return int(limit), current - int(stat.get("file", 0))
-    return None, 0

@@ -1,4 +1,4 @@
-"""From a child's exit status and last words to a cause. Pure.
+"""From a process's exit status and the end of its output to a cause. Pure.
 
 The phrases are llama.cpp's and ggml's own, as the pinned version prints them.
 """
@@ -8,6 +8,7 @@ import signal
 
 from runners.errors import Cause
 
+# In this order: a file that is missing is reported by gguf_init, which fits a corrupt one as well.
 _MARKS: tuple[tuple[Cause, re.Pattern[str]], ...] = (
     (
         Cause.MEMORY,
@@ -18,7 +19,7 @@ _MARKS: tuple[tuple[Cause, re.Pattern[str]], ...] = (
         ),
     ),
     (Cause.UNSUPPORTED, re.compile(r"unknown model architecture|unknown pre-tokenizer type")),
-    # A debugger that writes the crash down misses the C library's sources.
+    # A debugger that writes the crash down misses the C library's sources, and says so.
     (Cause.MISSING, re.compile(r"(?<!\.c: )No such file or directory")),
     (
         Cause.CORRUPT,
@@ -30,6 +31,7 @@ _MARKS: tuple[tuple[Cause, re.Pattern[str]], ...] = (
     (Cause.FLAG, re.compile(r"^error: (invalid argument|unknown|the argument)", re.MULTILINE)),
 )
 _PREFIX = re.compile(r"^(\d+\.\d+\.\d+\.\d+ )?([EWID] )?(srv|cmn|slot|que|cmd)?\s*")
+# The engine reports one failure at each level of its call stack; only the innermost says why.
 _ECHO = re.compile(
     r"common_fit_params: |exiting due to model loading error|failed to load model$|^#\d+ "
 )
@@ -39,7 +41,7 @@ _TELLING = re.compile(r"error|fail|unknown|invalid|unable|memory|assert|abort", 
 
 
 def cause_of(exit_code: int | None, tail: str) -> Cause:
-    """The most telling cause; `exit_code` is negative for a signal, None for a child that lives."""
+    """The first cause that fits; `exit_code` is negative for a signal, None if it still runs."""
     if exit_code == -signal.SIGILL:
         return Cause.ILLEGAL
     for cause, mark in _MARKS:
@@ -49,10 +51,9 @@ def cause_of(exit_code: int | None, tail: str) -> Cause:
 
 
 def last_words(tail: str, limit: int = 400) -> str:
-    """The one line of `tail` that says most, without the engine's log prefixes.
-
-    Clients read it: of a path it keeps the file's name.
-    """
+    """The one line of `tail` that says most, without the engine's log prefixes."""
+    # Clients read it, and folders of the server are not their business: of a path only the name of
+    # the file is kept.
     lines = [_FOLDERS.sub("", _PREFIX.sub("", line)).strip() for line in tail.splitlines()]
     # A warning is no reason to end; a build without GPUs begins with three of them.
     lines = [

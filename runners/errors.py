@@ -1,12 +1,13 @@
-"""Why a lease was not given, or ended early.
+"""Why a lease was not given, or ended early. Facts only: `gateway` has the sentences for clients.
 
 RunnerError
-├── Busy           the waiting line is full
+├── Busy           the queue of pending leases is full
 ├── TooLarge       the model can never fit this machine
-├── StartFailed    the child did not become ready; carries the cause
-├── CoolingDown    it failed again and again; not tried now
-├── Crashed        the child died under a lease
-├── Refused        the child answered a call with an error status
+├── StartFailed    the runner did not become ready; carries the cause
+├── BackingOff     it failed again and again; no new attempt for a while
+├── Crashed        the runner's process ended under a lease
+├── Disconnected   the connection to the runner broke, and its process lives
+├── Refused        the runner answered a call with an error status
 └── Stopped        the scheduler is closing
 """
 
@@ -14,7 +15,7 @@ from enum import Enum
 
 
 class Cause(Enum):
-    """What the child's exit and last words say."""
+    """What exit status and output of a process say about its end."""
 
     MISSING = "missing file"
     UNSUPPORTED = "unsupported model"
@@ -28,7 +29,7 @@ class Cause(Enum):
 
 
 class RunnerError(Exception):
-    """An error whose text is meant for the client."""
+    """`message` says what happened in words that a client may read: no paths, no secrets."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -36,35 +37,38 @@ class RunnerError(Exception):
 
 
 class Busy(RunnerError):
-    """The waiting line is full."""
+    pass
 
 
 class TooLarge(RunnerError):
-    """The model can never fit this machine."""
+    pass
 
 
 class StartFailed(RunnerError):
-    """The child did not become ready."""
-
     def __init__(self, message: str, cause: Cause) -> None:
         super().__init__(message)
         self.cause = cause
 
 
-class CoolingDown(RunnerError):
-    """Several starts failed in a row; `retry_after` seconds must pass before the next."""
+class BackingOff(RunnerError):
+    """`retry_after` seconds must pass before the next attempt; `failure` ended the last one."""
 
-    def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__(message)
+    def __init__(self, failure: RunnerError, retry_after: float) -> None:
+        super().__init__(f"next attempt in {retry_after:.0f} s, after: {failure.message}")
+        self.failure = failure
         self.retry_after = retry_after
 
 
 class Crashed(RunnerError):
-    """The child died while a lease was held."""
+    pass
+
+
+class Disconnected(RunnerError):
+    pass
 
 
 class Refused(RunnerError):
-    """The child answered with an error status; `kind` is its own word for it."""
+    """`message`, `status` and `kind` are the engine's own: its text, HTTP status and error type."""
 
     def __init__(self, message: str, status: int, kind: str) -> None:
         super().__init__(message)
@@ -73,4 +77,4 @@ class Refused(RunnerError):
 
 
 class Stopped(RunnerError):
-    """The scheduler is closing."""
+    pass

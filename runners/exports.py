@@ -4,24 +4,26 @@ from runners.build.cache import cache_folder
 from runners.devices import Devices, resident
 from runners.engine import Engine, find
 from runners.errors import (
+    BackingOff,
     Busy,
     Cause,
-    CoolingDown,
     Crashed,
+    Disconnected,
     Refused,
     RunnerError,
     StartFailed,
     Stopped,
     TooLarge,
 )
+from runners.estimate import EngineEstimator
 from runners.flags import ALIAS
-from runners.measure import Measurer
+from runners.lease import Lease
 from runners.memory import cache_size
-from runners.records import Lease, RunnerInfo, Snapshot
 from runners.rundir import open_rundir
+from runners.runner import RunnerInfo, Snapshot
 from runners.scheduler import Scheduler
-from runners.spec import GIB, MIB, Device, Kind, Limits, Shape, Spec
-from runners.states import State
+from runners.spec import GIB, MIB, Device, DeviceKind, Limits, Shape, Spec
+from runners.states import RunnerState
 from runners.supervise import Supervisor
 from runners.upstream import Upstream
 
@@ -29,26 +31,27 @@ __all__ = [
     "ALIAS",
     "GIB",
     "MIB",
+    "BackingOff",
     "Busy",
     "Cause",
-    "CoolingDown",
     "Crashed",
     "Device",
+    "DeviceKind",
     "Devices",
+    "Disconnected",
     "Engine",
-    "Kind",
+    "EngineEstimator",
     "Lease",
     "Limits",
-    "Measurer",
     "Refused",
     "RunnerError",
     "RunnerInfo",
+    "RunnerState",
     "Scheduler",
     "Shape",
     "Snapshot",
     "Spec",
     "StartFailed",
-    "State",
     "Stopped",
     "Supervisor",
     "TooLarge",

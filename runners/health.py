@@ -1,25 +1,27 @@
-"""When is a child ready? It says so on its standard output; one that does not is asked."""
+"""When a runner is ready: it announces that on its standard output, or answers `/health`."""
 
 from collections.abc import Awaitable, Callable
 
 import anyio
 
-from runners.child import Child
+from runners.child import ChildProcess
 from runners.diagnose import cause_of, explain, last_words
 from runners.errors import Cause, StartFailed
 
+# An announcement comes at once, and polling is late by half its interval on average; so an engine
+# that speaks the protocol of a router's child is never polled. One that has announced nothing for a
+# second is taken for one that does not speak it.
 _SILENCE = 1.0
-"""Seconds without an announcement after which the child is taken for one that makes none."""
-_INTERVAL = 0.02
+_POLL_INTERVAL = 0.02
 
-Ask = Callable[[], Awaitable[bool]]
+HealthCheck = Callable[[], Awaitable[bool]]
 """Whether `/health` answers 200."""
 
 
-async def wait_ready(child: Child, ask: Ask, stall: float) -> None:
-    """Returns once the child is ready.
+async def wait_ready(child: ChildProcess, healthy: HealthCheck, stall: float) -> None:
+    """Returns once the runner is ready.
 
-    Raises StartFailed if it exits, or neither writes nor progresses for `stall` seconds.
+    Raises StartFailed if its process exits, or writes nothing for `stall` seconds (0: for ever).
     """
     stalled = False
     async with anyio.create_task_group() as tasks:
@@ -33,43 +35,27 @@ async def wait_ready(child: Child, ask: Ask, stall: float) -> None:
                 await child.announced.wait()
             if child.announced.is_set():
                 await anyio.sleep_forever()
-            while not await ask():  # noqa: ASYNC110 - a socket has no event to wait for
-                await anyio.sleep(_INTERVAL)
+            while not await healthy():  # noqa: ASYNC110 - a socket has no event to wait for
+                await anyio.sleep(_POLL_INTERVAL)
 
         async def silence() -> None:
+            # The length of a load says nothing: a large model from a slow disk takes minutes. But
+            # the engine writes lines and announcements on its way.
             nonlocal stalled
-            await _silence(child, stall)
+            if stall <= 0:
+                await anyio.sleep_forever()
+            while (left := child.activity + stall - anyio.current_time()) > 0:  # noqa: ASYNC110
+                await anyio.sleep(left)
             stalled = True
 
         for wait in (child.ready.wait, child.exited.wait, poll, silence):
             tasks.start_soon(first, wait)
-    if child.exited.is_set():
-        raise failure(child)
-    if stalled:
-        raise _stalled(child, stall)
-
-
-async def _silence(child: Child, stall: float) -> None:
-    """Returns, and so ends the wait, once the child was silent for `stall` seconds."""
-    if stall <= 0:
-        await anyio.sleep_forever()
-    while (left := child.activity + stall - anyio.current_time()) > 0:  # noqa: ASYNC110
-        await anyio.sleep(left)
-
-
-def _stalled(child: Child, stall: float) -> StartFailed:
-    words = last_words(child.tail())
-    return StartFailed(
-        f"timed out waiting for llama-server to start - no progress for {stall:g} s"
-        + (f": {words}" if words else ""),
-        Cause.STALLED,
-    )
-
-
-def failure(child: Child) -> StartFailed:
-    """Why a child ended before it was ready, in its own last words."""
     tail = child.tail()
-    reason = explain(child.exit_code, tail)
-    return StartFailed(
-        f"llama-server process has terminated: {reason}", cause_of(child.exit_code, tail)
-    )
+    # Several may be true at once; the exit status says most.
+    if child.exited.is_set():
+        raise StartFailed(explain(child.exit_code, tail), cause_of(child.exit_code, tail))
+    if stalled:
+        words = last_words(tail)
+        raise StartFailed(
+            f"no progress for {stall:g} s" + (f": {words}" if words else ""), Cause.STALLED
+        )

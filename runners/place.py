@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
+from runners.spec import Device, DeviceKind, Estimate, Limits, Placement, Spec
 
 Room = Mapping[str, int]
-"""Bytes that may still be promised, by device name."""
+"""Bytes that may still be given to runners, by device name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The devices and how much of each may be promised in all; bytes."""
+    """The devices, and how many bytes of each runners may fill in all."""
 
     devices: tuple[Device, ...]
     capacity: Room
@@ -21,35 +21,32 @@ class Machine:
     @classmethod
     def of(cls, devices: Iterable[Device], limits: Limits) -> "Machine":
         devices = tuple(devices)
-        capacity = {device.name: promised(device, limits) for device in devices}
+        capacity = {device.name: usable(device, limits) for device in devices}
         return cls(devices, capacity, limits.spread)
 
     @property
     def host(self) -> str:
-        return next(device.name for device in self.devices if device.kind is Kind.CPU)
+        return next(device.name for device in self.devices if device.kind is DeviceKind.CPU)
 
     @property
     def gpus(self) -> tuple[str, ...]:
-        return tuple(device.name for device in self.devices if device.kind is Kind.GPU)
+        return tuple(device.name for device in self.devices if device.kind is DeviceKind.GPU)
 
     def only(self, gpu: str) -> "Machine":
         """As if there were no other GPU."""
-        kept = (d for d in self.devices if d.kind is Kind.CPU or d.name == gpu)
+        kept = (d for d in self.devices if d.kind is DeviceKind.CPU or d.name == gpu)
         return replace(self, devices=tuple(kept))
 
 
-def promised(device: Device, limits: Limits) -> int:
-    """The part of a device's memory that runners may fill."""
-    overhead = limits.overhead if device.kind is Kind.GPU else 0
+def usable(device: Device, limits: Limits) -> int:
+    """Bytes of a device that runners may fill."""
+    overhead = limits.overhead if device.kind is DeviceKind.GPU else 0
     return max(0, int(device.total * (1 - limits.headroom)) - overhead)
 
 
 def place(spec: Spec, need: Estimate, machine: Machine, room: Room) -> Placement | None:
-    """The first of: the host alone, one GPU, all GPUs, GPUs and host together; None if none fits.
-
-    GPUs and host together only for what no set of GPUs could ever hold.
-    """
-    # Strangers may have taken what was promised.
+    """The first that fits: the host alone, one GPU, all GPUs, GPUs and host together; else None."""
+    # Other programs may have taken what was already given: a room below zero is none.
     room = {name: max(0, size) for name, size in room.items()}
     host = machine.host
     if not machine.gpus or spec.gpu_layers == 0:
@@ -58,15 +55,12 @@ def place(spec: Spec, need: Estimate, machine: Machine, room: Room) -> Placement
         machine = machine.only(machine.gpus[spec.main_gpu])
     if machine.spread and (everywhere := _on_all(need, machine, room)):
         return everywhere
-    emptiest = sorted(machine.gpus, key=lambda name: -room[name])
-    for name in emptiest:
-        if one := _on_one(name, need, machine, room):
+    # One GPU before several, since tokens then need not cross from one to the next; the emptiest
+    # first, so that two models do not meet on one GPU while another has nothing to do.
+    for name in sorted(machine.gpus, key=lambda name: -room[name]):
+        if one := _fits({name: need.gpu, host: need.host}, room, (name,)):
             return one
     return _on_all(need, machine, room) or _split(need, machine, room)
-
-
-def _on_one(name: str, need: Estimate, machine: Machine, room: Room) -> Placement | None:
-    return _fits({name: need.gpu, machine.host: need.host}, room, (name,))
 
 
 def _on_all(need: Estimate, machine: Machine, room: Room) -> Placement | None:
@@ -74,6 +68,7 @@ def _on_all(need: Estimate, machine: Machine, room: Room) -> Placement | None:
     free = sum(room[name] for name in machine.gpus)
     if len(machine.gpus) < 2 or free < max(1, need.gpu):
         return None
+    # Cut at running sums, so that what rounding takes from one share goes to the next.
     ends = [need.gpu * upto // free for upto in accumulate(room[name] for name in machine.gpus)]
     shares = {
         name: end - start
@@ -83,7 +78,9 @@ def _on_all(need: Estimate, machine: Machine, room: Room) -> Placement | None:
 
 
 def _split(need: Estimate, machine: Machine, room: Room) -> Placement | None:
-    """Fill the GPUs, the rest on the host; only on empty GPUs and for what can never fit them."""
+    """Fill the GPUs, the rest on the host."""
+    # Layers on the host are many times slower. So what the GPUs could hold once they are empty
+    # waits for them, and what they can never hold waits until they are nearly empty.
     most = sum(machine.capacity[name] for name in machine.gpus)
     free = sum(room[name] for name in machine.gpus)
     if need.gpu <= max(most, free) or free < 0.8 * most:

@@ -1,20 +1,19 @@
-"""The scheduling policy: a picture of the world in, a list of actions out.
+"""The scheduling policy: a view of the world in, a list of actions out.
 
 Pure and level-triggered: it looks at how things are, not at what happened, so a lost or late
-event can do no harm, and asking twice does nothing twice. Time and free memory are in the picture.
+event can do no harm, and calling it twice does nothing twice. Time and free memory are in the view.
 
 The rules, in order:
 
-1. A ready runner that is idle past its keep alive and wanted by nobody stops; a starting one that
-   nobody waits for any more stops too.
-2. Waiters are looked at oldest first. Each gets a slot of a ready runner of its Spec; or waits for
-   one that is starting or full; or, if its model keeps failing, is rejected; or has a runner
-   started where it fits.
-3. A waiter for whom there is no room reserves it: idle runners are stopped to make the room, and
-   whoever comes later may start only what leaves the reserved room alone. So large models are not
-   starved by small ones, and a request that can run never waits for one that cannot.
-4. If that room is held by busy runners for longer than `patience`, later waiters get no more slots
-   of them: they drain, and are stopped when idle. A busy runner is never stopped.
+1. A ready runner that is idle past its keep alive and that no lease is pending for stops; a
+   starting one that no lease is pending for any more stops too.
+2. Pending leases are looked at oldest first. Each gets a slot of a ready runner of its Spec; or
+   stays pending for one that is starting or full; or, if its model keeps failing, is rejected; or
+   has a runner started where it fits.
+3. A pending lease for which there is no room reserves it: idle runners are stopped to make the
+   room, and later leases may start only what leaves the reserved room alone.
+4. If that room is held by busy runners for longer than `patience`, later leases get no more slots
+   of them: they are drained, and stopped when idle. A busy runner is never stopped.
 """
 
 import math
@@ -22,123 +21,142 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from runners.errors import CoolingDown, RunnerError, TooLarge
+from runners.errors import BackingOff, RunnerError, TooLarge
 from runners.evict import victims
 from runners.memory import bound, comfortable
 from runners.place import Machine, Room, place
-from runners.spec import GIB, Device, Estimate, Limits, Placement, Spec
-from runners.states import State
+from runners.spec import GIB, Device, DeviceKind, Estimate, Limits, Placement, Spec
+from runners.states import RunnerState
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerView:
     id: int
     spec: Spec
-    state: State
+    state: RunnerState
     placement: Placement
     leases: int = 0
     last_used: float = 0.0
-    """When it last became idle. It stays while the runner is busy, and so does a fence on it."""
+    """When it last became idle. It does not change while the runner is busy, and so the choice of
+    the runners to drain stays the same from one plan to the next."""
     expires: float | None = None
     """When an idle runner may go; None while it is busy or not yet ready."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiter:
+class PendingView:
+    """A pending lease."""
+
     id: int
     spec: Spec
     arrived: float
 
 
 @dataclass(frozen=True, slots=True)
-class Cooling:
-    """A Spec that failed several times in a row."""
+class Backoff:
+    """A Spec that failed several times in a row is not started again before `until`."""
 
     until: float
-    why: str
+    failure: RunnerError
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything policy may know."""
+    """Everything the policy may know."""
 
     runners: tuple[RunnerView, ...]
-    waiters: tuple[Waiter, ...]
+    pending: tuple[PendingView, ...]
     """In order of arrival."""
     devices: tuple[Device, ...]
     limits: Limits
     now: float
     estimates: Mapping[Spec, Estimate] = field(default_factory=dict)
-    measuring: frozenset[Spec] = frozenset()
-    """Specs the engine is being asked about."""
-    cooling: Mapping[Spec, Cooling] = field(default_factory=dict)
+    estimating: frozenset[Spec] = frozenset()
+    """Specs for which the engine's estimate is on its way."""
+    backoffs: Mapping[Spec, Backoff] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    waiter: int
+class GrantLease:
+    lease: int
     runner: int
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """Ask the engine what `spec` needs."""
+class RejectLease:
+    lease: int
+    error: RunnerError
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateSpec:
+    """Get the engine's estimate of what `spec` needs."""
 
     spec: Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartRunner:
     spec: Spec
     placement: Placement
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopRunner:
     runner: int
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
-    waiter: int
-    error: RunnerError
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Nothing to do before `at`; ask again then even if nothing happens."""
+class WakeAt:
+    """Nothing to do before `at`; plan again then even if nothing happens."""
 
     at: float
 
 
-Action = Grant | Measure | Start | Stop | Reject | Wake
-_LIVE = (State.STARTING, State.READY, State.STOPPING)
-_LONGEST_COOLING = 60.0
+Action = GrantLease | RejectLease | EstimateSpec | StartRunner | StopRunner | WakeAt
+_LIVE = (RunnerState.STARTING, RunnerState.READY, RunnerState.STOPPING)
+_MAX_BACKOFF = 60.0
 
 
 def plan(view: View) -> list[Action]:
-    """What to do now. Applying the actions and asking again at once yields at most a Wake.
+    """What to do now. Applying the actions and planning again at once yields at most a WakeAt.
 
-    But for a Start now and then: with several GPUs, when room that is reserved on all of them
+    But for a StartRunner now and then: with several GPUs, when room that is reserved on all of them
     shifts, and when it becomes clear what a runner that was stopped while it started had taken.
     """
-    desk = _Desk(view)
-    desk.retire()
-    for waiter in view.waiters:
-        desk.serve(waiter)
-    desk.wake()
-    return desk.actions
+    planner = _Planner(view)
+    planner.retire()
+    for lease in view.pending:
+        planner.serve(lease)
+    if planner.wakes:
+        planner.actions.append(WakeAt(min(planner.wakes)))
+    return planner.actions
 
 
 def most_runners(limits: Limits, devices: Sequence[Device]) -> int:
     """The cap on live runners: as set, else three for each GPU, three without one."""
-    gpus = sum(device.kind.value == "gpu" for device in devices)
+    gpus = sum(device.kind is DeviceKind.GPU for device in devices)
     return limits.runners or 3 * max(1, gpus)
 
 
-class _Desk:
+def backoff_seconds(failures: int) -> float:
+    """Seconds without a new attempt after so many failures in a row: 0, 1, 2, 4 … 60."""
+    # The first failure may be bad luck, and the next request tries again at once. Without a pause
+    # after that a model that cannot load would be loaded for every request, each time at the cost
+    # of whoever has to make room for it.
+    return 0.0 if failures < 2 else min(2.0 ** (failures - 2), _MAX_BACKOFF)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    placement: Placement
+    awaited: frozenset[int]
+    """The runners, of this and of earlier reservations, that have to leave for it."""
+
+
+class _Planner:
     """Scratch for one call of `plan`: what earlier decisions of this call have taken already."""
 
     def __init__(self, view: View) -> None:
@@ -147,14 +165,19 @@ class _Desk:
         self.most = most_runners(view.limits, view.devices)
         self.live = [runner for runner in view.runners if runner.state in _LIVE]
         self.leases = {runner.id: runner.leases for runner in self.live}
-        self.wanted = [waiter.spec for waiter in view.waiters]
+        """Leases of each runner, those granted in this call included."""
+        # A list, because every request comes through here: `in` mostly meets the very same object,
+        # while a set would hash all fields of each Spec.
+        self.wanted = [lease.spec for lease in view.pending]
         self.stopped: frozenset[int] = frozenset()
-        self.promised: list[tuple[Placement, frozenset[int]]] = []
-        """Room that older waiters wait for, and the runners that had to be `owing` for it."""
-        self.owing: frozenset[int] = frozenset()
-        """Runners whose memory is part of such a promise, although they do not stop yet."""
-        self.measuring = set(view.measuring)
-        self.fenced: set[int] = set()
+        """Runners that this call stops."""
+        self.reserved: list[_Reservation] = []
+        """For older leases, in order of arrival."""
+        self.awaited: frozenset[int] = frozenset()
+        """Runners whose memory is counted on in `reserved`, although they do not stop yet."""
+        self.drained: set[int] = set()
+        """Runners that get no more leases."""
+        self.estimating = set(view.estimating)
         self.wakes: list[float] = []
 
     # Rule 1
@@ -163,73 +186,84 @@ class _Desk:
         for runner in self.live:
             if runner.spec in self.wanted:
                 continue
-            if runner.state is State.STARTING:
+            if runner.state is RunnerState.STARTING:
                 self._stop(runner, "nobody waits for it any more")
-            elif runner.state is State.READY and not runner.leases and runner.expires is not None:
+            elif runner.state is RunnerState.READY and runner.expires is not None:
+                # Whoever comes for this one is sent to a ready one with a larger context. But what
+                # is to stay for ever stays.
+                replaced = runner.expires < math.inf and any(
+                    other.state is RunnerState.READY
+                    and other.spec.context > runner.spec.context
+                    and other.spec.covers(runner.spec)
+                    for other in self.live
+                )
                 if runner.expires <= self.view.now:
                     self._stop(runner, "idle past its keep alive")
-                elif runner.expires < math.inf and self._replaced(runner):
+                elif replaced:
                     self._stop(runner, "idle, and one with a larger context is there")
                 else:
                     self.wakes.append(runner.expires)
 
-    def _replaced(self, runner: RunnerView) -> bool:
-        """Whether a larger one does for all that might ask for this one."""
-        return any(
-            other.state is State.READY
-            and other.spec.context > runner.spec.context
-            and other.spec.covers(runner.spec)
-            for other in self.live
-        )
-
     # Rule 2
 
-    def serve(self, waiter: Waiter) -> None:
-        spec = waiter.spec
+    def serve(self, lease: PendingView) -> None:
+        spec = lease.spec
         mine = [r for r in self.live if r.spec == spec and r.id not in self.stopped]
         for runner in mine:
-            if runner.state is State.READY and runner.id not in self.fenced:
+            if runner.state is RunnerState.READY and runner.id not in self.drained:
+                # A full one is waited for: a second runner of the same weights would take the
+                # memory of another model, and the cores of the first.
                 if self.leases[runner.id] < spec.parallel:
                     self.leases[runner.id] += 1
-                    self.actions.append(Grant(waiter.id, runner.id))
+                    self.actions.append(GrantLease(lease.id, runner.id))
                 return
-        coming = any(runner.state is State.STARTING for runner in mine)
-        draining = any(runner.id in self.fenced for runner in mine)
-        if coming or draining:
+        # One that is drained is waited for as well, and started again after the older lease it is
+        # drained for has had its turn.
+        if any(r.state is RunnerState.STARTING or r.id in self.drained for r in mine):
             return
-        cooling = self.view.cooling.get(spec)
-        if cooling and cooling.until > self.view.now:
-            self._reject(waiter, _cooling(cooling, self.view.now))
-        elif need := self._need(spec):
-            self._start_or_make_room(waiter, need)
+        backoff = self.view.backoffs.get(spec)
+        if backoff and backoff.until > self.view.now:
+            error = BackingOff(backoff.failure, backoff.until - self.view.now)
+            self.actions.append(RejectLease(lease.id, error))
+        elif (need := self._need(spec)) is None:
+            return
+        elif place(spec, need, self.machine, self.machine.capacity) is None:
+            most = sum(self.machine.capacity.values())
+            text = (
+                f"model requires more memory ({need.total / GIB:.1f} GiB with a context of "
+                f"{spec.context} tokens in {spec.parallel} slots) than is available "
+                f"({most / GIB:.1f} GiB)"
+            )
+            self.actions.append(RejectLease(lease.id, TooLarge(text)))
+        elif placement := self._fits_now(spec, need):
+            self._start(lease, placement)
+        else:
+            self._make_room(lease, need)
 
     def _need(self, spec: Spec) -> Estimate | None:
-        """What is known, or a bound that plainly fits; None after asking to measure."""
+        """An estimate, or a bound that plainly fits; None while the estimate is on its way."""
         if known := self.view.estimates.get(spec):
             return known
         guess = bound(spec)
         if comfortable(guess, self.view.devices):
             return guess
-        if spec not in self.measuring:
-            self.measuring.add(spec)
-            self.actions.append(Measure(spec))
+        if spec not in self.estimating:
+            self.estimating.add(spec)
+            self.actions.append(EstimateSpec(spec))
         return None
 
-    # Rule 3
+    # Rules 3 and 4
 
-    def _start_or_make_room(self, waiter: Waiter, need: Estimate) -> None:
-        spec = waiter.spec
-        if place(spec, need, self.machine, self.machine.capacity) is None:
-            self._reject(waiter, self._too_large(spec, need))
-        elif placement := self._fits_now(spec, need):
-            self._start(waiter, placement)
-        else:
-            self._make_room(waiter, need)
-
-    def _make_room(self, waiter: Waiter, need: Estimate) -> None:
-        spec = waiter.spec
-        settled = [r for r in self.live if r.id not in self._stopping() | self.owing]
-        idle = [r for r in settled if r.state is State.READY and not self.leases[r.id]]
+    def _make_room(self, lease: PendingView, need: Estimate) -> None:
+        """Stop what is idle, drain what is busy, and reserve the room that they will leave."""
+        # Why a lease that does not fit reserves memory: a large model needs several runners to be
+        # gone at the same time. If later, smaller ones could start in whatever comes free, it would
+        # wait for as long as they keep coming. And why later ones may start in what is left over: a
+        # request that can run must not wait for one that cannot.
+        spec = lease.spec
+        settled = [r for r in self.live if r.id not in self._stopping() | self.awaited]
+        # Those that an older lease of this call was granted are not idle any more.
+        idle = [r for r in settled if r.state is RunnerState.READY and not self.leases[r.id]]
 
         def enough(gone: Sequence[RunnerView]) -> bool:
             return self._fits_after(spec, need, gone) is not None
@@ -242,36 +276,45 @@ class _Desk:
             awaited = victims(others, spec, lambda gone: enough([*idle, *gone])) or []
             going = victims(idle, spec, lambda gone: enough([*awaited, *gone])) or []
         for runner in going:
-            self._stop(runner, f"room for {spec}, wanted by request {waiter.id}")
-        for runner in awaited:
-            self._fence(runner, waiter)
-        if placement := self._fits_now(spec, need):
-            self._start(waiter, placement)  # what goes was in the way of a reservation only
-        elif placement := self._fits_after(spec, need, awaited):
-            self.owing |= {runner.id for runner in awaited}
-            self.promised.append((placement, self.owing))
-
-    # Rule 4
-
-    def _fence(self, runner: RunnerView, waiter: Waiter) -> None:
-        due = waiter.arrived + self.view.limits.patience
+            self._stop(runner, f"room for {spec}, wanted by request {lease.id}")
+        # Up to `patience` newcomers still share a busy runner, which costs this lease little and
+        # spares them a load. After it they wait, or a steady stream would keep the runner for ever.
+        due = lease.arrived + self.view.limits.patience
         if due <= self.view.now:
-            self.fenced.add(runner.id)
-        else:
+            self.drained |= {runner.id for runner in awaited}
+        elif awaited:
             self.wakes.append(due)
+        if placement := self._fits_now(spec, need):
+            # What goes was in the way of a reservation only, not of this lease.
+            self._start(lease, placement)
+        elif placement := self._fits_after(spec, need, awaited):
+            self.awaited |= {runner.id for runner in awaited}
+            self.reserved.append(_Reservation(placement, self.awaited))
 
     # Room
 
     def _stopping(self) -> frozenset[int]:
-        return frozenset(r.id for r in self.live if r.state is State.STOPPING) | self.stopped
+        stopping = (r.id for r in self.live if r.state is RunnerState.STOPPING)
+        return self.stopped.union(stopping)
 
     def _fits_now(self, spec: Spec, need: Estimate) -> Placement | None:
-        """Where `need` fits as things are and leaves room for each promise when its time comes."""
+        """Where `need` fits as things are, and leaves every reservation its room."""
         if len(self.live) >= self.most:
             return None
-        rooms = [self._room(self.live, ()), self._unused()]
-        for filled, (_, owing) in enumerate(self.promised, 1):
-            later = self._after(owing, filled)
+        # Two views of the present have to agree, since neither sees all: what is set aside for
+        # runners counts memory that they have not taken yet, and what is free counts that of other
+        # programs.
+        starting = [r for r in self.live if r.state is RunnerState.STARTING]
+        unused = {
+            device.name: device.free - sum(r.placement.on(device.name) for r in starting)
+            for device in self.view.devices
+        }
+        rooms: list[Room] = [self._room(self.live, ()), unused]
+        # Then the future, one reservation after the other: when its turn comes, this runner is
+        # still there, and later reservations are not yet. Looking at the last one only would let
+        # this runner borrow room that comes free late for room that is needed soon.
+        for filled, reservation in enumerate(self.reserved, 1):
+            later = self._room_after(reservation.awaited, filled)
             if later is None:
                 return None
             rooms.append(later)
@@ -281,96 +324,59 @@ class _Desk:
     def _fits_after(
         self, spec: Spec, need: Estimate, gone: Sequence[RunnerView]
     ) -> Placement | None:
-        """Where `need` fits once all promises are kept and `gone` has left as well."""
-        owing = self.owing | {runner.id for runner in gone}
-        room = self._after(owing, len(self.promised))
+        """Where `need` fits once all reservations are filled and `gone` has left as well."""
+        awaited = self.awaited | {runner.id for runner in gone}
+        room = self._room_after(awaited, len(self.reserved))
         return place(spec, need, self.machine, room) if room is not None else None
 
-    def _after(self, owing: frozenset[int], filled: int) -> Room | None:
-        """Bytes left once what stops and `owing` have left and so many promises are kept.
+    def _room_after(self, awaited: frozenset[int], filled: int) -> Room | None:
+        """Bytes left once what stops and `awaited` have left and so many reservations are filled.
 
         None if the cap on runners is reached then.
         """
-        gone = self._stopping() | owing
+        gone = self._stopping() | awaited
         staying = [runner for runner in self.live if runner.id not in gone]
         if len(staying) + filled >= self.most:
             return None
-        return self._room(staying, [placement for placement, _ in self.promised[:filled]])
+        return self._room(staying, [each.placement for each in self.reserved[:filled]])
 
-    def _unused(self) -> Room:
-        """Bytes that are free, less what starting runners have yet to take."""
-        starting = [runner for runner in self.live if runner.state is State.STARTING]
+    def _room(self, runners: Sequence[RunnerView], reserved: Collection[Placement]) -> Room:
+        """Bytes of each device that are neither foreign, nor set aside for these."""
+        placements = [*(runner.placement for runner in runners), *reserved]
         return {
-            device.name: device.free - sum(r.placement.on(device.name) for r in starting)
-            for device in self.view.devices
+            name: size - sum(placement.on(name) for placement in placements)
+            for name, size in self.machine.capacity.items()
         }
-
-    def _room(
-        self, held_by: Sequence[RunnerView], promised: Collection[Placement]
-    ) -> dict[str, int]:
-        """Bytes of each device that neither strangers, nor `held_by`, nor promises take."""
-        room = {}
-        for device in self.view.devices:
-            name = device.name
-            placements = [*(runner.placement for runner in held_by), *promised]
-            taken = sum(placement.on(name) for placement in placements)
-            room[name] = self.machine.capacity[name] - taken
-        return room
 
     @cached_property
     def machine(self) -> Machine:
-        """The devices, less what strangers hold of them: the most that could ever be given."""
+        """The devices, less what is foreign on them: the most that could ever be given."""
         whole = Machine.of(self.view.devices, self.view.limits)
         capacity = {
-            device.name: max(0, whole.capacity[device.name] - self._strange(device, whole))
+            device.name: max(0, whole.capacity[device.name] - self._foreign(device, whole))
             for device in whole.devices
         }
         return replace(whole, capacity=capacity)
 
-    def _strange(self, device: Device, whole: Machine) -> int:
-        """Bytes that others hold beyond the headroom left for them.
-
-        Mapped weights count as free to the operating system, so what is used may be less than
-        what our runners hold.
-        """
+    def _foreign(self, device: Device, whole: Machine) -> int:
+        """Bytes that other programs hold beyond the headroom left for them."""
+        # Mapped weights count as free to the operating system, so what is used may be less than
+        # what our runners hold: then nothing is foreign.
         ours = sum(runner.placement.on(device.name) for runner in self.live)
         spare = device.total - whole.capacity[device.name]
         return max(0, device.total - device.free - ours - spare)
 
-    # Words
+    # Actions
 
-    def _start(self, waiter: Waiter, placement: Placement) -> None:
-        """From here on it counts as a runner, under a number that no real one has."""
-        spec, number = waiter.spec, -1 - len(self.actions)
-        starting = RunnerView(number, spec, State.STARTING, placement, last_used=self.view.now)
-        self.live.append(starting)
-        self.actions.append(Start(spec, placement, f"wanted by request {waiter.id}"))
+    def _start(self, lease: PendingView, placement: Placement) -> None:
+        # From here on it counts as a runner, under a number that no real one has, so that later
+        # leases of its Spec wait for it and others leave it its memory.
+        number = -1 - len(self.actions)
+        self.live.append(
+            RunnerView(number, lease.spec, RunnerState.STARTING, placement, last_used=self.view.now)
+        )
+        self.actions.append(StartRunner(lease.spec, placement, f"wanted by request {lease.id}"))
 
     def _stop(self, runner: RunnerView, why: str) -> None:
         self.stopped |= {runner.id}
-        self.actions.append(Stop(runner.id, why))
-
-    def _reject(self, waiter: Waiter, error: RunnerError) -> None:
-        self.actions.append(Reject(waiter.id, error))
-
-    def _too_large(self, spec: Spec, need: Estimate) -> TooLarge:
-        most = sum(self.machine.capacity.values())
-        return TooLarge(
-            f"model requires more memory ({need.total / GIB:.1f} GiB with a context of "
-            f"{spec.context} tokens in {spec.parallel} slots) than is available "
-            f"({most / GIB:.1f} GiB)"
-        )
-
-    def wake(self) -> None:
-        if self.wakes:
-            self.actions.append(Wake(min(self.wakes)))
-
-
-def cooling_for(failures: int) -> float:
-    """Seconds without a new attempt after so many failures in a row: 0, 1, 2, 4 … 60."""
-    return 0.0 if failures < 2 else min(2.0 ** (failures - 2), _LONGEST_COOLING)
-
-
-def _cooling(cooling: Cooling, now: float) -> CoolingDown:
-    wait = cooling.until - now
-    return CoolingDown(f"model failed repeatedly, next try in {wait:.0f} s: {cooling.why}", wait)
+        self.actions.append(StopRunner(runner.id, why))

@@ -1,10 +1,11 @@
 """A private folder for one gateway's sockets, and the sweep of what killed gateways left behind.
 
     <runtime>/paddock-<uid>/<pid>-<random>/lock       held for the gateway's life
-                                           <n>.sock   where a child listens
-                                           <n>.pid    "<pid> <start time>" of that child
+                                           <n>.sock   where a runner listens
+                                           <n>.pid    "<pid> <start time>" of that runner
 
-A folder whose lock can be taken has lost its gateway: its children are ended and it is removed.
+A folder whose lock can be taken has lost its gateway: its runners are ended and it is removed.
+Runners end by themselves when their gateway is gone, but not one that still loads, or is stuck.
 """
 
 import contextlib
@@ -22,8 +23,8 @@ import psutil
 
 log = logging.getLogger(__name__)
 
-_LONGEST = 75
-"""Bytes of the folder above ours: a socket's whole path is limited to 103 (sockaddr_un)."""
+# Bytes of the path of the folder above ours: that of a socket is limited to 103 (sockaddr_un).
+_MAX_HOME = 75
 
 
 @contextlib.contextmanager
@@ -44,23 +45,22 @@ def open_rundir(base: Path | None = None) -> Iterator[Path]:
 
 
 def record(folder: Path, number: int, pid: int) -> None:
-    """Remember a child, so that a later gateway can end it if this one is killed.
-
-    A disk without room for the note is no reason to lose the child.
-    """
+    """Note a runner, so that a later gateway can end it if this one is killed."""
+    # A disk without room for the note is no reason to lose the runner.
     with contextlib.suppress(psutil.NoSuchProcess, OSError):
         started = psutil.Process(pid).create_time()
         (folder / f"{number}.pid").write_text(f"{pid} {started}")
 
 
 def forget(folder: Path, number: int) -> None:
-    """A reaped child needs no record; its socket goes too, for the engine leaves it."""
+    """Remove the files of a runner that is reaped."""
+    # Its socket too: the engine leaves it, and cannot listen where a stale one is.
     for suffix in ("pid", "sock"):
         (folder / f"{number}.{suffix}").unlink(missing_ok=True)
 
 
 def sweep(home: Path) -> list[int]:
-    """End the children of gateways that are gone and remove their folders; returns their pids."""
+    """End the runners of gateways that are gone and remove their folders; returns their pids."""
     ended = []
     for folder in home.iterdir():
         with contextlib.suppress(OSError), (folder / "lock").open("r+") as lock:
@@ -76,31 +76,30 @@ def _end(note: Path) -> list[int]:
         pid, started = note.read_text().split()
         process = psutil.Process(int(pid))
         if abs(process.create_time() - float(started)) > 0.1:
-            return []  # the number was given to somebody else
+            return []  # the system has given the number to another process since
         process.kill()
         process.wait(5)
     except (ValueError, psutil.NoSuchProcess):
         return []
     except psutil.Error as exc:
-        log.warning("cannot end leftover child %s: %s", note.stem, exc)
+        log.warning("cannot end leftover runner %s: %s", note.stem, exc)
         return []
-    log.warning("ended leftover child %s of a gateway that is gone", pid)
+    log.warning("ended leftover runner %s of a gateway that is gone", pid)
     return [int(pid)]
 
 
 def _home(base: Path | None) -> Path:
     """A folder of ours that nobody else can enter."""
-    for root in [base] if base else _roots():
+    named = os.environ.get("XDG_RUNTIME_DIR")
+    roots = [*([Path(named)] if named else []), Path(tempfile.gettempdir()), Path("/tmp")]
+    for root in [base] if base else roots:
         home = root / f"paddock-{os.getuid()}"
         with contextlib.suppress(OSError):
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # In a folder for temporary files somebody else may have made it, as a link even. And
+            # whoever can enter it can use every model: sockets have the mode that the umask leaves.
             info = home.lstat()
             private = stat.S_ISDIR(info.st_mode) and not info.st_mode & 0o077
-            if private and info.st_uid == os.getuid() and len(os.fsencode(home)) <= _LONGEST:
+            if private and info.st_uid == os.getuid() and len(os.fsencode(home)) <= _MAX_HOME:
                 return home
     raise OSError("no private folder for sockets: set XDG_RUNTIME_DIR to a short, private path")
-
-
-def _roots() -> list[Path]:
-    named = os.environ.get("XDG_RUNTIME_DIR")
-    return [*([Path(named)] if named else []), Path(tempfile.gettempdir()), Path("/tmp")]

@@ -1,4 +1,4 @@
-"""The live picture: runners and waiters, and the machinery that carries `plan` out.
+"""The runners and pending leases there are, and the machinery that carries `plan` out.
 
 State changes only in synchronous code, followed by `_replan`; between two awaits nothing else
 runs, so there are no locks. Nothing here decides anything.
@@ -19,32 +19,34 @@ from anyio.abc import TaskGroup
 
 from runners.devices import Probe
 from runners.errors import Busy, Crashed, RunnerError, Stopped
-from runners.measure import Oracle
+from runners.estimate import Estimator
+from runners.lease import Lease, PendingLease
 from runners.plan import (
     Action,
-    Cooling,
-    Grant,
-    Measure,
-    Reject,
+    Backoff,
+    EstimateSpec,
+    GrantLease,
+    PendingView,
+    RejectLease,
     RunnerView,
-    Start,
-    Stop,
+    StartRunner,
+    StopRunner,
     View,
-    Waiter,
-    Wake,
-    cooling_for,
+    WakeAt,
+    backoff_seconds,
     plan,
 )
-from runners.records import Lease, Runner, RunnerInfo, Snapshot, Waiting, held
-from runners.spec import Device, Estimate, Kind, Limits, Placement, Spec
-from runners.states import State, step
+from runners.runner import Runner, RunnerInfo, Snapshot, allocated
+from runners.spec import Device, DeviceKind, Estimate, Limits, Spec
+from runners.states import RunnerState, step
 from runners.supervise import Endpoint, Supervise
 
 log = logging.getLogger(__name__)
 
-_SERVING = (State.STARTING, State.READY)
+_SERVING = (RunnerState.STARTING, RunnerState.READY)
+# A runner that becomes ready and crashes at its first request is a failure like one that does not
+# start. One that was ready for this many seconds has shown that its model can be run.
 _STABLE = 10.0
-"""Seconds a runner must have been ready for earlier failures to be forgotten."""
 
 
 class Scheduler:
@@ -55,37 +57,37 @@ class Scheduler:
         limits: Limits,
         *,
         supervise: Supervise,
-        oracle: Oracle,
+        estimator: Estimator,
         probe: Probe,
         clock: Callable[[], float] = time.monotonic,
         policy: Callable[[View], list[Action]] = plan,
     ) -> None:
         self._limits = limits
         self._supervise = supervise
-        self._oracle = oracle
+        self._estimator = estimator
         self._probe = probe
         self._clock = clock
         self._policy = policy
         self._ids = itertools.count(1)
         self._runners: dict[int, Runner] = {}
-        self._waiting: dict[int, Waiting] = {}
+        self._pending: dict[int, PendingLease] = {}
         self._estimates: dict[Spec, Estimate] = {}
-        self._measuring: set[Spec] = set()
-        self._held: Counter[str] = Counter()
-        """Bytes of each device that our own runners had when the GPUs were last looked at."""
+        self._estimating: set[Spec] = set()
+        self._allocated: Counter[str] = Counter()
+        """Bytes of each device that our own runners had when the GPUs were last probed."""
         self._failures: dict[Spec, int] = {}
-        self._cooling: dict[Spec, Cooling] = {}
+        self._backoffs: dict[Spec, Backoff] = {}
         self._story: deque[tuple[float, str]] = deque(maxlen=500)
         self._tasks: TaskGroup | None = None
         self._alarm = anyio.Event()
         self._due = math.inf
-        """When the plan wants to be asked again."""
+        """When to plan again although nothing happened."""
         self._closing = False
 
     # Life
 
     async def __aenter__(self) -> "Scheduler":
-        await self._look()
+        await self._refresh_devices()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._keep_time)
@@ -97,9 +99,10 @@ class Scheduler:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        """Close, and reap every child."""
+        """Close, and wait until every runner is gone."""
         assert self._tasks is not None
         self.close()
+        # Shielded: a gateway that is cancelled still has processes to end.
         with anyio.CancelScope(shield=True):
             for runner in list(self._runners.values()):
                 await runner.gone.wait()
@@ -107,13 +110,14 @@ class Scheduler:
         return await self._tasks.__aexit__(kind, exc, trace)
 
     def close(self) -> None:
-        """Reject who waits, end the calls of who is served, and ask every child to stop."""
+        """Reject pending leases, end the calls of granted ones, and begin to stop every runner."""
         self._closing = True
-        for waiting in list(self._waiting.values()):
-            self._settle(waiting, error=Stopped("the server is stopping"))
+        for pending in list(self._pending.values()):
+            self._settle(pending, error=Stopped("the server is stopping"))
         for runner in list(self._runners.values()):
             if runner.state in _SERVING:
-                self._apply(Stop(runner.id, "the server is stopping"))
+                self._apply(StopRunner(runner.id, "the server is stopping"))
+            # The engine does not end before its calls have ended.
             for call in list(runner.calls):
                 call.close()
 
@@ -124,21 +128,28 @@ class Scheduler:
         """Wait for a slot of a runner of `spec` and hold it while the block runs.
 
         keep_alive: seconds the runner stays when idle, from now on; None leaves that as it is.
-        Raises Busy, TooLarge, StartFailed, CoolingDown or Stopped.
+        Raises Busy, TooLarge, StartFailed, BackingOff or Stopped.
         """
-        waiting = self._enqueue(spec, keep_alive)
+        if self._closing:
+            raise Stopped("the server is stopping")
+        if len(self._pending) >= self._limits.queue:
+            raise Busy("the queue of pending requests is full")
+        pending = PendingLease(next(self._ids), spec, self._clock(), keep_alive)
+        self._pending[pending.id] = pending
+        self._replan()
         try:
-            await waiting.settled.wait()
-            if waiting.error is not None:
-                raise waiting.error
-            assert waiting.runner is not None
-            runner = waiting.runner
-            waited = self._clock() - waiting.arrived
-            fresh = runner.ready_at is not None and runner.ready_at > waiting.arrived
+            await pending.settled.wait()
+            if pending.error is not None:
+                raise pending.error
+            assert pending.runner is not None
+            runner = pending.runner
+            waited = self._clock() - pending.arrived
+            fresh = runner.ready_at is not None and runner.ready_at > pending.arrived
             loaded = runner.endpoint.seconds if fresh and runner.endpoint else 0.0
+            # A lease that came in the middle of a load waited for a part of it only.
             yield Lease(runner, waited, min(loaded, waited))
         finally:
-            self._release(waiting)
+            self._release(pending)
 
     def expire(self, digest: str) -> bool:
         """Let the runners of these weights go as soon as they are idle; whether there were any."""
@@ -152,15 +163,25 @@ class Scheduler:
         self._replan()
         return bool(mine)
 
-    # Looking
+    # Views
 
     def snapshot(self) -> Snapshot:
-        now = self._clock()
-        return Snapshot(
-            tuple(self._info(runner) for runner in self._runners.values()),
-            len(self._waiting),
-            now,
-        )
+        infos = []
+        for runner in self._runners.values():
+            endpoint = runner.endpoint
+            info = RunnerInfo(
+                id=runner.id,
+                spec=runner.spec,
+                state=runner.state,
+                placement=runner.placement,
+                leases=len(runner.leases),
+                keep_alive=self._keep_alive(runner),
+                expires=self._expires(runner),
+                pid=endpoint.pid if endpoint else None,
+                load_seconds=endpoint.seconds if endpoint else None,
+            )
+            infos.append(info)
+        return Snapshot(tuple(infos), len(self._pending), self._clock())
 
     def specs(self) -> list[Spec]:
         """Of the runners there are, in whatever state; without the cost of a snapshot."""
@@ -174,59 +195,39 @@ class Scheduler:
         return list(self._story)
 
     def validate(self) -> None:
-        """Assert that the world is consistent; tests end with it."""
-        live: dict[Spec, int] = {}
+        """Assert that the state is consistent; tests end with it."""
+        serving: dict[Spec, int] = {}
         for runner in self._runners.values():
-            assert runner.state is not State.GONE
+            assert runner.state is not RunnerState.GONE
             assert len(runner.leases) <= runner.spec.parallel
-            assert not runner.leases or runner.state is not State.STARTING
+            assert not runner.leases or runner.state is not RunnerState.STARTING
             if runner.state in _SERVING:
-                live[runner.spec] = live.get(runner.spec, 0) + 1
-        assert all(count == 1 for count in live.values()), live
-        assert all(not waiting.settled.is_set() for waiting in self._waiting.values())
-
-    def _info(self, runner: Runner) -> RunnerInfo:
-        endpoint = runner.endpoint
-        return RunnerInfo(
-            id=runner.id,
-            spec=runner.spec,
-            state=runner.state,
-            placement=runner.placement,
-            leases=len(runner.leases),
-            keep_alive=self._keep_alive(runner),
-            expires=self._expires(runner),
-            pid=endpoint.pid if endpoint else None,
-            load_seconds=endpoint.seconds if endpoint else None,
-        )
+                serving[runner.spec] = serving.get(runner.spec, 0) + 1
+        assert all(count == 1 for count in serving.values()), serving
+        assert all(not pending.settled.is_set() for pending in self._pending.values())
 
     # State, changed in synchronous code only
 
-    def _enqueue(self, spec: Spec, keep_alive: float | None) -> Waiting:
-        if self._closing:
-            raise Stopped("the server is stopping")
-        if len(self._waiting) >= self._limits.queue:
-            raise Busy("server busy, please try again.  maximum pending requests exceeded")
-        waiting = Waiting(next(self._ids), spec, self._clock(), keep_alive)
-        self._waiting[waiting.id] = waiting
-        self._replan()
-        return waiting
-
-    def _release(self, waiting: Waiting) -> None:
-        """The one way out: queued, granted in this very tick, or done."""
-        self._waiting.pop(waiting.id, None)
-        if runner := waiting.runner:
-            runner.leases.discard(waiting.id)
+    def _release(self, pending: PendingLease) -> None:
+        """The one way out, whether the lease is still pending, granted a moment ago, or used."""
+        self._pending.pop(pending.id, None)
+        if runner := pending.runner:
+            runner.leases.discard(pending.id)
             if not runner.leases:
                 runner.idle_since = runner.last_used = self._clock()
         if not self._closing:
             self._replan()
 
     def _settle(
-        self, waiting: Waiting, *, runner: Runner | None = None, error: RunnerError | None = None
+        self,
+        pending: PendingLease,
+        *,
+        runner: Runner | None = None,
+        error: RunnerError | None = None,
     ) -> None:
-        self._waiting.pop(waiting.id, None)
-        waiting.runner, waiting.error = runner, error
-        waiting.settled.set()
+        self._pending.pop(pending.id, None)
+        pending.runner, pending.error = runner, error
+        pending.settled.set()
 
     def _replan(self) -> None:
         """Right at any time; called after every change."""
@@ -236,53 +237,57 @@ class Scheduler:
             self._apply(action)
 
     def _view(self) -> View:
-        waiters = tuple(Waiter(w.id, w.spec, w.arrived) for w in self._waiting.values())
-        homeless = self._homeless(waiters)
-        for spec in homeless:
-            if spec not in self._estimates and (known := self._oracle.known(spec)):
+        pending = tuple(PendingView(p.id, p.spec, p.arrived) for p in self._pending.values())
+        runners = tuple(
+            RunnerView(
+                id=runner.id,
+                spec=runner.spec,
+                state=runner.state,
+                placement=runner.placement,
+                leases=len(runner.leases),
+                last_used=runner.last_used,
+                expires=self._expires(runner),
+            )
+            for runner in self._runners.values()
+        )
+        without_runner = self._specs_without_runner(pending)
+        for spec in without_runner:
+            if spec not in self._estimates and (known := self._estimator.known(spec)):
                 self._estimates[spec] = known
         return View(
-            runners=tuple(self._runner_view(runner) for runner in self._runners.values()),
-            waiters=waiters,
-            devices=self._devices() if homeless else (),
+            runners=runners,
+            pending=pending,
+            # Probing costs more than all the rest of a plan, and memory matters only to what has
+            # to be started: a request for a ready runner does not wait for it.
+            devices=self._devices() if without_runner else (),
             limits=self._limits,
             now=self._clock(),
             estimates=self._estimates,
-            measuring=frozenset(self._measuring),
-            cooling=self._cooling,
+            estimating=frozenset(self._estimating),
+            backoffs=self._backoffs,
         )
 
-    def _homeless(self, waiters: Iterable[Waiter]) -> list[Spec]:
-        """What a runner would have to be started for; memory matters to nobody else."""
+    def _specs_without_runner(self, pending: Iterable[PendingView]) -> list[Spec]:
         served = [r.spec for r in self._runners.values() if r.state in _SERVING]
-        return [waiter.spec for waiter in waiters if waiter.spec not in served]
+        return [lease.spec for lease in pending if lease.spec not in served]
 
     def _devices(self) -> tuple[Device, ...]:
-        """The probe's, with its old picture of the GPUs corrected by what we did since."""
-        now = held(r for r in self._runners.values() if r.state is not State.STARTING)
+        """The probe's; of GPUs an old picture, corrected by what we started and ended since."""
+        # What starts is left out: how much of its share it has taken is not known, and the plan
+        # takes all of that share off itself.
+        now = allocated(r for r in self._runners.values() if r.state is not RunnerState.STARTING)
         return tuple(
             device
-            if device.kind is Kind.CPU
-            else replace(device, free=device.free + self._held[device.name] - now[device.name])
+            if device.kind is DeviceKind.CPU
+            else replace(device, free=device.free + self._allocated[device.name] - now[device.name])
             for device in self._probe()
-        )
-
-    def _runner_view(self, runner: Runner) -> RunnerView:
-        return RunnerView(
-            id=runner.id,
-            spec=runner.spec,
-            state=runner.state,
-            placement=runner.placement,
-            leases=len(runner.leases),
-            last_used=runner.last_used,
-            expires=self._expires(runner),
         )
 
     def _keep_alive(self, runner: Runner) -> float:
         return self._limits.keep_alive if runner.keep_alive is None else runner.keep_alive
 
     def _expires(self, runner: Runner) -> float | None:
-        if runner.idle_since is None or runner.leases or runner.state is not State.READY:
+        if runner.idle_since is None or runner.leases or runner.state is not RunnerState.READY:
             return None
         return runner.idle_since + self._keep_alive(runner)
 
@@ -290,57 +295,54 @@ class Scheduler:
 
     def _apply(self, action: Action) -> None:
         match action:
-            case Grant(waiter, runner):
-                self._grant(self._waiting[waiter], self._runners[runner])
-            case Reject(waiter, error):
-                self._tell(f"reject request {waiter}: {error.message}")
-                self._settle(self._waiting[waiter], error=error)
-            case Start(spec, placement, why):
-                self._start(spec, placement, why)
-            case Stop(number, why):
-                runner_ = self._runners[number]
-                self._tell(f"stop {runner_}: {why}")
-                runner_.state = step(runner_.state, State.STOPPING)
-                runner_.stop.set()
-            case Measure(spec):
-                self._measuring.add(spec)
-                self._soon(self._measure, spec)
-            case Wake(at) if at < self._due:
+            case GrantLease(lease, number):
+                pending, runner = self._pending[lease], self._runners[number]
+                runner.leases.add(lease)
+                runner.idle_since = None
+                if pending.keep_alive is not None:
+                    runner.keep_alive = pending.keep_alive
+                self._settle(pending, runner=runner)
+            case RejectLease(lease, error):
+                self._record(f"reject request {lease}: {error.message}")
+                self._settle(self._pending[lease], error=error)
+            case StartRunner(spec, placement, why):
+                runner = Runner(next(self._ids), spec, placement, last_used=self._clock())
+                self._runners[runner.id] = runner
+                shares = (f"{size >> 20} MiB of {name}" for name, size in placement.shares if size)
+                self._record(f"start {runner} on {', '.join(shares)}: {why}")
+                self._start_task(self._run_runner, runner)
+            case StopRunner(number, why):
+                runner = self._runners[number]
+                self._record(f"stop {runner}: {why}")
+                runner.state = step(runner.state, RunnerState.STOPPING)
+                runner.stop.set()
+            case EstimateSpec(spec):
+                self._estimating.add(spec)
+                self._start_task(self._estimate, spec)
+            case WakeAt(at) if at < self._due:
                 self._due = at
                 self._alarm.set()
 
-    def _grant(self, waiting: Waiting, runner: Runner) -> None:
-        runner.leases.add(waiting.id)
-        runner.idle_since = None
-        if waiting.keep_alive is not None:
-            runner.keep_alive = waiting.keep_alive
-        self._settle(waiting, runner=runner)
-
-    def _start(self, spec: Spec, placement: Placement, why: str) -> None:
-        runner = Runner(next(self._ids), spec, placement, last_used=self._clock())
-        self._runners[runner.id] = runner
-        where = ", ".join(f"{size >> 20} MiB of {name}" for name, size in placement.shares if size)
-        self._tell(f"start {runner} on {where}: {why}")
-        self._soon(self._live, runner)
-
-    def _soon(self, work: Callable[..., Coroutine[object, object, None]], *args: object) -> None:
+    def _start_task(
+        self, work: Callable[..., Coroutine[object, object, None]], *args: object
+    ) -> None:
         assert self._tasks is not None, "use `async with Scheduler(...)`"
         self._tasks.start_soon(work, *args)
 
-    def _tell(self, text: str) -> None:
+    def _record(self, text: str) -> None:
         self._story.append((self._clock(), text))
         log.info(text)
 
     # Tasks
 
-    async def _live(self, runner: Runner) -> None:
+    async def _run_runner(self, runner: Runner) -> None:
         def ready(endpoint: Endpoint) -> None:
-            if runner.state is not State.STARTING:
-                return  # asked to stop in the same moment
-            runner.state = step(runner.state, State.READY)
+            if runner.state is not RunnerState.STARTING:
+                return  # it became ready in the moment in which it was stopped
+            runner.state = step(runner.state, RunnerState.READY)
             runner.endpoint = endpoint
             runner.ready_at = runner.idle_since = runner.last_used = self._clock()
-            self._tell(f"ready {runner} after {endpoint.seconds:.3f} s, pid {endpoint.pid}")
+            self._record(f"ready {runner} after {endpoint.seconds:.3f} s, pid {endpoint.pid}")
             self._replan()
 
         try:
@@ -351,43 +353,45 @@ class Scheduler:
             if runner.ready_at is not None and self._clock() - runner.ready_at >= _STABLE:
                 self._failures.pop(runner.spec, None)
             was = runner.state
-            if was is not State.STOPPING:
-                runner.state = step(runner.state, State.STOPPING)
-                self._ended_early(runner, was)
+            if was is not RunnerState.STOPPING:
+                runner.state = step(runner.state, RunnerState.STOPPING)
+                self._record_failure(runner, was)
             if runner.placement.devices and not self._closing:
-                # A driver gives memory back some moments after the process is gone.
-                await self._look()
+                # A driver gives memory back some moments after the process is gone; until then the
+                # runner counts as stopping, and its memory as taken.
+                await self._refresh_devices()
         finally:
-            runner.state = step(runner.state, State.GONE)
+            runner.state = step(runner.state, RunnerState.GONE)
             del self._runners[runner.id]
             runner.ended.set()
             runner.gone.set()
         self._replan()
 
-    def _ended_early(self, runner: Runner, was: State) -> None:
+    def _record_failure(self, runner: Runner, was: RunnerState) -> None:
         error = runner.ending or Crashed("the runner ended")
-        self._tell(f"lost {runner} while {was.value}: {error.message}")
+        self._record(f"lost {runner} while {was.value}: {error.message}")
         count = self._failures[runner.spec] = self._failures.get(runner.spec, 0) + 1
-        if pause := cooling_for(count):
-            self._cooling[runner.spec] = Cooling(self._clock() + pause, error.message)
-        if was is State.STARTING:
-            for waiting in list(self._waiting.values()):
-                if waiting.spec == runner.spec:
-                    self._settle(waiting, error=error)
+        if pause := backoff_seconds(count):
+            self._backoffs[runner.spec] = Backoff(self._clock() + pause, error)
+        # Whoever waited for this start hears why it failed, rather than waiting for another try.
+        if was is RunnerState.STARTING:
+            for pending in list(self._pending.values()):
+                if pending.spec == runner.spec:
+                    self._settle(pending, error=error)
 
-    async def _look(self) -> None:
+    async def _refresh_devices(self) -> None:
         await self._probe.refresh()
-        self._held = held(r for r in self._runners.values() if not r.ended.is_set())
+        self._allocated = allocated(r for r in self._runners.values() if not r.ended.is_set())
 
-    async def _measure(self, spec: Spec) -> None:
+    async def _estimate(self, spec: Spec) -> None:
         try:
-            self._estimates[spec] = await self._oracle(spec)
+            self._estimates[spec] = await self._estimator(spec)
         finally:
-            self._measuring.discard(spec)
+            self._estimating.discard(spec)
         self._replan()
 
     async def _keep_time(self) -> None:
-        """Ask the plan again at the moment it named."""
+        """Plan again at the moment that the plan named."""
         while True:
             self._alarm = anyio.Event()
             with anyio.move_on_after(self._due - self._clock()):

@@ -1,7 +1,7 @@
-"""What a runner is: the frozen facts that decide how its child is launched and placed.
+"""The frozen facts that decide how a runner is launched and placed.
 
-Equal Specs share a runner. Anything that can change between two requests to one child (sampling,
-prompts, stop words) is not part of a Spec.
+A runner is one llama-server process under our care. Equal Specs share one; what can change between
+two requests to one runner (sampling, prompts, stop words) is no part of a Spec.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """Everything that decides how one llama-server child is launched."""
+    """Everything that decides how one runner is launched."""
 
     weights: Path
     digest: str
@@ -61,7 +61,10 @@ class Spec:
     """MiB of host memory for prompts of slots that moved on."""
 
     def covers(self, other: "Spec") -> bool:
-        """Whether a child of this Spec does for `other`: the same, but for a larger context."""
+        """Whether a runner of this Spec can serve requests for `other`."""
+        # The gateway holds a prompt to the smaller context itself. But without context shift the
+        # context ends a reply, and the batch of an embedding model bounds its texts: there a larger
+        # one is not the same thing.
         if self.context < other.context or not self.context_shift or self.embedding:
             return False
         return replace(self, context=other.context, parallel=other.parallel) == other
@@ -70,17 +73,17 @@ class Spec:
         return f"{self.digest.removeprefix('sha256:')[:12]}/{self.context}x{self.parallel}"
 
 
-class Kind(Enum):
+class DeviceKind(Enum):
     CPU = "cpu"
     GPU = "gpu"
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A place for weights and caches; bytes. `free` is what the last probe saw."""
+    """A place for weights and caches; sizes in bytes. `free` is what the last probe saw."""
 
     name: str
-    kind: Kind
+    kind: DeviceKind
     total: int
     free: int
     description: str = ""
@@ -93,7 +96,7 @@ class Estimate:
     gpu: int
     host: int
     exact: bool = False
-    """Asked of the engine, not bounded by us."""
+    """The engine's own estimate, not our bound."""
 
     @property
     def total(self) -> int:
@@ -108,7 +111,7 @@ class Placement:
     devices: tuple[str, ...] = ()
     """GPUs to name on the command line; none: the host alone."""
     fitted: bool = True
-    """Everything that wants a GPU has one; otherwise the engine splits as it sees fit."""
+    """All layers are on GPUs; otherwise the engine splits them as it sees fit."""
 
     def on(self, device: str) -> int:
         return sum(size for name, size in self.shares if name == device)
@@ -121,14 +124,14 @@ class Limits:
     runners: int = 0
     """Most runners alive at once; 0: three for each GPU, three without one."""
     queue: int = 512
-    """Most requests waiting for a lease."""
+    """Most pending leases."""
     keep_alive: float = 300.0
     """Seconds an idle runner stays when neither request nor model says otherwise."""
     headroom: float = 0.08
-    """Fraction of a device's memory that is never promised."""
+    """Fraction of a device's memory that is never given to runners."""
     overhead: int = 0
     """Bytes of each GPU set aside for others."""
     spread: bool = False
     """Use all GPUs for a model even if one would do."""
     patience: float = 2.0
-    """Seconds after which a waiter that needs memory stops newcomers from keeping it busy."""
+    """Seconds for which newcomers may keep a runner busy whose memory a pending lease needs."""

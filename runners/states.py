@@ -3,28 +3,29 @@
 from enum import Enum
 
 
-class State(Enum):
+class RunnerState(Enum):
     STARTING = "starting"
     READY = "ready"
     STOPPING = "stopping"
     GONE = "gone"
 
 
-# There is no way back: a runner has one life, and a new need starts a new runner.
-NEXT: dict[State, frozenset[State]] = {
-    State.STARTING: frozenset({State.READY, State.STOPPING, State.GONE}),
-    State.READY: frozenset({State.STOPPING, State.GONE}),
-    State.STOPPING: frozenset({State.GONE}),
-    State.GONE: frozenset(),
+# There is no way back: a runner has one life, and a new need starts a new runner. So nobody has to
+# think about a runner that stops and starts at the same time.
+NEXT: dict[RunnerState, frozenset[RunnerState]] = {
+    RunnerState.STARTING: frozenset({RunnerState.READY, RunnerState.STOPPING, RunnerState.GONE}),
+    RunnerState.READY: frozenset({RunnerState.STOPPING, RunnerState.GONE}),
+    RunnerState.STOPPING: frozenset({RunnerState.GONE}),
+    RunnerState.GONE: frozenset(),
 }
 
 
 class IllegalStep(Exception):
-    """A transition that the table does not hold."""
+    """A transition that a table of states does not hold."""
 
 
-def step(state: State, to: State) -> State:
-    """`to`, if the table allows it from `state`."""
+def step(state: RunnerState, to: RunnerState) -> RunnerState:
+    """`to`, if the table allows it from `state`; else raises IllegalStep."""
     if to not in NEXT[state]:
         raise IllegalStep(f"{state.value} -> {to.value}")
     return to

@@ -1,4 +1,4 @@
-"""One runner's life: spawned, ready, watched, stopped. It says only ready, and how it ended."""
+"""One runner's life: spawned, ready, watched, stopped. It reports ready, and how the life ended."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from runners import rundir
-from runners.child import Child, reap, spawn
+from runners.child import reap, spawn
 from runners.diagnose import explain
 from runners.engine import Engine
 from runners.errors import Crashed, RunnerError, StartFailed
@@ -33,14 +33,15 @@ Supervise = Callable[
     [int, Spec, Placement, Callable[[Endpoint], None], anyio.Event],
     Awaitable[RunnerError | None],
 ]
+"""What the scheduler calls for each runner: a Supervisor, or a fake of one. See its `__call__`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """Runs children of one engine below one folder.
+    """Runs runners of one engine, their sockets in one folder.
 
     `stall`: seconds without progress after which a load has failed, 0 for never; `grace`: seconds
-    on each rung of the stop ladder.
+    between the signals that end a process.
     """
 
     engine: Engine
@@ -57,6 +58,8 @@ class Supervisor:
         stop: anyio.Event,
     ) -> RunnerError | None:
         """Live one life; None if it ended because `stop` was set, else why it ended."""
+        # A UNIX socket for each runner, in a folder that only this user can enter: no ports that
+        # two runners could race for, and no second door to the model beside the gateway.
         socket = self.folder / f"{number}.sock"
         began = time.perf_counter()
         try:
@@ -74,7 +77,7 @@ class Supervisor:
                 return error
             ready(Endpoint(socket, child.pid, time.perf_counter() - began))
             await child.exited.wait()
-            return crashed(child)
+            return Crashed(explain(child.exit_code, child.tail()))
 
         ending: RunnerError | None = None
         async with anyio.create_task_group() as tasks:
@@ -82,23 +85,17 @@ class Supervisor:
             try:
                 async with anyio.create_task_group() as race:
 
-                    async def asked() -> None:
+                    async def end_on_stop() -> None:
                         await stop.wait()
                         race.cancel_scope.cancel()
 
-                    race.start_soon(asked)
+                    race.start_soon(end_on_stop)
                     ending = await live()
                     race.cancel_scope.cancel()
             finally:
+                # Shielded: a cancelled supervisor still has a process to end.
                 with anyio.CancelScope(shield=True):
                     await child.stop(self.grace)
                     rundir.forget(self.folder, number)
+        # A process that ended while it was being stopped did what it should.
         return None if stop.is_set() else ending
-
-
-def crashed(child: Child) -> Crashed:
-    """What to tell whoever held a lease of a child that died."""
-    return Crashed(
-        "model runner has unexpectedly stopped, this may be due to resource limitations or an "
-        f"internal error: {explain(child.exit_code, child.tail())}"
-    )

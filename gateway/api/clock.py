@@ -1,8 +1,19 @@
 """Time as replies show it."""
 
 import time
+from abc import ABC, abstractmethod
 
-from gateway.api.ollama.replies import Clock
+
+class Clock(ABC):
+    """Time as a reply shows it."""
+
+    @abstractmethod
+    def stamp(self) -> str:
+        """The time of day, RFC 3339 in UTC, to the nanosecond."""
+
+    @abstractmethod
+    def elapsed(self) -> int:
+        """Nanoseconds since the request arrived."""
 
 
 class RequestClock(Clock):

@@ -15,7 +15,7 @@ from gateway.cli.json_fields import (
 )
 from gateway.cli.tables import block
 from gateway.errors import Invalid
-from gateway.golang.fmt import parameter_size
+from gateway.golang.strconv import parameter_size
 
 WRAP_TEXT = 100  # cells: prose in a column of 30 would be hard to read
 HEAD_LINES = 2  # of the system text and the licence, which may be pages long

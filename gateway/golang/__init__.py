@@ -1,1 +1,1 @@
-"""What must be as Go does it, because Ollama's clients and models see it."""
+"""Go's own rules where Ollama's clients and models see them: JSON, templates, durations, texts."""

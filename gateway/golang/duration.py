@@ -6,7 +6,6 @@ duration is a float of seconds; `math.inf` stands for "never ends".
 
 import math
 import re
-from typing import Any
 
 from gateway.errors import Invalid
 
@@ -24,7 +23,7 @@ _LIMIT = 1 << 63  # Go counts nanoseconds in a signed 64-bit integer
 _LONGEST = (_LIMIT - 1) / 1e9
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_UNSUPPORTED = {bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
+_GO_TYPES = {bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
 
 
 def parse_duration(text: str) -> float:
@@ -43,16 +42,17 @@ def parse_duration(text: str) -> float:
         position = part.end()
         if total > _LIMIT:
             raise _invalid(text)
+    # 2**63 itself fits a signed integer only as a negative number.
     if total == _LIMIT and sign != "-":
         raise _invalid(text)
     return (-total if sign == "-" else total) / 1e9
 
 
-def parse_keep_alive(value: Any) -> float | None:
+def parse_keep_alive(value: object) -> float | None:
     """Seconds a model stays loaded after its last use, from a decoded JSON value.
 
-    None means the request says nothing, `math.inf` means for ever: any negative value, and any
-    number of seconds that Go could not count.
+    None for null, `math.inf` for a model that stays: any negative value, and any number of seconds
+    that does not fit Go's 64 bits of nanoseconds.
     """
     if value is None:
         return None
@@ -61,7 +61,7 @@ def parse_keep_alive(value: Any) -> float | None:
         return seconds if seconds >= 0 else math.inf
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if 0 <= value <= _LONGEST else math.inf
-    kind = _UNSUPPORTED.get(type(value), type(value).__name__)
+    kind = _GO_TYPES.get(type(value), type(value).__name__)
     raise Invalid(f"Unsupported type: '{kind}'")
 
 
@@ -82,7 +82,10 @@ def format_duration(seconds: float) -> str:
     total = round(abs(seconds) * 1e9)
     sign = "-" if seconds < 0 and total else ""
     if total >= 10**9:
-        return sign + _clock(total)
+        minutes, rest = divmod(total, 60 * 10**9)
+        hours, minutes = divmod(minutes, 60)
+        larger = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+        return f"{sign}{larger}{_decimal(rest, 9)}s"
     if total >= 10**6:
         return f"{sign}{_decimal(total, 6)}ms"
     if total >= 10**3:
@@ -100,6 +103,7 @@ def _nanoseconds(part: re.Match[str], text: str) -> int:
     if unit not in _NANOSECONDS:
         raise Invalid(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
     scale = _NANOSECONDS[unit]
+    # Go drops digits that its 64 bits cannot hold; eighteen always fit.
     digits = fraction[:18]
     divisor: int = 10 ** len(digits)
     return int(whole or 0) * scale + int(digits or 0) * scale // divisor
@@ -110,26 +114,17 @@ def _invalid(text: str) -> Invalid:
 
 
 def _quoted(text: str) -> str:
-    """`text` as Go's time package quotes it: only ASCII stands for itself."""
-    shown = []
+    # Not `strconv.quote`: Go's time package does not import strconv and has a quoting of its own,
+    # which writes every byte outside ASCII, and every control character, as `\x`.
+    out = []
     for char in text:
         if char in '"\\':
-            shown.append("\\" + char)
+            out.append("\\" + char)
         elif " " <= char <= "\x7f":
-            shown.append(char)
+            out.append(char)
         else:
-            shown += [f"\\x{byte:02x}" for byte in char.encode("utf-8", "replace")]
-    return '"' + "".join(shown) + '"'
-
-
-def _clock(total: int) -> str:
-    """At least one second, in hours, minutes and seconds: the larger units only when needed."""
-    minutes, rest = divmod(total, 60 * 10**9)
-    seconds = f"{_decimal(rest, 9)}s"
-    if not minutes:
-        return seconds
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}"
+            out += [f"\\x{byte:02x}" for byte in char.encode("utf-8", "replace")]
+    return '"' + "".join(out) + '"'
 
 
 def _decimal(value: int, places: int) -> str:

@@ -1,8 +1,9 @@
 """Request bodies: bytes in, a checked dict out, refused in the words of Go's `encoding/json`.
 
-Clients match on those words, so they are part of the protocol. A sound body is read by orjson and
-checked at a glance. Anything the glance stumbles over is read again by `syntax`, which knows where
-it is: that gives the exact error or, for what Go tolerates, the value.
+Clients match on those words, so they are part of the protocol. Every request goes through here, and
+nearly all are sound: those are read by orjson and checked in one pass that keeps no path. At the
+first doubt the body is read again by `json_syntax`, which is some fifteen times slower and knows
+where it is: that gives the exact error or, for what Go tolerates, the value.
 """
 
 import binascii
@@ -15,18 +16,33 @@ from typing import Any
 import orjson
 
 from gateway.errors import Invalid
-from gateway.golang.json_syntax import Number, first_value, too_deep
+from gateway.golang.json_syntax import JsonNumber, first_value, too_deep
 
+# What is none of these is a number; null never comes to a check.
 _KINDS = {str: "string", bool: "bool", list: "array", dict: "object"}
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/\r\n]")
 _AFTER_LINES = re.compile(rb"[\r\n]*")
 
 
-class Place:
-    """Where in a request we are, and what was wrong on the way there.
+def unmarshal_error(value: object, go_type: str, *, field: str = "", exact: bool = False) -> str:
+    """The sentence of Go's decoder for a JSON `value` that cannot become its type `go_type`.
 
-    A plain fault is kept until the whole body is read, and the first one is reported. Values with a
-    decoder of their own (`Own`, `Custom`) interrupt the reading instead: their errors win.
+    `field` is the place as Go writes it, `ChatRequest.options.seed`; empty for the body itself.
+    `exact` quotes a number in full, as Go does where the number is no int.
+    """
+    kind = _KINDS.get(type(value), "number")
+    if exact and kind == "number":
+        kind = f"number {value}"
+    target = f"struct field {field}" if field else "value"
+    return f"json: cannot unmarshal {kind} into Go {target} of type {go_type}"
+
+
+class JsonPath:
+    """The path to a value in a request body, and the faults met so far.
+
+    Go goes on after a value of a wrong type and reports the first one at the end, so faults are
+    kept until the whole body is read. Values with a decoder of their own (`Own`, `Custom`) end the
+    reading instead: their errors win over earlier ones.
     """
 
     def __init__(
@@ -37,45 +53,45 @@ class Place:
         self._faults: list[str] = [] if faults is None else faults
         self._fixed = fixed
 
-    def inside(self, struct: str, name: str) -> "Place":
-        """The member `name` of a `struct` that stands here."""
+    def inside(self, struct: str, name: str) -> "JsonPath":
+        """The path to the member `name` of a `struct` at this one."""
         path = f"{self._path}.{name}" if self._path else name
-        return Place(self._struct if self._fixed else struct, path, self._faults, self._fixed)
+        return JsonPath(self._struct if self._fixed else struct, path, self._faults, self._fixed)
 
-    def apart(self) -> "Place":
-        """The same place with faults of its own; structs below it go by the name of this one."""
-        return Place(self._struct, self._path, fixed=True)
+    def apart(self) -> "JsonPath":
+        """The same path with faults of its own.
+
+        Errors below it name the struct of this one: Go's inner decoder does not know its own.
+        """
+        return JsonPath(self._struct, self._path, fixed=True)
 
     def settle(self) -> None:
-        """Raise the first fault noted, if any."""
+        """Raise Invalid with the first fault, if there was one."""
         if self._faults:
             raise Invalid(self._faults[0])
 
     def fault(self, text: str) -> None:
-        """Note what is wrong here, if it is the first thing."""
         if not self._faults:
             self._faults.append(text)
 
-    def mismatch(self, value: Any, wanted: str, *, exact: bool = False) -> None:
-        """Note that `value` cannot become Go's type `wanted`; `exact` quotes a number in full."""
-        if self._faults:
-            return
-        kind = _KINDS.get(type(value), "number")
-        if exact and isinstance(value, Number):
-            kind = f"number {value}"
-        target = f"struct field {self._struct}.{self._path}" if self._path else "value"
-        self.fault(f"json: cannot unmarshal {kind} into Go {target} of type {wanted}")
+    def mismatch(self, value: object, wanted: str, *, exact: bool = False) -> None:
+        """Note that `value` cannot become Go's type `wanted`; see `unmarshal_error`."""
+        field = f"{self._struct}.{self._path}" if self._path else ""
+        self.fault(unmarshal_error(value, wanted, field=field, exact=exact))
 
     def respelled(self) -> None:
-        """A member's name came in another case; it may come again, and then the last one wins."""
+        """Called for a member whose name came in another case.
 
-    def free(self, value: Any) -> Any:
-        """A value of any shape, its numbers as Python has them."""
+        It may come twice then, which only the careful reading puts in the order Go would.
+        """
+
+    def free(self, value: object) -> Any:
+        """A value of any shape, with Python's numbers in place of `JsonNumber`s."""
         if type(value) is dict:
             return {key: self.free(item) for key, item in value.items()}
         if type(value) is list:
             return [self.free(item) for item in value]
-        if not isinstance(value, Number):
+        if not isinstance(value, JsonNumber):
             return value
         number = value.value()
         if math.isinf(number):
@@ -83,113 +99,123 @@ class Place:
         return number
 
 
-class _LookCloser(Exception):
-    """The glance saw something that may be wrong."""
+class _Doubt(Exception):
+    """Something in the body may be wrong."""
 
 
-class _Glance(Place):
-    """The place of everything in a body that is right: no path, and the first fault is the end."""
+class _FastPath(JsonPath):
+    """The path of the first pass, the same for all values: at the first fault that pass ends."""
 
     def fault(self, text: str) -> None:
-        raise _LookCloser
+        raise _Doubt
 
     def respelled(self) -> None:
-        raise _LookCloser
+        raise _Doubt
 
-    def free(self, value: Any) -> Any:
+    def free(self, value: object) -> Any:
         return value
 
 
-_GLANCE = _Glance()
+_FAST = _FastPath()
 
 
-class Kind(ABC):
-    """What a member may hold."""
+class JsonKind(ABC):
+    """The values that a member may have."""
 
     go: str
     """Go's name for it."""
     plain: type | None = None
     """The Python type whose every value may pass as it is."""
 
-    def zero(self) -> Any:
-        """What a JSON null becomes inside a list or a map."""
+    def zero(self) -> object:
+        """Go's zero value, which a JSON null becomes inside a list or a map."""
         return None
 
     @abstractmethod
-    def take(self, value: Any, at: Place) -> Any:
-        """The value decoded; it is never None. What is wrong with it is noted in `at`."""
+    def take(self, value: object, at: JsonPath) -> object:
+        """The decoded `value`, which is not None. If it is wrong, `at` has the fault."""
 
 
-class _Scalar(Kind):
+class _Scalar(JsonKind):
     def __init__(self, go: str, zero: str | bool) -> None:
         self.go = go
         self.plain = type(zero)
         self._zero = zero
 
-    def zero(self) -> Any:
+    def zero(self) -> object:
         return self._zero
 
-    def take(self, value: Any, at: Place) -> Any:
-        return value if type(value) is self.plain else at.mismatch(value, self.go)
+    def take(self, value: object, at: JsonPath) -> object:
+        if type(value) is self.plain:
+            return value
+        at.mismatch(value, self.go)
+        return None
 
 
-class _Int(Kind):
+class _Int(JsonKind):
     go = "int"
 
-    def zero(self) -> Any:
+    def zero(self) -> object:
         return 0
 
-    def take(self, value: Any, at: Place) -> Any:
-        number = value.value() if isinstance(value, Number) else value
+    def take(self, value: object, at: JsonPath) -> object:
+        number = value.value() if isinstance(value, JsonNumber) else value
+        # By type, here and below: to isinstance a bool is an int.
         if type(number) is int and -(1 << 63) <= number < 1 << 63:
             return number
-        return at.mismatch(value, self.go, exact=True)
+        at.mismatch(value, self.go, exact=True)
+        return None
 
 
-class _Free(Kind):
-    """What is inside is not looked at; `only` restricts the outside."""
+class _Free(JsonKind):
+    """Any JSON, unchecked inside; `only` is the one type the value itself may have."""
 
     def __init__(self, go: str, only: type | None = None) -> None:
         self.go = go
         self._only = only
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         if self._only is not None and type(value) is not self._only:
-            return at.mismatch(value, self.go)
+            at.mismatch(value, self.go)
+            return None
         return at.free(value)
 
 
-class _Image(Kind):
+class _Image(JsonKind):
     """Bytes in standard base64, kept as text without the line breaks that Go allows in it."""
 
     go = "api.ImageData"
 
-    def zero(self) -> Any:
+    def zero(self) -> object:
         return ""
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         if type(value) is not str:
-            return at.mismatch(value, self.go)
+            at.mismatch(value, self.go)
+            return None
+        # The C decoder is as strict as Go's but for line breaks, which it refuses.
         try:
             binascii.a2b_base64(value, strict_mode=True)
         except ValueError:
-            wrong = _base64_fault(value.encode())
-            if wrong is not None:
-                return at.fault(f"illegal base64 data at input byte {wrong}")
+            position = _base64_fault(value.encode())
+            if position is not None:
+                at.fault(f"illegal base64 data at input byte {position}")
+                return None
             return value.replace("\r", "").replace("\n", "")
         return value
 
 
-class ListOf(Kind):
+class ListOf(JsonKind):
     """A list of one kind. `go` names the lists for which Go has a name."""
 
-    def __init__(self, kind: Kind, go: str | None = None) -> None:
+    def __init__(self, kind: JsonKind, go: str | None = None) -> None:
         self.go = go or f"[]{kind.go}"
         self._kind = kind
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> list[Any] | None:
         if type(value) is not list:
-            return at.mismatch(value, self.go)
+            at.mismatch(value, self.go)
+            return None
         kind, plain = self._kind, self._kind.plain
         return [
             item if type(item) is plain else kind.zero() if item is None else kind.take(item, at)
@@ -197,53 +223,54 @@ class ListOf(Kind):
         ]
 
 
-class MapOf(Kind):
+class MapOf(JsonKind):
     """An object whose every member is of one kind, whatever its name."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: JsonKind) -> None:
         self.go = f"map[string]{kind.go}"
         self._kind = kind
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         if type(value) is not dict:
-            return at.mismatch(value, self.go)
+            at.mismatch(value, self.go)
+            return None
         kind = self._kind
         return {
             key: kind.zero() if item is None else kind.take(item, at) for key, item in value.items()
         }
 
 
-class Custom(Kind):
-    """What `parse` makes of any value; its Invalid interrupts the reading."""
+class Custom(JsonKind):
+    """The result of `parse` for any value; its Invalid ends the reading."""
 
     go = "interface {}"
 
-    def __init__(self, parse: Callable[[Any], Any]) -> None:
+    def __init__(self, parse: Callable[[object], object]) -> None:
         self._parse = parse
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         return self._parse(at.free(value))
 
 
-class Own(Kind):
-    """A kind that has a decoder of its own in Go: the first fault in it interrupts the reading.
+class Own(JsonKind):
+    """A kind that has a decoder of its own in Go: the first fault in it ends the reading.
 
-    `refusal` is what that decoder says to anything but an object.
+    `refusal` is that decoder's error for anything but an object.
     """
 
-    def __init__(self, kind: Kind, refusal: str | None = None) -> None:
+    def __init__(self, kind: JsonKind, refusal: str | None = None) -> None:
         self.go = kind.go
         self.plain = kind.plain
         self._kind = kind
         self._refusal = refusal
 
-    def zero(self) -> Any:
+    def zero(self) -> object:
         return self._kind.zero()
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         if self._refusal is not None and type(value) is not dict:
             raise Invalid(self._refusal)
-        if at is _GLANCE:
+        if at is _FAST:
             return self._kind.take(value, at)
         inner = at.apart()
         result = self._kind.take(value, inner)
@@ -251,27 +278,29 @@ class Own(Kind):
         return result
 
 
-class Struct(Kind):
+class Struct(JsonKind):
     """An object with known members. Names match in any case; unknown members and nulls are dropped.
 
     The result has its members in the order of `fields`: Go writes them so into a model's prompt.
     """
 
-    def __init__(self, name: str, fields: Mapping[str, Kind], *, go: str | None = None) -> None:
+    def __init__(self, name: str, fields: Mapping[str, JsonKind], *, go: str | None = None) -> None:
         self.name = name
         self.go = go or f"api.{name}"
+        # By name, what `take` needs: a look-up and an unpacking are all that a member costs there.
         self._members = {
             name: (rank, name, kind, kind.plain) for rank, (name, kind) in enumerate(fields.items())
         }
         self._folded = {name.lower(): member for name, member in self._members.items()}
 
-    def zero(self) -> Any:
+    def zero(self) -> object:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: object, at: JsonPath) -> dict[str, Any] | None:
         if type(value) is not dict:
-            return at.mismatch(value, self.go)
-        found: dict[str, Any] = {}
+            at.mismatch(value, self.go)
+            return None
+        members: dict[str, Any] = {}
         last, in_order = -1, True
         for key, item in value.items():
             member = self._members.get(key)
@@ -286,12 +315,15 @@ class Struct(Kind):
             if rank < last:
                 in_order = False
             last = rank
+            # Most members are strings and switches: checked here, they save a call each.
             if type(item) is plain:
-                found[name] = item
+                members[name] = item
             else:
-                inside = at if at is _GLANCE else at.inside(self.name, name)
-                found[name] = kind.take(item, inside)
-        return found if in_order else {name: found[name] for name in self._members if name in found}
+                inside = at if at is _FAST else at.inside(self.name, name)
+                members[name] = kind.take(item, inside)
+        if in_order:
+            return members
+        return {name: members[name] for name in self._members if name in members}
 
 
 STRING = _Scalar("string", "")
@@ -308,25 +340,24 @@ def decode(data: bytes, struct: Struct) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
         if value is not None and not too_deep(data, value):
-            found: dict[str, Any] = struct.take(value, _GLANCE)
-            return found
-    except (orjson.JSONDecodeError, _LookCloser, Invalid):
-        pass  # what we met first is not always what Go reports
-    return _decode_slowly(data, struct)
-
-
-def _decode_slowly(data: bytes, struct: Struct) -> dict[str, Any]:
+            return struct.take(value, _FAST) or {}
+    except (orjson.JSONDecodeError, _Doubt, Invalid):
+        # An Invalid too is read again: the first fault met is not always the one that Go reports.
+        pass
     value = first_value(data)
     if value is None:
         return {}
-    top = Place()
-    found: dict[str, Any] = struct.take(value, top)
+    top = JsonPath()
+    members = struct.take(value, top)
     top.settle()
-    return found
+    return members or {}
 
 
 def _base64_fault(data: bytes) -> int | None:
-    """Where Go's decoder gives up on `data`; None if it does not. Line breaks do not count."""
+    """The offset where Go's decoder gives up on `data`; None if it does not.
+
+    Go skips line breaks, and reports the start of an incomplete group of four at the end.
+    """
     match = _NOT_BASE64.search(data)
     at = match.start() if match else len(data)
     symbols = (at - data.count(b"\n", 0, at) - data.count(b"\r", 0, at)) % 4

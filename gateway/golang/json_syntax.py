@@ -1,11 +1,11 @@
-"""JSON text read as Go's `encoding/json` reads it: slowly, and with its words for what is wrong.
+"""JSON text read as Go's `encoding/json` reads it: slowly, and with the words of its errors.
 
-This is the second look at bodies that the fast parser would not take. Only the first value counts,
-whatever follows it. Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time.
-Of equal keys the last one wins.
+The second parser, for bodies that orjson refuses. Only the first value counts, whatever follows.
+Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time. Of equal keys the
+last one wins.
 
-A long body must not hold up everybody else for the sake of a word: it is read by the standard
-library, whose errors say where but not what was expected there.
+Reading is synchronous, so the exact wording of an error must not delay other requests: a long body
+is read by the standard library, whose errors give the place but not what was expected there.
 """
 
 import json
@@ -13,15 +13,17 @@ import re
 from typing import Any, NoReturn
 
 from gateway.errors import Invalid
+from gateway.golang.strconv import quote
 
 MAX_DEPTH = 200  # orjson writes 254 levels, and requests are wrapped before they are forwarded
 
+# Bytes that `_JsonScanner` reads in a fifth of a second at worst.
 _LONG = 1 << 16
-"""Bytes. Reading as many slowly takes a fifth of a second at worst."""
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _DIGITS = re.compile(rb"[0-9]*")
 _UNESCAPED = re.compile(rb'[^"\\\x00-\x1f]*')
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Escapes in turn, so that a backslash that is escaped itself begins none.
 _LONE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -29,12 +31,12 @@ _LONE = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_LITERALS = {b"t": (b"true", True), b"f": (b"false", False), b"n": (b"null", None)}
+_LITERALS = {b"t": ("true", True), b"f": ("false", False), b"n": ("null", None)}
 _NESTS = (dict, list)
-_LETTERS = dict(zip("\a\b\f\n\r\t\v", "abfnrtv", strict=True))
+_APOSTROPHE = "'"
 
 
-class Number(str):
+class JsonNumber(str):
     """A number as the client wrote it, for the errors that quote it."""
 
     __slots__ = ()
@@ -46,21 +48,22 @@ class Number(str):
         return float(self)
 
 
-def first_value(data: bytes) -> Any:
+def first_value(data: bytes) -> object:
     """The first JSON value of `data`; Invalid at the first syntax error.
 
-    Numbers come as `Number`, or as an int where that says the same.
+    Numbers come as `JsonNumber`, or as an int where that says the same.
     """
     if not data.strip(b" \t\r\n"):
         raise Invalid("missing request body")
-    return _Scanner(data).value(0) if len(data) <= _LONG else _long_value(data)
+    return _JsonScanner(data).value(0) if len(data) <= _LONG else _long_value(data)
 
 
-def too_deep(data: bytes, value: Any) -> bool:
-    """Is `value`, which `data` spells, nested beyond MAX_DEPTH? Cheap where it cannot be."""
+def too_deep(data: bytes, value: object) -> bool:
+    """Is `value`, parsed from `data`, nested beyond MAX_DEPTH?"""
+    # Runs for every request: counting brackets is cheap, and rules out nearly all.
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
-    level = [value] if type(value) in _NESTS else []
+    level: list[Any] = [value] if type(value) in _NESTS else []
     for _ in range(MAX_DEPTH):
         level = [
             child
@@ -71,22 +74,17 @@ def too_deep(data: bytes, value: Any) -> bool:
     return bool(level)
 
 
-def quoted(text: str, mark: str = '"') -> str:
-    """`text` between two `mark`s, escaped as Go's `%q` does."""
-    return mark + "".join(_escaped(char, mark) for char in text) + mark
-
-
-def _long_value(data: bytes) -> Any:
+def _long_value(data: bytes) -> object:
     text = _SURROGATES.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
     if "\\ud" in text or "\\uD" in text:
-        text = _LONE.sub(_replaced, text)
+        text = _LONE.sub(lambda escape: "\\ufffd" if escape["lone"] else escape[0], text)
     try:
         value, _ = _DECODER.raw_decode(text.lstrip(" \t\r\n"))
     except json.JSONDecodeError as error:
         char = error.doc[error.pos : error.pos + 1]
         if not char or error.msg.startswith("Unterminated"):
             raise Invalid("unexpected EOF") from error
-        raise Invalid(f"invalid character {quoted(char, mark=chr(39))} in JSON") from error
+        raise Invalid(f"invalid character {quote(char, _APOSTROPHE)} in JSON") from error
     except RecursionError as error:
         raise _bottomless(data) from error
     if too_deep(data, value):
@@ -95,12 +93,15 @@ def _long_value(data: bytes) -> Any:
 
 
 def _bottomless(data: bytes) -> Invalid:
-    """The error of a body that is nested too deeply, blamed on its first kind of nest."""
+    """The error for a body that is nested too deeply; it names the outermost bracket.
+
+    Go names the one at the limit, which the standard library does not report.
+    """
     first = data.lstrip(b" \t\r\n")[:1].decode()
     return Invalid(f"invalid character '{first}' exceeded max depth")
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
@@ -111,34 +112,30 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _integer(text: str) -> int | Number:
-    return int(text) if len(text) < 19 else Number(text)
+def _integer(text: str) -> int | JsonNumber:
+    return int(text) if len(text) < 19 else JsonNumber(text)
 
 
 def _no_number(text: str) -> NoReturn:
     raise Invalid(f"invalid character '{text.lstrip('-')[0]}' looking for beginning of value")
 
 
-def _replaced(escape: re.Match[str]) -> str:
-    return "\\ufffd" if escape["lone"] else escape[0]
-
-
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members,
     parse_int=_integer,
-    parse_float=Number,
+    parse_float=JsonNumber,
     parse_constant=_no_number,
 )
 
 
-class _Scanner:
-    """A position in some bytes. Every method leaves it behind what it read."""
+class _JsonScanner:
+    """A position in some bytes. Every method moves it past the bytes it has read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
-    def value(self, depth: int) -> Any:
+    def value(self, depth: int) -> object:
         """One value, `depth` levels down."""
         char = self._peek()
         if char in b"{[":
@@ -149,13 +146,16 @@ class _Scanner:
         if char == b'"':
             return self._string()
         if char in _LITERALS:
-            return self._literal(*_LITERALS[char])
+            word, value = _LITERALS[char]
+            for letter in word:
+                self._expect(letter.encode(), f"in literal {word} (expecting '{letter}')")
+            return value
         if char in b"-0123456789":
             return self._number()
         self._fail("looking for beginning of value")
 
-    def _object(self, depth: int) -> dict[str, Any]:
-        members: dict[str, Any] = {}
+    def _object(self, depth: int) -> dict[str, object]:
+        members: dict[str, object] = {}
         if self._peek() == b"}":
             self._at += 1
             return members
@@ -172,8 +172,8 @@ class _Scanner:
             if self._expect(b",}", "after object key:value pair") == b"}":
                 return members
 
-    def _array(self, depth: int) -> list[Any]:
-        items: list[Any] = []
+    def _array(self, depth: int) -> list[object]:
+        items: list[object] = []
         if self._peek() == b"]":
             self._at += 1
             return items
@@ -189,12 +189,12 @@ class _Scanner:
         while True:
             self._skip(_UNESCAPED)
             if self._expect(b'"\\', "in string literal") == b'"':
-                return _text(self._data[start : self._at - 1])
+                return _unescape(self._data[start : self._at - 1])
             if self._expect(b'bfnrtu\\/"', "in string escape code") == b"u":
                 for _ in range(4):
                     self._expect(b"0123456789abcdefABCDEF", "in \\u hexadecimal character escape")
 
-    def _number(self) -> Number:
+    def _number(self) -> JsonNumber:
         start = self._at
         if self._next() == b"-":
             self._at += 1
@@ -208,12 +208,7 @@ class _Scanner:
             if self._next() in (b"+", b"-"):
                 self._at += 1
             self._digits("in exponent of numeric literal")
-        return Number(self._data[start : self._at].decode())
-
-    def _literal(self, word: bytes, value: bool | None) -> bool | None:
-        for letter in word.decode():
-            self._expect(letter.encode(), f"in literal {word.decode()} (expecting '{letter}')")
-        return value
+        return JsonNumber(self._data[start : self._at].decode())
 
     def _digits(self, where: str) -> None:
         self._expect(b"0123456789", where)
@@ -243,37 +238,24 @@ class _Scanner:
         self._at = match.end() if match else self._at
 
     def _fail(self, where: str) -> NoReturn:
-        """Blame the byte here, or the end."""
+        """Raise Invalid for the byte here, or for the end of the body."""
         char = self._next()
         if not char:
             raise Invalid("unexpected EOF")
-        shown = quoted(chr(char[0]), mark="'")
-        raise Invalid(f"invalid character {shown} {where}")
+        # Go reads bytes: the first one of a longer character is shown as if it were a character.
+        raise Invalid(f"invalid character {quote(chr(char[0]), _APOSTROPHE)} {where}")
 
 
-def _text(raw: bytes) -> str:
-    """The text between the quotes of a string whose escapes are known to be well formed."""
+def _unescape(raw: bytes) -> str:
+    """The text between the quotes of a string whose escapes the scanner has checked."""
     text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
     if "\\" not in text:
         return text
-    text = _ESCAPE.sub(_unescaped, text)
+    text = _ESCAPE.sub(_unescaped_char, text)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _unescaped(escape: re.Match[str]) -> str:
+def _unescaped_char(escape: re.Match[str]) -> str:
     if escape["code"]:
         return chr(int(escape["code"], 16))
     return _SIMPLE.get(escape["char"], escape["char"])
-
-
-def _escaped(char: str, mark: str) -> str:
-    if char in (mark, "\\"):
-        return "\\" + char
-    if char.isprintable():
-        return char
-    if char in _LETTERS:
-        return "\\" + _LETTERS[char]
-    code = ord(char)
-    if code < 0x20 or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,73 +1,72 @@
-"""From the engine's bytes to the caller's: a reader of the one, a writer of the other."""
+"""From the engine's bytes to the client's: an event reader for the one, a writer for the other."""
 
-from gateway.inference.types import CUT_SHORT, Delta, EngineError, Restart, Tally, Writer
-from gateway.llama.events import Reader
-from gateway.llama.sse import Reading, event
+from collections.abc import Callable
+
+from gateway.inference.types import Writer
+from gateway.llama.errors import ReplyCutShort
+from gateway.llama.events import Delta, EventReader, Usage
+from gateway.llama.sse import RestartNeeded, SSEDecoder, parse_event
 
 
-class Translation:
-    """An Encoder for any writer. The reader must be there when the first bytes come."""
+class ReplyEncoder:
+    """An Encoder for any writer. `start` must be called before the first bytes come."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, single_call: bool = False) -> None:
         self.writer = writer
-        self.single = False
+        self._single_call = single_call
         """At most one tool call: further ones are left out."""
         self._begun = False
-        self._reader: Reader | None = None
-        self._reading = Reading(self._line)
+        self._reader: EventReader | None = None
+        self._decoder = SSEDecoder(self._encode_line)
 
-    @property
-    def reader(self) -> Reader:
-        assert self._reader is not None
-        return self._reader
-
-    @reader.setter
-    def reader(self, reader: Reader) -> None:
-        """Another call is read from here on; what was half a line before is no more."""
+    def start(self, reader: EventReader) -> None:
         self._reader = reader
-        self._reading = Reading(self._line)
+        # Half a line of the call before is no part of this one.
+        self._decoder = SSEDecoder(self._encode_line)
 
     @property
     def media_type(self) -> str:
         return self.writer.media_type
 
     @property
-    def tally(self) -> Tally:
-        return self.reader.tally if self._reader else Tally()
+    def usage(self) -> Usage:
+        return self._reader.usage if self._reader else Usage()
 
     def assigned(self) -> None:
         self.writer.assigned()
 
     def feed(self, data: bytes) -> bytes:
-        return self._reading.feed(data)
+        return self._decoder.feed(data)
 
     def flush(self) -> bytes:
-        self._reading.check()
-        reader, said = self.reader, b""
-        if rest := reader.rest():
-            said = self._say(rest)
-        if reader.again:
-            raise _restart(said)
+        self._decoder.check()
+        reader, output = self._reader, b""
+        assert reader is not None
+        if rest := reader.flush():
+            output = self._write(rest)
+        if reader.restart_needed:
+            raise RestartNeeded(output)
         if reader.end is None:
-            raise EngineError(CUT_SHORT, 500)
-        return said + self._begin() + self.writer.end(reader.end, reader.tally)
+            raise ReplyCutShort
+        return output + self._begin() + self.writer.end(reader.end, reader.usage)
 
     def failure(self, message: str, status: int) -> bytes:
         return self.writer.failure(message, status)
 
-    def _line(self, line: bytes) -> bytes:
-        value = event(line)
-        if value is None:
+    def _encode_line(self, line: bytes) -> bytes:
+        event = parse_event(line)
+        if event is None:
             return b""
-        delta = self.reader.take(value)
-        said = b"" if delta is None else self._say(delta)
-        if self.reader.again:
-            raise _restart(said)
-        return said
+        assert self._reader is not None
+        delta = self._reader.feed(event)
+        output = b"" if delta is None else self._write(delta)
+        if self._reader.restart_needed:
+            raise RestartNeeded(output)
+        return output
 
-    def _say(self, delta: Delta) -> bytes:
-        if self.single and delta.calls:
-            delta.calls = [piece for piece in delta.calls if piece.index == 0]
+    def _write(self, delta: Delta) -> bytes:
+        if self._single_call and delta.calls:
+            delta.calls = [call for call in delta.calls if call.index == 0]
             if not (delta.calls or delta.text or delta.thinking or delta.logprobs or delta.held):
                 return b""
         return self._begin() + self.writer.write(delta)
@@ -79,7 +78,24 @@ class Translation:
         return self.writer.begin()
 
 
-def _restart(said: bytes) -> Restart:
-    restart = Restart()
-    restart.said = said
-    return restart
+class ComputedReply:
+    """An Encoder for a reply that is not generated: nothing of it comes as a stream."""
+
+    def __init__(self, media_type: str, on_assigned: Callable[[], None]) -> None:
+        self.media_type = media_type
+        self.usage = Usage()
+        self._on_assigned = on_assigned
+
+    def assigned(self) -> None:
+        self._on_assigned()
+
+    def start(self, reader: EventReader) -> None: ...
+
+    def feed(self, data: bytes) -> bytes:
+        return b""
+
+    def flush(self) -> bytes:
+        return b""
+
+    def failure(self, message: str, status: int) -> bytes:
+        return b""

@@ -1,157 +1,266 @@
-"""What every route that infers has in common: from a turn to a reply, by the model it names."""
+"""The one handler of inference: from a request of any API to the response that serves it.
+
+Here, and nowhere else, the model is looked up, what it can do is checked, and the prompt's way is
+chosen. The order of the checks is Ollama's, for clients match on the first error.
+"""
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.api.clock import RequestClock
-from gateway.api.errors import status_of
-from gateway.api.ollama.requests import message
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
+from gateway.golang.template import TemplateError
 from gateway.http.request_log import Facts
-from gateway.inference.encoder import Translation
-from gateway.inference.history import complete, has_part, without_old_thoughts
+from gateway.inference.encoder import ReplyEncoder
+from gateway.inference.history import (
+    engine_message,
+    media_parts,
+    prepend_stored,
+    without_old_thoughts,
+)
+from gateway.inference.models import ServedModels
 from gateway.inference.options import merge, sampling
-from gateway.inference.prompt import Completing, Inference, NativeChat, Prompting
-from gateway.inference.response import Answer, Finish, Prepare, Retry, Work
-from gateway.inference.types import Encoder, Turn, Writer
-from gateway.llama.images import readable
-from gateway.llama.schema_limits import check_bounds
-from gateway.services import services
+from gateway.inference.prompt import EngineChat, Generation, PromptBuilder, RenderedCompletion
+from gateway.inference.recover import fitted, hold_to_context, recover
+from gateway.inference.response import Finish, GenerationResponse, Work
+from gateway.inference.types import Attempt, Encoder, GenerationRequest, Writer
+from gateway.llama import images
+from gateway.llama.errors import EngineError
+from gateway.llama.requests import ThinkLevel
+from gateway.llama.schema_limits import check_limits
 from gateway.store.capabilities import blind
 from gateway.store.model import Model
 from gateway.templates.render import Template, compiled
+from runners import Lease
 
 log = logging.getLogger(__name__)
 
-_THOUGHTS_OUT = ("qwen3", "deepseek-r1")
-"""A family and a model whose earlier reasoning must not come back."""
-_TAGS = ("<think>", "</think>")
+_WITHOUT_OLD_THOUGHTS = ("qwen3", "deepseek-r1")
+"""A family and a model that Ollama never shows their earlier reasoning."""
+_THINK_TAGS = ("<think>", "</think>")
 
 
-async def respond(
-    request: Request, name: str, turn: Turn, writer: Writer, native: Encoder | None = None
-) -> Response:
-    """The next message. `native` writes it, if the engine makes it by the model's own template."""
-    model = await found(request, name)
-    asked = inference(request, name, model, await readable(turn), "chat", tools=bool(turn.tools))
-    check_media(asked)
-    prompting = chat(asked, Translation(writer), facts(request))
-    encoder = native if native and isinstance(prompting, NativeChat) else prompting.translation
-    return answer(request, asked, prompting.first, encoder, prompting.retry)
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is done with a prompt once there is a runner; the usual one is to generate a reply."""
+
+    run: Callable[[PromptBuilder, Facts, Lease], Awaitable[Attempt | bytes]]
+    takes_media: bool = True
+    """Whether the engine will see the request's images and sounds, so that it must be able to."""
 
 
-async def found(request: Request, name: str) -> Model:
-    """The model that a request names, noted for its line in the log."""
-    facts(request).model = name
-    return await services(request).model(name)
+async def _reply(builder: PromptBuilder, record: Facts, lease: Lease) -> Attempt:
+    attempt = await builder.attempt(lease, builder.start)
+    if builder.generation.context < builder.generation.spec.context:
+        attempt = await hold_to_context(builder, lease, attempt)
+    return attempt
 
 
-def inference(
-    request: Request, name: str, model: Model, turn: Turn, ability: str, **needed: bool
-) -> Inference:
-    """Thinking, capabilities, options, in Ollama's order; Invalid for what cannot be had.
-
-    `needed`: which capabilities beside completion the request asks for.
-    """
-    check_bounds(turn)
-    think = thinking(turn.think, name, model)
-    if "completion" not in model.capabilities:
-        raise Invalid(f'"{name}" does not support {ability}')
-    for capability, wanted in needed.items():
-        if wanted and capability not in model.capabilities:
-            raise Invalid(f"{model.name.full} does not support {capability}")
-    options, unknown = merge({**turn.defaults, **model.parameters}, turn.options)
-    if unknown:
-        log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = services(request).spec(model, options, turn.shift)
-    history = map(message, model.messages) if turn.stored else ()
-    messages = complete(turn.system or model.system, history, turn.messages)
-    if model.config.family in _THOUGHTS_OUT or model.name.model in _THOUGHTS_OUT:
-        messages = without_old_thoughts(messages)
-    context = min(services(request).context(model, options), spec.context)
-    return Inference(turn, model, spec, context, messages, think, sampling(options, context))
+REPLY = Task(_reply)
 
 
-def check_media(asked: Inference) -> None:
-    """Invalid for images to a model that cannot see, or sounds to one that cannot hear."""
-    abilities = set(asked.model.capabilities)
-    if blind(asked.model.projector):
-        abilities.discard("vision")
-    for kind, ability, what in (
-        ("image_url", "vision", "image"),
-        ("input_audio", "audio", "audio"),
-    ):
-        if ability not in abilities and has_part(asked.turn.messages, kind):
-            raise Invalid(f"this model does not support {what} input")
+def load_only(body: Callable[[], bytes]) -> Task:
+    """Only load the model; `body` is the whole reply."""
+
+    async def run(builder: PromptBuilder, record: Facts, lease: Lease) -> bytes:
+        return body()
+
+    return Task(run, takes_media=False)
 
 
-def chat(asked: Inference, translation: Translation, noted: Facts) -> Prompting:
-    """A conversation, by the model's TEMPLATE or by its GGUF's own template."""
-    if (template := layer(asked.model)) is None:
-        return NativeChat(asked, translation, noted)
-    return Completing(asked, translation, noted, template=template, tags=tags(asked, template))
+def render_only(body: Callable[[str, int], bytes]) -> Task:
+    """Only show the prompt: `body` gets it, and the number of images in it."""
+
+    async def run(builder: PromptBuilder, record: Facts, lease: Lease) -> bytes:
+        state = await fitted(builder, lease)
+        record.cut = state.truncated
+        rendered = await builder.render(lease, state.messages)
+        return body(rendered.text, len(rendered.media))
+
+    return Task(run, takes_media=False)
 
 
-def layer(model: Model) -> Template | None:
-    """The TEMPLATE that makes the model's prompts; None where the GGUF's own template does."""
-    return compiled(model.template) if model.templated and model.template is not None else None
+def count_only(body: Callable[[int], bytes]) -> Task:
+    """Only count the prompt's tokens: `body` gets the number."""
+
+    async def run(builder: PromptBuilder, record: Facts, lease: Lease) -> bytes:
+        state = builder.start
+        try:
+            return body(await builder.count(lease, state))
+        except EngineError as exc:
+            attempt = await builder.attempt(lease, state)
+            again = await recover(builder, lease, attempt, exc)
+            if again is None:
+                raise
+            return body(await builder.count(lease, again.state))
+
+    return Task(run)
 
 
-def own_template(model: Model) -> str | None:
-    return model.header.chat_template if model.header else None
-
-
-def tags(asked: Inference, template: Template | None) -> tuple[str, str] | None:
-    """What the model's thinking stands between, if that is known."""
-    if "thinking" not in asked.model.capabilities:
-        return None
-    if template is not None:
-        return template.tags
-    own = own_template(asked.model) or ""
-    return _TAGS if all(tag in own for tag in _TAGS) else None
-
-
-def thinking(wanted: bool | str | None, name: str, model: Model) -> bool | str | None:
-    """On by default for models that can; Invalid where it is wanted of one that cannot."""
-    able = "thinking" in model.capabilities
-    if wanted is None:
-        return True if able else None
-    if wanted and not able:
-        raise Invalid(f'"{name}" does not support thinking')
-    return wanted
-
-
-def answer(
-    request: Request,
-    asked: Inference,
-    prepare: Prepare,
-    encoder: Encoder,
-    retry: Retry | None = None,
+async def generate(
+    http: Request,
+    model: Model,
+    request: GenerationRequest,
+    writer: Writer,
+    *,
+    task: Task = REPLY,
+    passthrough: Encoder | None = None,
     finish: Finish | None = None,
 ) -> Response:
-    lasts = keep_alive(request, asked.turn.keep_alive)
-    work = Work(asked.spec, lasts, prepare, encoder, facts(request), retry, finish)
-    return Answer(services(request).scheduler, work, status_of)
+    """The response of `model`, see `find_model`, to `request`, written by `writer`.
+
+    `passthrough` writes it instead where the engine renders the chat and reads the reply itself,
+    for then its bytes need no translation.
+    """
+    models: ServedModels = http.app.state.services.models
+    record: Facts = http.state.facts
+    if media_parts(request.messages):
+        request = replace(request, messages=await images.readable(request.messages))
+    generation = build_generation(models, model, request)
+    if task.takes_media:
+        check_media(model, request)
+    builder = prompt_builder(generation)
+    encoder = passthrough if isinstance(builder, EngineChat) else None
+    if encoder is None:
+        single = request.extra.get("parallel_tool_calls") is False
+        encoder = ReplyEncoder(writer, single_call=single)
+
+    work = Work(
+        generation.spec,
+        keep_alive_of(http, request.keep_alive),
+        partial(task.run, builder, record),
+        encoder,
+        record,
+        partial(recover, builder),
+        finish,
+    )
+    return GenerationResponse(models.scheduler, work)
 
 
-def keep_alive(request: Request, said: float | None) -> float | None:
-    """What the body said, or a header for clients whose bodies have no room for it; seconds."""
-    header = request.headers.get("x-keep-alive")
-    if said is not None or header is None:
-        return said
+async def find_model(http: Request, name: str) -> Model:
+    """The model that a request names, noted for its line in the log."""
+    models: ServedModels = http.app.state.services.models
+    http.state.facts.model = name
+    return models.peek(name) or await models.find(name)
+
+
+def unload(http: Request, model: Model) -> None:
+    """Let the model's runners go as soon as they are idle."""
+    models: ServedModels = http.app.state.services.models
+    models.scheduler.expire(model.weights_digest)
+
+
+def compute(
+    http: Request,
+    model: Model,
+    options: Mapping[str, Any],
+    keep_alive: float | None,
+    encoder: Encoder,
+    run: Callable[[Lease, int], Awaitable[bytes]],
+) -> Response:
+    """The response to a request that generates nothing: embeddings, scores.
+
+    `run` gives the whole reply; its second argument is the most tokens that one input may have.
+    """
+    models: ServedModels = http.app.state.services.models
+    known, unknown = merge(model.parameters, options)
+    if unknown:
+        log.info("ignored options: %s", ", ".join(sorted(unknown)))
+    spec, _ = models.spec(model, known)
+    context = min(known.num_ctx or spec.context, spec.context)
+
+    async def prepare(lease: Lease) -> bytes:
+        return await run(lease, context)
+
+    seconds = keep_alive_of(http, keep_alive)
+    return GenerationResponse(
+        models.scheduler, Work(spec, seconds, prepare, encoder, http.state.facts)
+    )
+
+
+def build_generation(models: ServedModels, model: Model, request: GenerationRequest) -> Generation:
+    """Thinking, capabilities, options, in Ollama's order; Invalid for what cannot be had."""
+    extra = request.extra
+    if request.response_format or request.tools or "json_schema" in extra or "grammar" in extra:
+        check_limits(request.response_format, request.tools, extra)
+    think = effective_think(model, request)
+    if "completion" not in model.capabilities:
+        raise Invalid(f'"{request.model}" does not support {request.kind}')
+    for capability, needed in (("tools", request.tools), ("insert", request.suffix)):
+        if needed and capability not in model.capabilities:
+            raise Invalid(f"{model.name.full} does not support {capability}")
+    options, unknown = merge({**request.defaults, **model.parameters}, request.options)
+    if unknown:
+        log.info("ignored options: %s", ", ".join(sorted(unknown)))
+    spec, context = models.spec(model, options, request.shift)
+    stored = map(engine_message, model.messages) if request.stored else ()
+    messages = prepend_stored(request.system or model.system, stored, request.messages)
+    family, name = model.config.family, model.name.model
+    if family in _WITHOUT_OLD_THOUGHTS or name in _WITHOUT_OLD_THOUGHTS:
+        messages = without_old_thoughts(messages)
+    return Generation(request, model, spec, context, messages, think, sampling(options, context))
+
+
+def effective_think(model: Model, request: GenerationRequest) -> ThinkLevel:
+    """On by default for models that can; Invalid where a model that cannot is to think."""
+    able = "thinking" in model.capabilities
+    if request.think is None or (request.think_if_able and request.think and not able):
+        return True if able else None
+    if request.think and not able:
+        raise Invalid(f'"{request.model}" does not support thinking')
+    return request.think
+
+
+def check_media(model: Model, request: GenerationRequest) -> None:
+    """Invalid for images to a model that cannot see, or sounds to one that cannot hear."""
+    kinds = {part.get("type") for part in media_parts(request.messages)}
+    abilities = set(model.capabilities)
+    # The list has vision for every projector, as Ollama's; this one may be for sound alone.
+    if kinds and blind(model.projector):
+        abilities.discard("vision")
+    if "image_url" in kinds and "vision" not in abilities:
+        raise Invalid("this model does not support image input")
+    if "input_audio" in kinds and "audio" not in abilities:
+        raise Invalid("this model does not support audio input")
+
+
+def prompt_builder(generation: Generation) -> PromptBuilder:
+    """By the request's template, the model's TEMPLATE, or the GGUF's own template."""
+    model, request = generation.model, generation.request
+    template: Template | None = None
+    if request.template:
+        try:
+            template = compiled(request.template)
+        except TemplateError as exc:
+            raise Invalid(str(exc)) from exc
+    elif model.templated and model.template is not None:
+        template = compiled(model.template)
+    own = model.header.chat_template if model.header else None
+    if request.kind == "generate" and template is None and own is None:
+        template = compiled("{{ .Prompt }}")
+    if request.kind == "chat" and template is None:
+        return EngineChat(generation)
+    tags: tuple[str, str] | None = None
+    if "thinking" in model.capabilities:
+        if template is not None:
+            tags = template.tags
+        elif request.raw_prompt is None and not request.text_only:
+            tags = _THINK_TAGS if all(tag in (own or "") for tag in _THINK_TAGS) else None
+    return RenderedCompletion(generation, template, tags)
+
+
+def keep_alive_of(http: Request, seconds: float | None) -> float | None:
+    """The body's, or a header's for clients whose bodies have no room for it; seconds."""
+    header = http.headers.get("x-keep-alive")
+    if seconds is not None or header is None:
+        return seconds
     try:
         return parse_keep_alive(float(header))
     except ValueError:
         return parse_keep_alive(header)
-
-
-def facts(request: Request) -> Facts:
-    found: Facts = request.state.facts
-    return found
-
-
-def clock(request: Request) -> RequestClock:
-    return RequestClock(facts(request).began)

@@ -4,29 +4,63 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-Message = Mapping[str, Any]
+import orjson
+
+from gateway.llama.images import media_part
+from gateway.llama.requests import JsonObject, Message
 
 _SYSTEM = ("system", "developer")
-_OLD_THOUGHTS = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
+_THOUGHTS = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 
-def complete(system: str, history: Iterable[Message], messages: Sequence[Message]) -> list[Message]:
+def engine_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message of Ollama's, as its clients send it and models store it, in the engine's form."""
+    out: dict[str, Any] = {"role": message.get("role", ""), "content": message.get("content", "")}
+    if images := message.get("images"):
+        text = [{"type": "text", "text": out["content"]}] if out["content"] else []
+        out["content"] = [*text, *map(media_part, images)]
+    if thinking := message.get("thinking"):
+        out["reasoning_content"] = thinking
+    if calls := message.get("tool_calls"):
+        out["tool_calls"] = [_engine_tool_call(call) for call in calls]
+    if name := message.get("tool_name"):
+        out["name"] = name
+    if call_id := message.get("tool_call_id"):
+        out["tool_call_id"] = call_id
+    return out
+
+
+def _engine_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function") or {}
+    arguments = orjson.dumps(function.get("arguments") or {}).decode()
+    out: dict[str, Any] = {
+        "type": "function",
+        "function": {"name": function.get("name", ""), "arguments": arguments},
+    }
+    if call.get("id"):
+        out["id"] = call["id"]
+    return out
+
+
+def prepend_stored(
+    system: str, stored: Iterable[Message], messages: Sequence[Message]
+) -> list[Message]:
     """The model's SYSTEM, unless the request begins with one, its stored messages, the request's.
 
-    So a request's own system message stands after the stored messages.
+    So a request's own system message comes after the stored messages.
     """
     own = bool(messages) and messages[0].get("role") in _SYSTEM
     head = [{"role": "system", "content": system}] if system and not own else []
-    return [*head, *history, *messages]
+    return [*head, *stored, *messages]
 
 
 def without_old_thoughts(messages: Sequence[Message]) -> list[Message]:
-    """Reasoning taken out of the text of answers that stand before the last question."""
-    asked = [place for place, message in enumerate(messages) if message.get("role") == "user"]
-    last = asked[-1] if asked else 0
+    """Reasoning removed from the text of replies that come before the last question."""
+    questions = [at for at, message in enumerate(messages) if message.get("role") == "user"]
+    last = questions[-1] if questions else 0
     return [
-        _thoughtless(message) if place < last and message.get("role") == "assistant" else message
-        for place, message in enumerate(messages)
+        _thoughtless(message) if at < last and message.get("role") == "assistant" else message
+        for at, message in enumerate(messages)
     ]
 
 
@@ -34,29 +68,27 @@ def _thoughtless(message: Message) -> Message:
     content = message.get("content")
     if not isinstance(content, str):
         return message
-    found = _OLD_THOUGHTS.match(content)
-    return {**message, "content": content[found.end() :]} if found else message
+    match = _THOUGHTS.match(content)
+    return {**message, "content": content[match.end() :]} if match else message
 
 
-def tail(messages: Sequence[Message], start: int) -> list[Message]:
+def drop_before(messages: Sequence[Message], start: int) -> list[Message]:
     """The messages from `start` on, and every system message before it."""
     kept = [message for message in messages[:start] if message.get("role") in _SYSTEM]
     return [*kept, *messages[start:]]
 
 
-def starts(messages: Sequence[Message]) -> list[int]:
+def drop_points(messages: Sequence[Message]) -> list[int]:
     """Where a shorter conversation may start, longest first; each is shorter than the one before.
 
     The last message always stays.
     """
     return [
-        place + 1
-        for place, message in enumerate(messages[:-1])
-        if message.get("role") not in _SYSTEM
+        at + 1 for at, message in enumerate(messages[:-1]) if message.get("role") not in _SYSTEM
     ]
 
 
-def gathered(messages: Sequence[Message]) -> list[Message]:
+def merge_system(messages: Sequence[Message]) -> list[Message]:
     """The same with one system message, the first; many templates refuse any other.
 
     Images and sounds of a system message stay where they are, and so does that message.
@@ -64,12 +96,12 @@ def gathered(messages: Sequence[Message]) -> list[Message]:
     texts = [m for m in messages if m.get("role") in _SYSTEM and isinstance(m.get("content"), str)]
     if not texts:
         return list(messages)
-    whole = "\n\n".join(filter(None, (message["content"] for message in texts)))
+    merged = "\n\n".join(str(message["content"]) for message in texts if message["content"])
     rest = [message for message in messages if message not in texts]
-    return [{"role": "system", "content": whole}, *rest]
+    return [{"role": "system", "content": merged}, *rest]
 
 
-def cut(tokens: Sequence[int], context: int, keep: int) -> list[int]:
+def cut_middle(tokens: Sequence[int], context: int, keep: int) -> list[int]:
     """A prompt that leaves half of the context to the reply: `keep` tokens of its head, its tail.
 
     A negative `keep` is all that there is room for.
@@ -79,17 +111,12 @@ def cut(tokens: Sequence[int], context: int, keep: int) -> list[int]:
     return [*tokens[:kept], *tokens[len(tokens) - (length - kept) :]]
 
 
-def media_of(messages: Iterable[Message]) -> list[Mapping[str, Any]]:
+def media_parts(messages: Iterable[Message]) -> list[JsonObject]:
     """The parts that are images or sounds."""
-    all_parts = (part for message in messages for part in _content(message))
-    return [part for part in all_parts if part.get("type") != "text"]
-
-
-def has_part(messages: Iterable[Message], kind: str) -> bool:
-    """Whether a part of that type is in any of `messages`."""
-    return any(part.get("type") == kind for message in messages for part in _content(message))
-
-
-def _content(message: Message) -> Sequence[Mapping[str, Any]]:
-    content = message.get("content")
-    return content if isinstance(content, list) else ()
+    return [
+        part
+        for message in messages
+        if isinstance(content := message.get("content"), list)
+        for part in content
+        if part.get("type") != "text"
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.inference.options import Options
 from gateway.store.gguf import Header
 from gateway.store.model import Model
-from runners import GIB, Device, Kind, Shape, Spec, cache_size
+from runners import GIB, Device, DeviceKind, Shape, Spec, cache_size
 
 _LEAST_CONTEXT = 4
 _LEAST_VISION_CONTEXT = 2048
@@ -46,7 +46,7 @@ class Defaults:
 
 def default_context(devices: tuple[Device, ...]) -> int:
     """Tokens of context when nobody says: by the memory of all GPUs together."""
-    memory = sum(device.total for device in devices if device.kind is Kind.GPU)
+    memory = sum(device.total for device in devices if device.kind is DeviceKind.GPU)
     return next((context for least, context in _TIERS if memory >= least), _DEFAULT_CONTEXT)
 
 
@@ -115,7 +115,7 @@ def _batch(model: Model, options: Options, context: int) -> int | None:
 
 def cache_room(devices: tuple[Device, ...]) -> int:
     """Bytes that one model's automatic slots may fill: a quarter of the largest kind of memory."""
-    gpus = sum(device.total for device in devices if device.kind is Kind.GPU)
+    gpus = sum(device.total for device in devices if device.kind is DeviceKind.GPU)
     return (gpus or sum(device.total for device in devices)) // 4
 
 

@@ -1,9 +1,9 @@
-"""The use case: a lease for a Spec, a call on its runner, and the reply on its way to the client.
+"""A lease of a runner, calls on it, and the reply on its way to the client.
 
 One object owns all of it for as long as it lasts, inside one task group with a watcher of the
-client. When the client leaves, be it in the waiting line, during a load, in prefill or in the
-middle of a word, the group is cancelled: the connection to the engine closes, the lease is given
-back, and nothing is left to a garbage collector.
+client. When the client leaves, be it in the queue, during a load, while the prompt is processed or
+in the middle of a word, the group is cancelled: the connection to the engine closes, the lease is
+given back, and nothing is left to a garbage collector.
 """
 
 import time
@@ -17,156 +17,158 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import GatewayError
 from gateway.http.http1 import PASS_ON, PassOn
 from gateway.http.request_log import Facts
-from gateway.inference.types import Call, Encoder, EngineError, Restart
+from gateway.inference.errors import client_message, status_of
+from gateway.inference.types import Attempt, Encoder
+from gateway.llama.errors import EngineError, from_refusal
+from gateway.llama.sse import RestartNeeded
 from runners import Lease, Refused, RunnerError, Scheduler, Spec, Upstream
 
-Prepare = Callable[[Lease], Awaitable[Call | bytes]]
-"""What to ask of the runner; or, after a look at it, the whole reply already."""
+Prepare = Callable[[Lease], Awaitable[Attempt | bytes]]
+"""The first call; or, after queries of the runner, the whole reply already."""
 
-Retry = Callable[[Lease, Refused | Restart], Awaitable[Call | None]]
-"""What to ask instead of a call that was refused, or that cannot go on; None: nothing else."""
+Recover = Callable[[Lease, Attempt, EngineError | RestartNeeded], Awaitable[Attempt | None]]
+"""Another call for one that was refused, or that cannot go on; None: there is none."""
 
-Finish = Callable[[Lease], Awaitable[None]]
-"""What is still to be asked of the runner when the reply has come to its end."""
-
-Status = Callable[[Exception], int]
+Finish = Callable[[Lease, Attempt], Awaitable[None]]
+"""Queries of the runner when the reply has come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a route wants done."""
+    """What has to be done for one reply. `keep_alive`: of the runner afterwards, seconds."""
 
     spec: Spec
     keep_alive: float | None
     prepare: Prepare
     encoder: Encoder
-    facts: Facts
-    retry: Retry | None = None
+    record: Facts
+    recover: Recover | None = None
     finish: Finish | None = None
 
 
-class Answer(Response):
+class GenerationResponse(Response):
     """An ASGI response that does the work while it is sent.
 
-    The head is held back until there is something to say, so an error until then, in the middle
-    of a long prefill too, still has its own status: it is raised for the app to answer.
+    The head is held back until there is content, so an error until then, in the middle of a long
+    prompt too, still has its own status: it is raised for the app to answer.
     """
 
-    def __init__(self, scheduler: Scheduler, work: Work, status_of: Status) -> None:
-        self.scheduler = scheduler
-        self.work = work
-        self.status_of = status_of
-        self.background = None
+    def __init__(self, scheduler: Scheduler, work: Work) -> None:
+        self.background = None  # which Starlette looks for on any response
+        self._scheduler = scheduler
+        self._work = work
         self._begun = False
-        self._pass: PassOn | None = None
+        self._send_now: PassOn | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._pass = scope.get("extensions", {}).get(PASS_ON)
+        self._send_now = scope.get("extensions", {}).get(PASS_ON)
         error: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_watch, receive, tasks.cancel_scope)
-            error = await self._answer(send)
+            tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
+            error = await self._respond(send)
             tasks.cancel_scope.cancel()
         if error is not None:
             raise error
 
-    async def _answer(self, send: Send) -> Exception | None:
+    async def _respond(self, send: Send) -> Exception | None:
         """The error, if there was one in time to be answered by itself."""
         try:
-            last = await self._infer(send)
-            await self._say(send, last, more=False)
+            last = await self._generate(send)
+            await self._send(send, last, more=False)
         except (RunnerError, GatewayError, EngineError) as exc:
             if not self._begun:
                 return exc
-            self.work.facts.error = str(exc)
-            ending = self.work.encoder.failure(str(exc), self.status_of(exc))
-            await self._say(send, ending, more=False)
+            self._work.record.error = message = client_message(exc)
+            ending = self._work.encoder.failure(message, status_of(exc))
+            await self._send(send, ending, more=False)
         return None
 
-    async def _infer(self, send: Send) -> bytes:
-        """What remains to be said; by then the slot is somebody else's."""
-        work = self.work
-        async with self.scheduler.lease(work.spec, work.keep_alive) as lease:
-            work.facts.queue, work.facts.load = lease.waited - lease.loaded, lease.loaded
+    async def _generate(self, send: Send) -> bytes:
+        """What remains to be sent; by then the slot is free for others."""
+        work = self._work
+        async with self._scheduler.lease(work.spec, work.keep_alive) as lease:
+            work.record.queue, work.record.load = lease.waited - lease.loaded, lease.loaded
             work.encoder.assigned()
-            call = await work.prepare(lease)
-            if isinstance(call, bytes):
-                return call
-            while True:
+            attempt = await work.prepare(lease)
+            while not isinstance(attempt, bytes):
                 try:
-                    last = await self._ask(lease, call, send)
-                    break
-                except (Refused, Restart) as exc:
-                    call = await self._instead(lease, exc, send)
-        self._count()
-        return last
+                    last = await self._call(lease, attempt, send)
+                except (EngineError, RestartNeeded) as failure:
+                    if isinstance(failure, RestartNeeded) and failure.output:
+                        await self._send(send, failure.output, more=True)
+                    again = await work.recover(lease, attempt, failure) if work.recover else None
+                    if again is None:
+                        raise
+                    attempt = again
+                else:
+                    usage, work.record.tokens = (
+                        work.encoder.usage,
+                        work.encoder.usage.completion_tokens,
+                    )
+                    if usage.completion_seconds > 0:
+                        work.record.rate = usage.completion_tokens / usage.completion_seconds
+                    return last
+        return attempt
 
-    async def _ask(self, lease: Lease, call: Call, send: Send) -> bytes:
-        """Relay the reply to `call`, up to what remains to be said at its end."""
-        async with lease.open(call.path, call.body) as upstream:
-            await self._relay(upstream, send)
-        if self.work.finish is not None:
-            await self.work.finish(lease)
-        return self.work.encoder.flush()
-
-    async def _instead(self, lease: Lease, reason: Refused | Restart, send: Send) -> Call:
-        """Another call, for one that was refused or cannot go on."""
-        if isinstance(reason, Restart) and reason.said:
-            await self._say(send, reason.said, more=True)
-        retry = self.work.retry
-        if retry is None or (call := await retry(lease, reason)) is None:
-            raise reason
-        return call
+    async def _call(self, lease: Lease, attempt: Attempt, send: Send) -> bytes:
+        """Relay the reply to one call, up to what remains to be sent at its end."""
+        work, call = self._work, attempt.call
+        if attempt.state.dropped_messages or attempt.state.dropped_tokens:
+            work.record.cut = attempt.state.truncated
+        work.encoder.start(attempt.reader)
+        try:
+            async with lease.open(call.path, call.body) as upstream:
+                await self._relay(upstream, send)
+        except Refused as exc:
+            raise from_refusal(exc) from exc
+        if work.finish is not None:
+            await work.finish(lease, attempt)
+        return work.encoder.flush()
 
     async def _relay(self, upstream: Upstream, send: Send) -> None:
-        """The path of a token: from one socket to the other, where the server lends its own.
+        """The path of a token: from one socket's callback into the other socket.
 
-        The head, and what the client has no room for, go the long way.
+        The listener lends `send_now` for it. The head, and what the client has no room for, take
+        the long way through the middleware, and wait.
         """
-        feed, pass_on = self.work.encoder.feed, self._pass
+        feed, send_now = self._work.encoder.feed, self._send_now
         held, roomy = b"", False
 
         def take(data: bytes) -> bool:
             nonlocal held, roomy
             if not (out := feed(data)):
                 return True
-            if roomy and pass_on is not None:
-                roomy = pass_on(out)
+            if roomy and send_now is not None:
+                roomy = send_now(out)
                 return True
             held = out
             return False
 
         while await upstream.flow(take):
-            await self._say(send, held, more=True)
+            await self._send(send, held, more=True)
             roomy = True
 
-    async def _say(self, send: Send, data: bytes, *, more: bool) -> None:
+    async def _send(self, send: Send, data: bytes, *, more: bool) -> None:
         if not self._begun:
             self._begun = True
             if more:
-                self.work.facts.first = time.perf_counter() - self.work.facts.began
+                self._work.record.first = time.perf_counter() - self._work.record.began
             await send(self._head(None if more else len(data)))
         await send({"type": "http.response.body", "body": data, "more_body": more})
 
     def _head(self, length: int | None) -> dict[str, object]:
-        media_type = self.work.encoder.media_type
+        media_type = self._work.encoder.media_type
         headers = [(b"content-type", media_type.encode())]
         if length is not None:
             headers.append((b"content-length", str(length).encode()))
         if media_type == "text/event-stream":
             headers.append((b"cache-control", b"no-cache"))
-        if cut := self.work.facts.cut:
+        if cut := self._work.record.cut:
             headers.append((b"x-paddock-truncated", cut.encode()))
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
-    def _count(self) -> None:
-        tally, facts = self.work.encoder.tally, self.work.facts
-        facts.tokens = tally.tokens
-        if tally.seconds > 0:
-            facts.rate = tally.tokens / tally.seconds
 
-
-async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
+async def cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
     """Cancel `scope` when the client leaves."""
     while (await receive())["type"] != "http.disconnect":
         pass

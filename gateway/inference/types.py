@@ -1,186 +1,156 @@
-"""What a dialect makes of a request, and what turns the runner's bytes back."""
+"""What an API asks of inference, and what it gives to have the reply written in its own form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-CUT_SHORT = "an error was encountered while running the model: unexpected EOF"
-"""What Ollama says of a reply that has no end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Where on the runner, and the JSON to post there."""
-
-    path: str
-    body: bytes
+from gateway.llama.events import Delta, End, EventReader, Usage
+from gateway.llama.requests import Call, JsonObject, Message, ThinkLevel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """A request for the next message of a conversation, whichever dialect it came in.
+class GenerationRequest:
+    """A request for the next message of a conversation, or for what follows a prompt.
 
     Messages and tools have the shape of the engine's chat completions. What the model itself puts
-    before and under them, a SYSTEM, MESSAGEs and PARAMETERs, is added where the turn is served.
+    before and under them, a SYSTEM, MESSAGEs and PARAMETERs, is added where the request is served.
     """
 
-    messages: Sequence[Mapping[str, Any]]
+    model: str
+    """As the client wrote it."""
+    messages: Sequence[Message]
+    kind: Literal["chat", "generate"] = "chat"
+    """A conversation, or one prompt: the engine renders the first if it can, never the second."""
     system: str = ""
-    """Stands in for the model's SYSTEM."""
+    """In place of the model's SYSTEM."""
     stored: bool = True
     """Whether the model's own MESSAGEs come before."""
-    tools: Sequence[Mapping[str, Any]] = ()
-    think: bool | str | None = None
-    """Off, on or a level; None where the request does not say."""
+    tools: Sequence[JsonObject] = ()
+    think: ThinkLevel = None
+    """None where the request does not say."""
+    think_if_able: bool = False
+    """Whether a model that cannot think ignores `think`, instead of refusing the request."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What the request sets, by Ollama's names: temperature, stop (a list), num_predict, …"""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Options that hold where neither the model nor the request sets them: OpenAI's 1.0 for
     temperature and top_p."""
-    format: Mapping[str, Any] | None = None
-    """A `response_format`: json_object or json_schema."""
+    response_format: JsonObject | None = None
+    """json_object or json_schema, as in a chat completion."""
     top_logprobs: int | None = None
     """Alternatives for each token; None: no log probabilities at all."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """More members for a chat completion: tool_choice, parallel_tool_calls, logit_bias, …"""
+    extra: JsonObject = field(default_factory=dict)
+    """More fields for a chat completion: tool_choice, parallel_tool_calls, logit_bias, …"""
     keep_alive: float | None = None
+    """Seconds."""
     truncate: bool = False
     """Whether the oldest messages may go when the prompt is too long."""
     shift: bool | None = None
 
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of one reply, from the engine's own timings; tokens and seconds."""
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    """Of the prompt's tokens, those that were still there from an earlier one."""
-    prompt_seconds: float = 0.0
-    tokens: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class CallPiece:
-    """Part of a tool call. Its first piece has id and name; arguments are JSON text to join."""
-
-    index: int
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-    whole: bool = False
-    """Whether this one piece is all of the call."""
-
-
-@dataclass(slots=True)
-class Delta:
-    """What a reply grows by."""
-
-    text: str = ""
-    thinking: str = ""
-    calls: Sequence[CallPiece] = ()
-    logprobs: Sequence[Mapping[str, Any]] = ()
-    """The engine's entries: token, logprob, bytes, top_logprobs."""
-    held: bool = False
-    """Whether there was text that is kept back until it is clear what it is."""
+    # Of "generate" alone:
+    raw_prompt: str | None = None
+    """A prompt that is complete already; no template touches it."""
+    template: str = ""
+    """In place of the model's TEMPLATE."""
+    suffix: str = ""
+    """What follows the text that is to be written."""
+    context: Sequence[int] = ()
+    """Tokens of a conversation before the prompt."""
+    text_only: bool = False
+    """Whether the reply has no place for thinking apart from its text."""
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """How a reply ended."""
+class PromptState:
+    """What the next call is to be made of. A recovery makes a new state of it, never changes it."""
 
-    reason: Literal["stop", "length", "tool_calls"]
-    stop: str = ""
-    """The stop text that ended it; empty where there was none, or the engine does not tell."""
+    messages: Sequence[Message]
+    """What is left of the conversation."""
+    text: str | None = None
+    """The prompt, once it may not be rendered anew; None: render the messages."""
+    media: tuple[str, ...] = ()
+    """Of `text`, base64 each."""
+    bos: str = ""
+    """What the engine itself puts before `text`."""
+    tokens: Sequence[int] | None = None
+    """In place of `text` where its middle was cut."""
+    cached: bool = True
+    """Whether the engine may take a prefix of the prompt from its cache."""
+    system_merged: bool = False
+    shortened: bool = False
+    dropped_messages: int = 0
+    dropped_tokens: int = 0
+    continued: bool = False
+    """Whether `text` holds part of the reply."""
+    forcing: bool = False
+    """Whether nothing but a tool call can follow."""
+    spent: int = 0
+    """Tokens that earlier calls generated of the reply."""
+    prompt_tokens: int = 0
+    """Of the first call's prompt; 0 until the engine has counted them."""
+
+    @property
+    def truncated(self) -> str:
+        """What was left out because the prompt was too long: "3 messages, 20 tokens"."""
+        counts = {"messages": self.dropped_messages, "tokens": self.dropped_tokens}
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A call for the reply, made of `state`, and what reads its events."""
+
+    call: Call
+    reader: EventReader
+    state: PromptState
+    text: str = ""
+    """The prompt; empty where the engine renders it."""
+    media: tuple[str, ...] = ()
+    bos: str = ""
 
 
 class Writer(Protocol):
-    """A reply in one dialect, from what the engine says; no I/O.
+    """A reply in one API's form, made of what the engine generates; no I/O.
 
-    `begin` comes once, before the first `write` or `end`. A whole (not streamed) reply is a writer
+    `begin` comes once, before the first `write` or `end`. An object (not a stream) is a writer
     too: all but `end` give nothing.
     """
 
     @property
     def media_type(self) -> str: ...
     def assigned(self) -> None:
-        """A runner was found for the request."""
+        """The request has got a runner."""
 
     def begin(self) -> bytes:
-        """What stands before everything else."""
+        """What comes before everything else."""
 
     def write(self, delta: Delta) -> bytes: ...
-    def end(self, end: End, tally: Tally) -> bytes: ...
+    def end(self, end: End, usage: Usage) -> bytes: ...
     def failure(self, message: str, status: int) -> bytes:
         """How a stream that has begun ends when it must end early."""
 
 
-class Restart(Exception):
-    """What comes next must come from another call: one that heeds the format.
-
-    `said` is what was written for the client before that was seen.
-    """
-
-    said: bytes = b""
-
-
-class EngineError(Exception):
-    """The engine said, within a stream that had begun, that it cannot go on."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-
-
 class Encoder(Protocol):
-    """Upstream bytes in, the caller's bytes out; no I/O.
+    """The engine's bytes in, the client's bytes out; no I/O.
 
-    A whole (not streamed) reply is an encoder too: `feed` gives nothing and `flush` everything.
+    An object (not a stream) is an encoder too: `feed` gives nothing and `flush` everything.
     """
 
     @property
     def media_type(self) -> str: ...
     @property
-    def tally(self) -> Tally: ...
+    def usage(self) -> Usage: ...
     def assigned(self) -> None:
-        """A runner was found for the request."""
+        """The request has got a runner."""
+
+    def start(self, reader: EventReader) -> None:
+        """The bytes from here on are those of a new call, whose events `reader` reads."""
 
     def feed(self, data: bytes) -> bytes:
-        """What can be said now; EngineError if that is nothing but that the engine failed."""
+        """What can be written now; EngineError if that is nothing but that the engine failed."""
 
     def flush(self) -> bytes:
         """The rest, after the end; EngineError if the engine failed or the reply was cut short."""
 
     def failure(self, message: str, status: int) -> bytes:
         """How a stream that has begun ends when it must end early."""
-
-
-# A 500 whose message begins so is the client's mistake: the engine checks late and reports all of
-# it as its own failure.
-_CLIENTS_FAULT = (
-    "[json.exception.",
-    "Failed to parse messages:",
-    "Failed to parse tools:",
-    "Failed to parse tool call arguments as JSON:",
-    "'messages' is required",
-    "image input is not supported",
-    "audio input is not supported",
-    "video input is not supported",
-    '"prompt" elements must be',
-    "input (",
-    "Failed to download image",
-    "Invalid base64 value",
-    "Cannot use both json_schema and grammar",
-    "Unknown reasoning format:",
-    "vector::_M_range_check",  # a token number that the vocabulary does not have
-)
-_NOT_SUPPORTED = 501
-
-
-def repaired(status: int, message: str) -> int:
-    """The status a client should see for an engine's status and message."""
-    if status == _NOT_SUPPORTED or (status == 500 and message.startswith(_CLIENTS_FAULT)):
-        return 400
-    return status

@@ -1,80 +1,134 @@
-"""What the engine streams, read as the growth of a reply."""
+"""What a llama-server streams, read as the growth of a reply."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import orjson
 
-from gateway.inference.types import CallPiece, Delta, End, Tally
+EndReason = Literal["stop", "length", "tool_calls"]
 
-_REASONS: Mapping[str, Literal["stop", "length", "tool_calls"]] = {
+_REASONS: Mapping[str, EndReason] = {
     "limit": "length",
     "length": "length",
     "tool_calls": "tool_calls",
 }
 
 
-class Reader(ABC):
-    """One reply's events, one after another."""
+@dataclass(slots=True)
+class Usage:
+    """Counts of one reply, from the engine's own timings; tokens and seconds."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's tokens, those that were in the cache already."""
+    prompt_seconds: float = 0.0
+    completion_tokens: int = 0
+    completion_seconds: float = 0.0
+
+    def read(self, timings: Mapping[str, Any]) -> None:
+        """Take over `timings`; the engine's prompt count leaves out what was in the cache."""
+        self.cached_tokens = int(timings.get("cache_n", 0))
+        self.prompt_tokens = self.cached_tokens + int(timings.get("prompt_n", 0))
+        self.prompt_seconds = float(timings.get("prompt_ms", 0)) / 1e3
+        self.completion_tokens = int(timings.get("predicted_n", 0))
+        self.completion_seconds = float(timings.get("predicted_ms", 0)) / 1e3
+
+
+@dataclass(slots=True)
+class ToolCallDelta:
+    """Part of a tool call. The first has id and name; arguments are JSON text to be joined."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    whole: bool = False
+    """Whether this one part is all of the call."""
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a reply grows by."""
+
+    text: str = ""
+    thinking: str = ""
+    calls: Sequence[ToolCallDelta] = ()
+    logprobs: Sequence[Mapping[str, Any]] = ()
+    """The engine's entries: token, logprob, bytes, top_logprobs."""
+    held: bool = False
+    """Whether there was text that is kept back until it is clear what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a reply ended."""
+
+    reason: EndReason
+    stop: str = ""
+    """The stop text that ended it; empty where there was none, or the engine does not say."""
+
+
+class EventReader(ABC):
+    """Reads the events of one call, one after another."""
 
     def __init__(self) -> None:
-        self.tally = Tally()
+        self.usage = Usage()
         self.end: End | None = None
-        self.again = False
-        """Whether what comes next must come from another call, which heeds the format."""
+        self.restart_needed = False
+        """Whether the rest must come from another call, one that is held to the format."""
 
     @abstractmethod
-    def take(self, event: Mapping[str, Any]) -> Delta | None:
+    def feed(self, event: Mapping[str, Any]) -> Delta | None:
         """What the reply grows by; None for an event that only counts."""
 
-    def rest(self) -> Delta | None:
+    def flush(self) -> Delta | None:
         """What was held back, when nothing more will come."""
         return None
 
 
-class ChatReader(Reader):
-    """A chat completion: the engine itself tells thinking, text and tool calls apart."""
+class ChatEventReader(EventReader):
+    """A chat completion: the engine itself separates thinking, text and tool calls."""
 
     def __init__(self) -> None:
         super().__init__()
         self._early = ""
-        """Text of the template's own; it comes while the prompt is still being read."""
-        self._word = ""
+        """Text of the template's own; it comes while the prompt is still being processed."""
+        self._stop_word = ""
 
-    def take(self, event: Mapping[str, Any]) -> Delta | None:
+    def feed(self, event: Mapping[str, Any]) -> Delta | None:
         if timings := event.get("timings"):
-            count(self.tally, timings)
-        if told := event.get("__verbose"):
-            self._word = told.get("stopping_word") or ""
+            self.usage.read(timings)
+        if verbose := event.get("__verbose"):
+            self._stop_word = verbose.get("stopping_word") or ""
         choices = event.get("choices")
         if not choices:
             return None
         choice = choices[0]
-        delta = choice.get("delta") or {}
+        message = choice.get("delta") or {}
         if event.get("prompt_progress"):
-            self._early += delta.get("content") or ""
+            self._early += message.get("content") or ""
             return None
         if reason := choice.get("finish_reason"):
-            self.end = End(_REASONS.get(reason, "stop"), self._word)
-        calls = delta.get("tool_calls")
+            self.end = End(_REASONS.get(reason, "stop"), self._stop_word)
+        calls = message.get("tool_calls")
         logprobs = choice.get("logprobs")
-        said = Delta(
-            delta.get("content") or "",
-            delta.get("reasoning_content") or "",
-            [_piece(call) for call in calls] if calls else (),
+        delta = Delta(
+            message.get("content") or "",
+            message.get("reasoning_content") or "",
+            [_tool_call_delta(call) for call in calls] if calls else (),
             (logprobs.get("content") or ()) if logprobs else (),
         )
-        if not (said.text or said.thinking or calls or said.logprobs):
+        if not (delta.text or delta.thinking or calls or delta.logprobs):
             return None
         if self._early:
-            said.text, self._early = self._early + said.text, ""
-        return said
+            delta.text, self._early = self._early + delta.text, ""
+        return delta
 
 
-class Splitter(Protocol):
-    """Tells thinking from text."""
+class ReasoningSplitter(Protocol):
+    """Separates thinking from text."""
 
     def feed(self, text: str) -> tuple[str, str]:
         """The thinking and the text that are certain now."""
@@ -82,8 +136,8 @@ class Splitter(Protocol):
     def flush(self) -> tuple[str, str]: ...
 
 
-class CalledFunction(Protocol):
-    """A tool call found in a text."""
+class ParsedCall(Protocol):
+    """A tool call that stood in a text."""
 
     @property
     def name(self) -> str: ...
@@ -91,84 +145,85 @@ class CalledFunction(Protocol):
     def arguments(self) -> Mapping[str, Any]: ...
 
 
-class CallFinder(Protocol):
-    """Tells tool calls from text."""
+class ToolCallFinder(Protocol):
+    """Separates tool calls from text."""
 
-    def feed(self, text: str) -> tuple[str, Sequence[CalledFunction]]:
+    def feed(self, text: str) -> tuple[str, Sequence[ParsedCall]]:
         """The text that is no call for certain, and the calls that are complete now."""
 
-    def flush(self) -> tuple[str, Sequence[CalledFunction]]: ...
+    def flush(self) -> tuple[str, Sequence[ParsedCall]]: ...
 
 
-class CompletionReader(Reader):
-    """A completion: thinking and tool calls are told from the text here, where they are known.
+class CompletionEventReader(EventReader):
+    """A completion, whose text holds thinking and tool calls; they are separated here.
 
-    `idents` gives a new id for each call. With `quiet` thinking is left out. With `restart` nothing
-    else is read: where text begins, which was not made to keep to the format, `again` is set. So
-    it is with `must_call` at the end of a reply without a tool call. `spent` tokens were written
-    by earlier calls, the first of which had a prompt of `prompt`.
+    `new_id` gives an id for each call. With `quiet` thinking is left out. With `stop_at_text`
+    only thinking is read: where text begins, which was not held to the format, `restart_needed`
+    is set. So it is with `must_call` at the end of a reply without a tool call. `spent` tokens
+    were generated by earlier calls, the first of which had a prompt of `prompt_tokens`.
     """
 
     def __init__(
         self,
-        splitter: Splitter | None = None,
-        finder: CallFinder | None = None,
-        idents: Any = None,
+        splitter: ReasoningSplitter | None = None,
+        finder: ToolCallFinder | None = None,
+        new_id: Callable[[], str] = str,
         *,
-        restart: bool = False,
+        stop_at_text: bool = False,
         must_call: bool = False,
         quiet: bool = False,
         spent: int = 0,
-        prompt: int = 0,
+        prompt_tokens: int = 0,
     ) -> None:
         super().__init__()
         self.pieces: list[str] = []
         """All that the model wrote, tags and calls included; before a restart, up to its text."""
         self._splitter = splitter
         self._finder = finder
-        self._idents = idents
-        self._restart = restart
+        self._new_id = new_id
+        self._stop_at_text = stop_at_text
         self._must_call = must_call
         self._quiet = quiet
         self._spent = spent
         self.spent = spent
         """Tokens so far, as far as each made a text of its own."""
-        self.prompt = prompt
-        """Tokens; 0 until they are known."""
+        self.prompt_tokens = prompt_tokens
+        """0 until it is known."""
         self._calls = 0
 
-    def take(self, event: Mapping[str, Any]) -> Delta | None:
-        self.prompt = self.prompt or int(event.get("tokens_evaluated", 0))
+    def feed(self, event: Mapping[str, Any]) -> Delta | None:
+        self.prompt_tokens = self.prompt_tokens or int(event.get("tokens_evaluated", 0))
         if event.get("prompt_progress"):
             return None
         text = event.get("content") or ""
-        said = self._read(text) if text else Delta()
+        delta = self._read(text) if text else Delta()
         if event.get("stop"):
             kind = event.get("stop_type", "")
             word = event.get("stopping_word") or ""
             self.end = End(_REASONS.get(kind, "tool_calls" if self._calls else "stop"), word)
             self._count(event.get("timings") or {})
-        said.held = bool(text)
-        said.logprobs = event.get("completion_probabilities") or ()
-        return said if text or said.logprobs else None
+        delta.held = bool(text)
+        delta.logprobs = event.get("completion_probabilities") or ()
+        return delta if text or delta.logprobs else None
 
-    def rest(self) -> Delta | None:
+    def flush(self) -> Delta | None:
         thinking, text = self._splitter.flush() if self._splitter else ("", "")
-        thinking, text = "" if self._quiet else thinking, self._unformatted(text)
-        calls: Sequence[CallPiece] = ()
+        thinking, text = "" if self._quiet else thinking, self._up_to_restart(text)
+        calls: Sequence[ToolCallDelta] = ()
         if self._finder:
             before, first = self._finder.feed(text) if text else ("", ())
             after, last = self._finder.flush()
-            text, calls = before + after, self._pieces([*first, *last])
-        self.again = self.again or (self._must_call and not self._calls)
+            text, calls = before + after, self._call_deltas([*first, *last])
+        self.restart_needed = self.restart_needed or (self._must_call and not self._calls)
         return Delta(text, thinking, calls) if thinking or text or calls else None
 
     def _count(self, timings: Mapping[str, Any]) -> None:
-        count(self.tally, timings)
+        """Counts of a reply that took several calls are those of all of it."""
+        self.usage.read(timings)
         if self._spent:
-            self.tally.prompt_tokens = self.prompt
-            self.tally.cached_tokens = min(self.tally.cached_tokens, self.prompt)
-            self.tally.tokens += self._spent
+            self.usage.prompt_tokens = self.prompt_tokens
+            self.usage.cached_tokens = min(self.usage.cached_tokens, self.prompt_tokens)
+            self.usage.completion_tokens += self._spent
 
     def _read(self, raw: str) -> Delta:
         thinking, text = "", raw
@@ -176,44 +231,37 @@ class CompletionReader(Reader):
         self.spent += 1
         if self._splitter:
             thinking, text = self._splitter.feed(text)
-        text = self._unformatted(text)
+        text = self._up_to_restart(text)
         if self._quiet:
             thinking = ""
         if not self._finder or not text:
             return Delta(text, thinking)
         text, calls = self._finder.feed(text)
-        return Delta(text, thinking, self._pieces(calls))
+        return Delta(text, thinking, self._call_deltas(calls))
 
-    def _unformatted(self, text: str) -> str:
-        """The text, unless there must be another."""
-        if self._restart and text and not self.again:
-            self.again = True
+    def _up_to_restart(self, text: str) -> str:
+        """The text; from where a restart is needed, none."""
+        if self._stop_at_text and text and not self.restart_needed:
+            self.restart_needed = True
             self.pieces = ["".join(self.pieces).removesuffix(text)]
-        return "" if self.again else text
+        return "" if self.restart_needed else text
 
-    def _pieces(self, calls: Sequence[CalledFunction]) -> Sequence[CallPiece]:
-        pieces = []
+    def _call_deltas(self, calls: Sequence[ParsedCall]) -> Sequence[ToolCallDelta]:
+        deltas = []
         for call in calls:
             arguments = orjson.dumps(call.arguments).decode()
-            pieces.append(CallPiece(self._calls, self._idents(), call.name, arguments, whole=True))
+            deltas.append(
+                ToolCallDelta(self._calls, self._new_id(), call.name, arguments, whole=True)
+            )
             self._calls += 1
-        if pieces and self.end is not None and self.end.reason == "stop":
+        if deltas and self.end is not None and self.end.reason == "stop":
             self.end = replace(self.end, reason="tool_calls")
-        return pieces
+        return deltas
 
 
-def count(tally: Tally, timings: Mapping[str, Any]) -> None:
-    """Take over the engine's timings; its prompt count leaves out what it found in the cache."""
-    tally.cached_tokens = int(timings.get("cache_n", 0))
-    tally.prompt_tokens = tally.cached_tokens + int(timings.get("prompt_n", 0))
-    tally.prompt_seconds = float(timings.get("prompt_ms", 0)) / 1e3
-    tally.tokens = int(timings.get("predicted_n", 0))
-    tally.seconds = float(timings.get("predicted_ms", 0)) / 1e3
-
-
-def _piece(delta: Mapping[str, Any]) -> CallPiece:
+def _tool_call_delta(delta: Mapping[str, Any]) -> ToolCallDelta:
     function = delta.get("function") or {}
-    return CallPiece(
+    return ToolCallDelta(
         int(delta.get("index", 0)),
         delta.get("id") or "",
         function.get("name") or "",

@@ -1,49 +1,78 @@
-"""Images as the engine can take them: WebP made PNG, and none too large to be unpacked."""
+"""Images and sounds as the engine can take them: WebP made PNG, and none too large to be unpacked.
+
+They are told apart by their first bytes: Ollama's clients send base64 without a type.
+"""
 
 import base64
+import binascii
 import io
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anyio.to_thread import run_sync
 
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
-from gateway.llama.pictures import is_webp
+from gateway.llama.requests import JsonObject, Message
 
 _MOST_PIXELS = 64_000_000
 """The engine unpacks an image whole; a file of one megabyte can hold gigabytes of nothing."""
-_PREFIX = "data:image/png;base64,"
+_PNG_PREFIX = "data:image/png;base64,"
+_MP3 = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+_TYPES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"), (b"BM", "bmp"))
+_HEAD = 32
+"""Base64 digits that hold as many bytes as are looked at."""
 
 
-async def readable(turn: Turn) -> Turn:
-    """The turn with images that the engine can read; the same turn if it has none.
+def media_part(data: str) -> dict[str, object]:
+    """The part of a message that `data`, base64, is; anything unknown may still be a JPEG."""
+    head = _first_bytes(data)
+    if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
+        return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    if head.startswith(_MP3):
+        return {"type": "input_audio", "input_audio": {"data": data, "format": "mp3"}}
+    kind = next((name for mark, name in _TYPES if head.startswith(mark)), "jpeg")
+    return {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}}
+
+
+def is_webp(data: str) -> bool:
+    """WebP is what the engine cannot read."""
+    head = _first_bytes(data)
+    return head.startswith(b"RIFF") and head[8:12] == b"WEBP"
+
+
+def _first_bytes(data: str) -> bytes:
+    try:
+        return binascii.a2b_base64(data[:_HEAD])
+    except ValueError:
+        return b""
+
+
+async def readable(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages with images that the engine can read.
 
     Raises Invalid for an image that is too large, and for a WebP image that is broken. What is no
     image at all the engine refuses itself.
     """
-    if not any(_image(part) for message in turn.messages for part in _parts(message)):
-        return turn
-    return replace(turn, messages=[await _message(message) for message in turn.messages])
+    return [await _readable_message(message) for message in messages]
 
 
-async def _message(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    parts = _parts(message)
-    if not any(map(_image, parts)):
+async def _readable_message(message: Message) -> Message:
+    content = message.get("content")
+    if not isinstance(content, list) or not any(map(_image_data, content)):
         return message
-    made = [await run_sync(_part, part) if _image(part) else part for part in parts]
-    return {**message, "content": made}
+    # An image takes up to a second to decode; in the event loop every other stream would wait.
+    parts = [await run_sync(_as_png, part) if _image_data(part) else part for part in content]
+    return {**message, "content": parts}
 
 
-def _part(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    made = png(_image(part))
-    return {"type": "image_url", "image_url": {"url": _PREFIX + made}} if made else part
+def _as_png(part: JsonObject) -> JsonObject:
+    data = png(_image_data(part))
+    return {"type": "image_url", "image_url": {"url": _PNG_PREFIX + data}} if data else part
 
 
 def png(data: str) -> str | None:
     """A WebP image as PNG, base64 both; None for what can stay as it is. See `readable`."""
-    # Loaded by those few who need it, not by every start of a gateway.
+    # Loaded by those few requests that need it, not at every start of a server.
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # our own limit comes first, and is an error, not a warning
@@ -66,12 +95,7 @@ def png(data: str) -> str | None:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def _parts(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    content = message.get("content")
-    return content if isinstance(content, list) else []
-
-
-def _image(part: Mapping[str, Any]) -> str:
+def _image_data(part: Mapping[str, Any]) -> str:
     """The base64 data of an image; empty for any other part."""
     if part.get("type") != "image_url":
         return ""

@@ -1,54 +1,88 @@
-"""What is asked of a runner beside the next message: its tokens, and what it says of itself."""
+"""Queries of a runner beside the next message: its tokens, and its properties."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from gateway.inference.types import Call
-from gateway.llama import requests as engine
+from gateway.llama import requests
+from gateway.llama.errors import MediaUnreadable, from_refusal
+from gateway.llama.requests import Call, JsonObject, Message, ThinkLevel
 from runners import Lease, Refused
 
-_UNREADABLE = ("Failed to load image or audio file", "Failed to tokenize prompt")
-_BEGINNINGS: dict[str, str] = {}
+_BOS_TEXTS: dict[str, str] = {}
 """By the digest of the weights; they never change."""
 
 
-async def ask(lease: Lease, call: Call) -> dict[str, Any]:
-    """A call that is answered by one object. A call without a body is a GET."""
-    async with lease.open(call.path, call.body or None) as upstream:
-        value: dict[str, Any] = orjson.loads(await upstream.read_all())
-        return value
+async def query(lease: Lease, call: Call) -> dict[str, Any]:
+    """The one object that the engine answers `call` with. EngineError where it refuses."""
+    value: dict[str, Any] = orjson.loads(await query_bytes(lease, call))
+    return value
 
 
-async def tokens(lease: Lease, text: str | Sequence[str], *, special: bool = False) -> list[int]:
-    found: list[int] = (await ask(lease, engine.tokenize(text, special=special)))["tokens"]
-    return found
-
-
-async def counted(lease: Lease, chat: Call) -> int:
-    """Tokens of a chat. What the engine cannot read is its own fault here, unlike in a reply."""
+async def query_bytes(lease: Lease, call: Call) -> bytes:
+    """The same as it came, for replies that are large or read elsewhere."""
     try:
-        return int((await ask(lease, engine.count(chat)))["input_tokens"])
+        async with lease.open(call.path, call.body or None) as upstream:
+            return await upstream.read_all()
     except Refused as exc:
-        if exc.message in _UNREADABLE:
-            raise Refused(exc.message, 400, "invalid_request_error") from exc
-        raise
+        raise from_refusal(exc) from exc
+
+
+async def tokenize(lease: Lease, text: str | Sequence[str], *, special: bool = False) -> list[int]:
+    """See `requests.tokenize`."""
+    tokens: list[int] = (await query(lease, requests.tokenize(text, special=special)))["tokens"]
+    return tokens
+
+
+async def detokenize(lease: Lease, tokens: Sequence[int]) -> str:
+    return str((await query(lease, requests.detokenize(tokens)))["content"])
+
+
+async def apply_template(
+    lease: Lease,
+    messages: Sequence[Message],
+    think: ThinkLevel,
+    tools: Sequence[JsonObject] = (),
+) -> str:
+    """The prompt of a conversation by the GGUF's own chat template."""
+    call = requests.apply_template(messages, think, tools)
+    return str((await query(lease, call))["prompt"])
+
+
+async def count_tokens(lease: Lease, chat_call: Call) -> int:
+    """Tokens of a chat's prompt, media included.
+
+    Media that cannot be read are the client's error here: the engine's own status for them is 500,
+    which clients retry.
+    """
+    try:
+        return int((await query(lease, requests.count_tokens(chat_call)))["input_tokens"])
+    except MediaUnreadable as exc:
+        raise MediaUnreadable(exc.message, 400) from exc
 
 
 async def media_marker(lease: Lease) -> str:
     """What stands for an image or a sound in the prompts of this engine."""
-    return str((await ask(lease, Call(engine.PROPS, b"")))["media_marker"])
+    return str((await query(lease, Call(requests.PROPS, b"")))["media_marker"])
 
 
-async def beginning(lease: Lease) -> str:
+def known_bos_text(digest: str) -> str | None:
+    """What `bos_text` gave for these weights; None if it was never called for them.
+
+    So the common request enters no coroutine for it.
+    """
+    return _BOS_TEXTS.get(digest)
+
+
+async def bos_text(lease: Lease) -> str:
     """The text of the token that the engine puts before every prompt; empty if it puts none there.
 
-    A prompt that begins with this text would have the token twice. Asked once for all prompts.
+    A prompt that begins with this text would have the token twice.
     """
     digest = lease.runner.spec.digest
-    if digest not in _BEGINNINGS:
-        text = str((await ask(lease, Call(engine.PROPS, b""))).get("bos_token", ""))
-        first = (await tokens(lease, text, special=True))[:2] if text else []
-        _BEGINNINGS[digest] = text if len(first) == 2 and first[0] == first[1] else ""
-    return _BEGINNINGS[digest]
+    if digest not in _BOS_TEXTS:
+        text = str((await query(lease, Call(requests.PROPS, b""))).get("bos_token", ""))
+        first = (await tokenize(lease, text, special=True))[:2] if text else []
+        _BOS_TEXTS[digest] = text if len(first) == 2 and first[0] == first[1] else ""
+    return _BOS_TEXTS[digest]

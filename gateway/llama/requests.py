@@ -1,17 +1,17 @@
-"""The engine's own dialect: what is posted to llama-server.
+"""What is sent to a llama-server.
 
 A reply is always streamed from it, and a long prompt with progress: only then does it notice within
 milliseconds that the client has left, be it before the first token. It looks between two batches;
-so a prompt that surely fits one has no progress to tell, and is spared two events before its reply.
+so a prompt that surely fits one has no progress to report, and is spared two events before its
+reply.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import orjson
 
 from gateway.errors import Invalid
-from gateway.inference.types import Call, Turn
 
 CHAT = "/v1/chat/completions"
 COMPLETION = "/completion"
@@ -21,8 +21,14 @@ TOKENIZE = "/tokenize"
 DETOKENIZE = "/detokenize"
 PROPS = "/props"
 
-Think = bool | str | None
-Prompt = str | Sequence[int] | Mapping[str, Any]
+JsonObject = Mapping[str, object]
+"""An object of JSON whose fields have not been checked."""
+Message = JsonObject
+"""A message of a conversation, in the shape of the engine's chat completions."""
+ThinkLevel = bool | str | None
+"""Off, on or a level; None leaves it to the template."""
+Prompt = str | Sequence[int] | JsonObject
+"""A text, token ids, or a text with media, see `with_media`."""
 
 _ANY_OBJECT = {"type": "object"}
 _ALWAYS = {"stream": True, "cache_prompt": True}
@@ -30,50 +36,64 @@ _ALWAYS = {"stream": True, "cache_prompt": True}
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 BATCH = 2048
 """Tokens that the engine computes at once, unless it is told otherwise."""
-# The last event would repeat the prompt and every setting.
+# Without this list the last event would repeat the prompt and every setting.
 _FIELDS = ("content", "stop", "stop_type", "stopping_word", "timings", "truncated")
 # What only the chat template of the engine's own could heed.
 _TEMPLATE_ONLY = ("tool_choice", "parallel_tool_calls", "chat_template_kwargs", "stream_options")
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Where on the runner, and the JSON to post there. Without a body it is a GET."""
+
+    path: str
+    body: bytes
+
+
 def chat(
-    turn: Turn,
-    messages: Iterable[Mapping[str, Any]],
-    sampling: Mapping[str, Any],
-    think: Think,
+    messages: Sequence[Message],
+    sampling: JsonObject,
+    think: ThinkLevel,
+    *,
+    tools: Sequence[JsonObject] = (),
+    response_format: JsonObject | None = None,
+    top_logprobs: int | None = None,
+    extra: JsonObject | None = None,
     batch: int = BATCH,
 ) -> Call:
-    """The next message, by the GGUF's own chat template. `batch`: of the runner, tokens."""
-    conversation = list(messages)
-    payload = {**sampling, **turn.extra, **_ALWAYS, "messages": conversation}
-    if conversation and _begun(conversation[-1]) and not _CONTINUE.keys() & payload.keys():
+    """The next message, by the GGUF's own chat template. `batch`: of the runner, tokens.
+
+    `extra`: more fields of a chat completion, as the client sent them.
+    """
+    extra = extra or {}
+    payload = {**sampling, **extra, **_ALWAYS, "messages": messages}
+    if messages and _is_begun_reply(messages[-1]) and not _CONTINUE.keys() & payload.keys():
         payload |= _CONTINUE
-    if turn.format:
-        payload["response_format"] = turn.format
-    if turn.tools:
-        payload["tools"] = turn.tools
-    if turn.top_logprobs is not None:
+    if response_format:
+        payload["response_format"] = response_format
+    if tools:
+        payload["tools"] = tools
+    if top_logprobs is not None:
         # By the name that OpenAI gives it the engine refuses it for streams with tools.
-        payload["n_probs"] = max(1, turn.top_logprobs)
-    if kwargs := {**_thinking(think), **turn.extra.get("chat_template_kwargs", {})}:
+        payload["n_probs"] = max(1, top_logprobs)
+    own = extra.get("chat_template_kwargs")
+    if kwargs := {**_template_kwargs(think), **(own if isinstance(own, dict) else {})}:
         payload["chat_template_kwargs"] = kwargs
     return _generation(CHAT, payload, batch)
 
 
-def _begun(message: Mapping[str, Any]) -> bool:
-    """Whether a message is the beginning of the reply."""
+def _is_begun_reply(message: Message) -> bool:
     return message.get("role") == "assistant" and not message.get("tool_calls")
 
 
-def render(
-    messages: Iterable[Mapping[str, Any]], think: Think, tools: Sequence[Mapping[str, Any]] = ()
+def apply_template(
+    messages: Sequence[Message], think: ThinkLevel, tools: Sequence[JsonObject] = ()
 ) -> Call:
     """The prompt text that a conversation becomes by the GGUF's own chat template."""
-    conversation = list(messages)
-    payload: dict[str, Any] = {"messages": conversation}
-    if conversation and _begun(conversation[-1]):
+    payload: dict[str, object] = {"messages": messages}
+    if messages and _is_begun_reply(messages[-1]):
         payload |= _CONTINUE
-    if kwargs := _thinking(think):
+    if kwargs := _template_kwargs(think):
         payload["chat_template_kwargs"] = kwargs
     if tools:
         payload["tools"] = tools
@@ -82,27 +102,27 @@ def render(
 
 def completion(
     prompt: Prompt,
-    sampling: Mapping[str, Any],
+    sampling: JsonObject,
     *,
-    schema: Mapping[str, Any] | None = None,
+    schema: JsonObject | None = None,
     top_logprobs: int | None = None,
-    extra: Mapping[str, Any] | None = None,
+    extra: JsonObject | None = None,
     batch: int = BATCH,
 ) -> Call:
-    """Go on from `prompt`: a text, token numbers, or a text with media (see `media`)."""
-    payload: dict[str, Any] = {
+    """Go on from `prompt`."""
+    fields = [*_FIELDS] if top_logprobs is None else [*_FIELDS, "completion_probabilities"]
+    payload: dict[str, object] = {
         **sampling,
         **{key: value for key, value in (extra or {}).items() if key not in _TEMPLATE_ONLY},
         **_ALWAYS,
         "prompt": prompt,
-        "response_fields": list(_FIELDS),
+        "response_fields": fields,
     }
     if schema is not None:
         payload["json_schema"] = schema
         payload.pop("grammar", None)  # which would win here, unlike in a chat
     if top_logprobs is not None:
         payload["n_probs"] = max(1, top_logprobs)
-        payload["response_fields"].append("completion_probabilities")
     return _generation(COMPLETION, payload, batch)
 
 
@@ -111,14 +131,14 @@ def uncached(call: Call) -> Call:
     return _call(call.path, {**orjson.loads(call.body), "cache_prompt": False})
 
 
-def media(text: str, data: Sequence[str]) -> Prompt:
+def with_media(text: str, data: Sequence[str]) -> Prompt:
     """A prompt whose markers stand for `data`, base64 each."""
     return {"prompt_string": text, "multimodal_data": list(data)}
 
 
-def count(chat: Call) -> Call:
-    """How many tokens the prompt of a chat has, media included. Nothing is computed for it."""
-    return Call(COUNT, chat.body)
+def count_tokens(chat_call: Call) -> Call:
+    """How many tokens the prompt of a chat has, media included; no token is computed for it."""
+    return Call(COUNT, chat_call.body)
 
 
 def tokenize(text: str | Sequence[str], *, special: bool = False) -> Call:
@@ -134,29 +154,31 @@ def detokenize(tokens: Iterable[int]) -> Call:
     return _call(DETOKENIZE, {"tokens": list(tokens)})
 
 
-def schema(form: Mapping[str, Any]) -> Any:
+def schema_of(response_format: JsonObject) -> JsonObject:
     """The JSON Schema of a `response_format`; without one, any object will do."""
-    if form.get("type") == "json_object":
-        return form.get("schema") or _ANY_OBJECT
-    return (form.get("json_schema") or {}).get("schema") or _ANY_OBJECT
+    holder: object = response_format
+    if response_format.get("type") != "json_object":
+        holder = response_format.get("json_schema")
+    schema = holder.get("schema") if isinstance(holder, Mapping) else None
+    return schema if isinstance(schema, Mapping) and schema else _ANY_OBJECT
 
 
-def _thinking(think: Think) -> dict[str, Any]:
+def _template_kwargs(think: ThinkLevel) -> dict[str, object]:
     if think is None:
         return {}
-    kwargs: dict[str, Any] = {"enable_thinking": bool(think)}
+    kwargs: dict[str, object] = {"enable_thinking": bool(think)}
     if isinstance(think, str):
         kwargs["reasoning_effort"] = think
     return kwargs
 
 
-def _generation(path: str, payload: dict[str, Any], batch: int) -> Call:
+def _generation(path: str, payload: dict[str, object], batch: int) -> Call:
     """With progress, unless even a token for each byte would fit the batch."""
     call = _call(path, payload)
     return call if len(call.body) <= batch else _call(path, payload | {"return_progress": True})
 
 
-def _call(path: str, payload: Mapping[str, Any]) -> Call:
+def _call(path: str, payload: JsonObject) -> Call:
     try:
         return Call(path, orjson.dumps(payload))
     except orjson.JSONEncodeError as exc:

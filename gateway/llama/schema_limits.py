@@ -7,12 +7,10 @@ one side alone is such a repetition of its own making.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
-from gateway.llama.requests import schema
+from gateway.llama.requests import JsonObject, schema_of
 
 _COUNTS = (("minLength", "maxLength"), ("minItems", "maxItems"))
 _DIGITS = 10**15
@@ -27,31 +25,38 @@ _GRAMMAR = re.compile(
 )
 
 
-def check_bounds(turn: Turn) -> None:
-    """Invalid for a form of the reply, or a tool's parameters, that nothing can satisfy."""
-    if turn.format is not None:
-        check_schema(schema(turn.format), "the format")
-    check_schema(turn.extra.get("json_schema"), "'json_schema'")
-    check_grammar(turn.extra.get("grammar"))
-    for tool in turn.tools:
-        function = tool.get("function") or {}
-        check_schema(function.get("parameters"), f"the parameters of tool {function.get('name')!r}")
+def check_limits(
+    response_format: JsonObject | None, tools: Sequence[JsonObject], extra: JsonObject
+) -> None:
+    """Invalid for a form of the reply, or a tool's parameters, that nothing can satisfy.
+
+    `extra`: the engine's own `json_schema` and `grammar`, where the API lets them through.
+    """
+    if response_format is not None:
+        check_schema(schema_of(response_format), "the format")
+    check_schema(extra.get("json_schema"), "'json_schema'")
+    check_grammar(extra.get("grammar"))
+    for tool in tools:
+        function = tool.get("function")
+        if isinstance(function, Mapping):
+            name, parameters = function.get("name"), function.get("parameters")
+            check_schema(parameters, f"the parameters of tool {name!r}")
 
 
-def check_schema(value: Any, what: str) -> None:
+def check_schema(value: object, what: str) -> None:
     """Invalid, with the place, for a JSON Schema that nothing can satisfy. `what` it is of."""
     for path, part in _objects(value):
         if wrong := _counts(part) or _integer(part) or _pattern(part):
             raise Invalid(f"{what}: JSON schema error at {path}: {wrong}")
 
 
-def check_grammar(text: Any) -> None:
+def check_grammar(text: object) -> None:
     """Invalid for a GBNF grammar with a repetition that ends before it begins."""
     if isinstance(text, str) and (wrong := _repetition(_GRAMMAR, text)):
         raise Invalid(f"'grammar': {wrong}")
 
 
-def _objects(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _objects(value: object) -> Iterator[tuple[str, JsonObject]]:
     """Every object in `value` with its place; what refers to another may refer to any."""
     ahead = [("#", value)]
     while ahead:
@@ -63,7 +68,7 @@ def _objects(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
             ahead += [(f"{path}/{at}", item) for at, item in enumerate(value)]
 
 
-def _counts(part: Mapping[str, Any]) -> str:
+def _counts(part: JsonObject) -> str:
     for names in _COUNTS:
         low, high = (_number(part, name) for name in names)
         if low is None or high is None:
@@ -78,7 +83,7 @@ def _held(count: float) -> float:
     return (count + _SIGN) % (2 * _SIGN) - _SIGN
 
 
-def _integer(part: Mapping[str, Any]) -> str:
+def _integer(part: JsonObject) -> str:
     kind = part.get("type")
     if kind != "integer" and not (isinstance(kind, list) and "integer" in kind):
         return ""
@@ -93,7 +98,7 @@ def _integer(part: Mapping[str, Any]) -> str:
     return ""
 
 
-def _bound(part: Mapping[str, Any], name: str, exclusive: str, step: int) -> float | None:
+def _bound(part: JsonObject, name: str, exclusive: str, step: int) -> float | None:
     """The last value that is allowed. As the engine reads it: the inclusive bound wins."""
     if (value := _number(part, name)) is not None:
         return value
@@ -101,12 +106,12 @@ def _bound(part: Mapping[str, Any], name: str, exclusive: str, step: int) -> flo
     return None if value is None else value + step
 
 
-def _number(part: Mapping[str, Any], name: str) -> float | None:
+def _number(part: JsonObject, name: str) -> float | None:
     value = part.get(name)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _pattern(part: Mapping[str, Any]) -> str:
+def _pattern(part: JsonObject) -> str:
     pattern = part.get("pattern")
     return _repetition(_PATTERN, pattern) if isinstance(pattern, str) else ""
 

@@ -1,17 +1,28 @@
-"""Splitting a server-sent event stream into lines, whatever pieces it comes in."""
+"""Server-sent events, decoded whatever pieces they come in."""
 
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from gateway.inference.types import EngineError, Restart, repaired
+from gateway.llama.errors import EngineError, from_event
 
 DATA = b"data: "
 DONE = b"data: [DONE]"
 
 
-class Lines:
+class RestartNeeded(Exception):
+    """The rest of the reply must come from another call.
+
+    `output`: what was written for the client before that was seen.
+    """
+
+    def __init__(self, output: bytes = b"") -> None:
+        super().__init__()
+        self.output = output
+
+
+class LineSplitter:
     """Splits on `\\n` only: model text holds every other separator there is."""
 
     __slots__ = ("_rest",)
@@ -26,7 +37,7 @@ class Lines:
         return lines
 
 
-def event(line: bytes) -> dict[str, Any] | None:
+def parse_event(line: bytes) -> dict[str, Any] | None:
     """The object of a `data:` line; None for anything else. EngineError if it reports one."""
     if not line.startswith(DATA) or line.startswith(DONE):
         return None
@@ -37,48 +48,39 @@ def event(line: bytes) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise EngineError("the engine sent an event that is not an object", 500)
     if "error" in value:
-        raise engine_error(value["error"])
+        raise from_event(value["error"])
     return value
 
 
-class Reading:
-    """A stream read line by line: what `take` makes of each, up to the engine's error.
+class SSEDecoder:
+    """A stream decoded line by line: what `encode_line` makes of each, up to the engine's error.
 
-    The error is raised at once if nothing was said before it in the same piece, else by whatever
-    is called next. So what a client gets does not depend on the pieces in which it all came.
+    The error is raised at once if nothing was written before it in the same piece, else by
+    whatever is called next. So what a client gets does not depend on how the stream was cut.
     """
 
-    __slots__ = ("_error", "_lines", "_take")
+    __slots__ = ("_encode_line", "_error", "_lines")
 
-    def __init__(self, take: Callable[[bytes], bytes]) -> None:
-        self._take = take
-        self._lines = Lines()
+    def __init__(self, encode_line: Callable[[bytes], bytes]) -> None:
+        self._encode_line = encode_line
+        self._lines = LineSplitter()
         self._error: EngineError | None = None
 
     def feed(self, data: bytes) -> bytes:
         self.check()
-        said: list[bytes] = []
+        output: list[bytes] = []
         try:
-            said.extend(filter(None, map(self._take, self._lines.feed(data))))
+            output.extend(filter(None, map(self._encode_line, self._lines.feed(data))))
         except EngineError as exc:
-            if not said:
+            if not output:
                 raise
             self._error = exc
-        except Restart as exc:
-            exc.said = b"".join((*said, exc.said))
+        except RestartNeeded as exc:
+            exc.output = b"".join((*output, exc.output))
             raise
-        return b"".join(said)
+        return b"".join(output)
 
     def check(self) -> None:
-        """Raise the error that is still to be told, if there is one."""
+        """Raise the error that has not been reported yet, if there is one."""
         if self._error is not None:
             raise self._error
-
-
-def engine_error(error: Any) -> EngineError:
-    """What the engine's `{"code", "message", "type"}` means."""
-    if not isinstance(error, dict):
-        return EngineError(str(error), 500)
-    message = str(error.get("message", "the engine failed"))
-    code = error.get("code")
-    return EngineError(message, repaired(code if isinstance(code, int) else 500, message))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.golang import fmt as numbers
+from gateway.golang.strconv import parameter_size
 from gateway.names import Name
 from gateway.store import config, conversion, manifests, parameters
 from gateway.store.blobs import Blobs
@@ -22,7 +22,7 @@ from gateway.store.library import Library
 from gateway.store.manifests import CONFIG_TYPE, LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
 from gateway.store.recipe import Recipe, encode_messages
-from gateway.templates.detect import Bundled, detect
+from gateway.templates.detect import BundledTemplate, detect
 
 PARSING = "parsing GGUF"
 VERIFIED = "verifying conversion"
@@ -47,7 +47,7 @@ class Start:
     config: Config
     parameters: Mapping[str, Any]
     progress: tuple[str, ...] = ()
-    template: Bundled | None = None
+    template: BundledTemplate | None = None
     """The one that fits the chat template of an uploaded model."""
     conversions: tuple[Conversion, ...] = ()
     """What `finish` wants to have been made of some parts."""
@@ -223,7 +223,7 @@ def _configure(start: Start, recipe: Recipe) -> tuple[Config, Mapping[str, Any]]
             settings,
             format=settings.format or "gguf",
             family=header.architecture,
-            size=numbers.parameter_size(header.parameter_count),
+            size=parameter_size(header.parameter_count),
             file_type=header.file_type,
         )
     if models:

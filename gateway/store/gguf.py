@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.errors import Invalid
-from gateway.golang.fmt import single
+from gateway.golang.strconv import shortest_float32
 from gateway.store.ggml import ARRAY, FILE_TYPES, SCALARS, STRING, TENSOR_TYPES
 
 UNKNOWN = "unknown"
@@ -302,7 +302,7 @@ def _value(source: _Source, kind: int) -> Any:
     if kind not in SCALARS:
         raise Invalid(f"a GGUF value cannot have type {kind}")
     value = source.number(SCALARS[kind][1])
-    return single(value) if SCALARS[kind][0] == "f32" else value
+    return shortest_float32(value) if SCALARS[kind][0] == "f32" else value
 
 
 def _array(source: _Source, whole: bool) -> Array | list[Any]:
@@ -319,7 +319,7 @@ def _array(source: _Source, whole: bool) -> Array | list[Any]:
     name, code = SCALARS[kind]
     if whole:
         values = source.numbers(code, length)
-        return [single(value) for value in values] if name == "f32" else values
+        return [shortest_float32(value) for value in values] if name == "f32" else values
     source.skip(length * _width(code))
     return Array(name, length)
 

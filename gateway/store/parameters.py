@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.golang.fmt import exact
-from gateway.golang.json_encode import dumps
+from gateway.golang.json_encode import dumps, with_go_floats
 from gateway.modelfile import BOOLEANS, FLOATS, INTEGERS, LISTS
 from gateway.store import json_files as document
 
@@ -29,7 +28,7 @@ def checked(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def encode(parameters: Mapping[str, Any]) -> bytes:
     """The layer's bytes: keys sorted, numbers as Go prints them."""
-    return dumps(exact(parameters), sort_keys=True) + b"\n"
+    return dumps(with_go_floats(parameters), sort_keys=True) + b"\n"
 
 
 def decode(data: bytes) -> dict[str, Any]:

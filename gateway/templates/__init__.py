@@ -1,1 +1,1 @@
-"""TEMPLATE layers: what they show of themselves, prompts by them, and how replies to those read."""
+"""TEMPLATE layers: their abilities, prompts by them, and parsers for the replies to those."""

@@ -8,25 +8,29 @@ from typing import Any
 
 
 def opening(tag: str) -> str:
-    """What the prompt ends with; a tag that is but a brace belongs to the call itself."""
+    """The text that ends the prompt; a tag that is a mere brace belongs to the call itself."""
     return "" if tag == "{" else tag
 
 
-def schema(tools: Sequence[Mapping[str, Any]], template: str) -> dict[str, Any]:
+def schema(tools: Sequence[Mapping[str, Any]], template: str) -> dict[str, object]:
     """A call of one of `tools`, its arguments under the name that the template's text gives them.
 
     `tools` have the shape of the engine's chat completions.
     """
     other = '"parameters":' in template and '"arguments":' not in template
     member = "parameters" if other else "arguments"
-    return {"anyOf": [_call(tool["function"], member) for tool in tools]}
-
-
-def _call(function: Mapping[str, Any], member: str) -> dict[str, Any]:
-    arguments = function.get("parameters") or {"type": "object"}
+    functions = [tool["function"] for tool in tools]
     return {
-        "type": "object",
-        "properties": {"name": {"const": function["name"]}, member: arguments},
-        "required": ["name", member],
-        "additionalProperties": False,
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"const": function["name"]},
+                    member: function.get("parameters") or {"type": "object"},
+                },
+                "required": ["name", member],
+                "additionalProperties": False,
+            }
+            for function in functions
+        ]
     }

@@ -1,25 +1,25 @@
-"""What a Go template gives away without being run: names, tags, abilities.
+"""Names, tags and abilities of a Go template, read off its syntax tree.
 
-What is looked for, and where, is Ollama's choice; templates are written with it in mind.
+What counts, and where, is Ollama's choice; templates are written with it in mind.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.golang.template import TemplateError
 from gateway.golang.template.nodes import (
-    Action,
-    Chain,
-    Field,
-    If,
-    Invoke,
+    ActionNode,
+    ChainNode,
+    FieldNode,
+    IfNode,
     Node,
     Operand,
-    Pipe,
-    Range,
-    Text,
+    PipeNode,
+    RangeNode,
+    TemplateNode,
+    TextNode,
     Tree,
-    Variable,
-    With,
+    VariableNode,
+    WithNode,
 )
 
 _Body = Sequence[Node]
@@ -31,11 +31,14 @@ def identifiers(tree: Tree) -> frozenset[str]:
 
     Names after parentheses do not count. Raises TemplateError for `{{template "x"}}` without data.
     """
-    found: set[str] = set()
-    for body in (tree.body, *tree.defines.values()):
-        for pipe in _pipes(body):
-            found.update(name.lower() for name in _names(pipe))
-    return frozenset(found)
+    return frozenset(
+        name.lower()
+        for body in (tree.body, *tree.defines.values())
+        for pipe in _pipes(body)
+        for operand in operands(pipe)
+        if isinstance(operand, FieldNode | VariableNode)
+        for name in operand.names
+    )
 
 
 def thinking_tags(tree: Tree) -> tuple[str, str] | None:
@@ -43,22 +46,22 @@ def thinking_tags(tree: Tree) -> tuple[str, str] | None:
     opening = closing = ""
     for body in _thinking_bodies(tree.body, inside=False):
         first, last = body[0], body[-1]
-        opening = first.text.strip() if isinstance(first, Text) else opening
-        closing = last.text.strip() if isinstance(last, Text) else closing
+        opening = first.text.strip() if isinstance(first, TextNode) else opening
+        closing = last.text.strip() if isinstance(last, TextNode) else closing
     return (opening, closing) if opening and closing else None
 
 
 def tool_tag(tree: Tree) -> str:
     """The text before the first tool call of a message; `{` where there is none."""
-    shown = _shows_calls(tree.body)
-    text = _first_text(shown.body) if shown else None
+    branch = _first_calls_branch(tree.body)
+    text = _first_text(branch.body) if branch else None
     return (text or "").partition("{")[0].strip() or "{"
 
 
 def abilities(names: frozenset[str], tags: tuple[str, str] | None) -> tuple[str, ...]:
     """Capabilities of a template with these identifiers and thinking tags."""
     signs = {"tools": "tools" in names, "insert": "suffix" in names, "thinking": tags is not None}
-    return tuple(ability for ability, shown in signs.items() if shown)
+    return tuple(ability for ability, present in signs.items() if present)
 
 
 def round_trip(names: frozenset[str], text: str) -> bool:
@@ -66,61 +69,60 @@ def round_trip(names: frozenset[str], text: str) -> bool:
     return {"tools", "toolcalls"} <= names and any(sign in text for sign in _RESULTS)
 
 
-def operands(pipe: Pipe) -> Iterator[Operand]:
+def operands(pipe: PipeNode) -> Iterator[Operand]:
     """All operands of a pipeline, those within parentheses too, in the order of the text."""
     for command in pipe.commands:
         for operand in command.operands:
-            if isinstance(operand, Pipe):
+            if isinstance(operand, PipeNode):
                 yield from operands(operand)
             else:
                 yield operand
 
 
-def _pipes(body: _Body) -> Iterator[Pipe]:
+def _pipes(body: _Body) -> Iterator[PipeNode]:
     """Every pipeline in a body, blocks within it included."""
     for node in body:
         match node:
-            case Invoke(pipe=None):
+            case TemplateNode(pipe=None):
                 raise TemplateError("undefined template specified")
-            case Action(pipe=pipe) | Invoke(pipe=Pipe() as pipe):
+            case ActionNode(pipe=pipe) | TemplateNode(pipe=PipeNode() as pipe):
                 yield pipe
-            case If() | With() | Range():
+            case IfNode() | WithNode() | RangeNode():
                 yield node.pipe
                 yield from _pipes(node.body)
                 yield from _pipes(node.otherwise)
 
 
-def _names(pipe: Pipe) -> Iterator[str]:
-    for operand in operands(pipe):
-        if isinstance(operand, Field | Variable):
-            yield from operand.names
-
-
-def _mentions(pipe: Pipe | None, name: str) -> bool:
+def _mentions(pipe: PipeNode | None, name: str) -> bool:
     """Whether a pipeline has a field (not of a variable) whose chain begins with `name`."""
     fields = operands(pipe) if pipe else ()
-    return any(isinstance(field, Field) and field.names[0] == name for field in _whole(fields))
+    return any(
+        isinstance(field, FieldNode) and field.names[0] == name
+        for field in _with_chain_starts(fields)
+    )
 
 
-def _whole(found: Iterator[Operand] | tuple[Operand, ...]) -> Iterator[Operand]:
-    """Operands, and what the chains among them start from."""
-    for operand in found:
+def _with_chain_starts(chained: Iterable[Operand]) -> Iterator[Operand]:
+    """Operands, and the operands that the chains among them start from."""
+    for operand in chained:
         yield operand
-        if isinstance(operand, Chain):
+        if isinstance(operand, ChainNode):
             inner = operand.operand
-            yield from _whole(operands(inner) if isinstance(inner, Pipe) else (inner,))
+            yield from _with_chain_starts(
+                operands(inner) if isinstance(inner, PipeNode) else (inner,)
+            )
 
 
 def _thinking_bodies(body: _Body, *, inside: bool) -> Iterator[_Body]:
     """Bodies with a mention of `.Thinking`; `inside` says the nearest loop is over messages."""
     for node in body:
         match node:
-            case Action() | Invoke():
+            case ActionNode() | TemplateNode():
                 if inside and _mentions(node.pipe, "Thinking"):
                     yield body
-            case If() | With() | Range():
+            case IfNode() | WithNode() | RangeNode():
                 within = inside
-                if isinstance(node, Range):
+                if isinstance(node, RangeNode):
                     within = _mentions(node.pipe, "Messages")
                 if within and _mentions(node.pipe, "Thinking"):
                     yield body
@@ -128,18 +130,19 @@ def _thinking_bodies(body: _Body, *, inside: bool) -> Iterator[_Body]:
                 yield from _thinking_bodies(node.otherwise, inside=within)
 
 
-def _shows_calls(body: _Body) -> If | None:
-    """The first `if` that asks for tool calls."""
+def _first_calls_branch(body: _Body) -> IfNode | None:
+    """The first `if` whose condition mentions tool calls."""
     for node in body:
-        if not isinstance(node, If | With | Range):
+        if not isinstance(node, IfNode | WithNode | RangeNode):
             continue
-        if isinstance(node, If) and any(
-            isinstance(field, Field) and "ToolCalls" in field.names for field in operands(node.pipe)
+        if isinstance(node, IfNode) and any(
+            isinstance(field, FieldNode) and "ToolCalls" in field.names
+            for field in operands(node.pipe)
         ):
             return node
-        found = _shows_calls(node.body) or _shows_calls(node.otherwise)
-        if found:
-            return found
+        branch = _first_calls_branch(node.body) or _first_calls_branch(node.otherwise)
+        if branch:
+            return branch
     return None
 
 
@@ -147,12 +150,12 @@ def _first_text(body: _Body) -> str | None:
     """The first text that is not blank; a body is given up where it prints a value."""
     for node in body:
         match node:
-            case Text(text=text) if text.strip():
+            case TextNode(text=text) if text.strip():
                 return text
-            case Action():
+            case ActionNode():
                 return None
-            case If() | With() | Range():
-                found = _first_text(node.body) or _first_text(node.otherwise)
-                if found:
-                    return found
+            case IfNode() | WithNode() | RangeNode():
+                inner = _first_text(node.body) or _first_text(node.otherwise)
+                if inner:
+                    return inner
     return None

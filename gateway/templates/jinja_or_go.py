@@ -19,12 +19,12 @@ _SPLITS = ("content.split('</think>')", 'content.split("</think>")')
 
 
 def jinja_abilities(template: str) -> tuple[str, ...]:
-    """The capabilities a chat template shows by what its text contains: tools, thinking."""
-    signs = {
-        "tools": "tools" in template or "tool_call" in template,
-        "thinking": _thinks(template),
-    }
-    return tuple(ability for ability, shown in signs.items() if shown)
+    """The capabilities of a chat template, tools and thinking, by words in its text."""
+    thinks = "<think>" in template and "</think>" in template
+    if not thinks and _has(template, _SPLITS):
+        thinks = "reasoning_content" not in template and "<SPECIAL_12>" not in template
+    signs = {"tools": "tools" in template or "tool_call" in template, "thinking": thinks}
+    return tuple(ability for ability, present in signs.items() if present)
 
 
 def prefers_jinja(go: str, jinja: str) -> bool:
@@ -33,24 +33,12 @@ def prefers_jinja(go: str, jinja: str) -> bool:
         layer = compiled(go)
     except TemplateError:
         return True
-    mine, own = set(layer.abilities), set(jinja_abilities(jinja))
-    own_returns = _round_trip(jinja)
-    if own > mine:
-        return own_returns or not layer.round_trip
-    return own == mine and "tools" in own and own_returns and not layer.round_trip
-
-
-def _thinks(template: str) -> bool:
-    if "<think>" in template and "</think>" in template:
-        return True
-    splits = _has(template, _SPLITS)
-    return splits and "reasoning_content" not in template and "<SPECIAL_12>" not in template
-
-
-def _round_trip(template: str) -> bool:
-    """Whether a chat template shows tool calls and their results to the model."""
-    shown = _has(template, _TOOL_CALL) and _has(template, _TOOL_RESULT)
-    return shown and "tools" in jinja_abilities(template)
+    of_go, of_jinja = set(layer.abilities), set(jinja_abilities(jinja))
+    jinja_round_trip = "tools" in of_jinja and _has(jinja, _TOOL_CALL) and _has(jinja, _TOOL_RESULT)
+    if of_jinja > of_go:
+        # More abilities do not make up for tool results that only the TEMPLATE would show.
+        return jinja_round_trip or not layer.round_trip
+    return of_jinja == of_go and "tools" in of_jinja and jinja_round_trip and not layer.round_trip
 
 
 def _has(text: str, pieces: tuple[str, ...]) -> bool:

@@ -2,41 +2,40 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gateway.golang.template.nodes import (
-    Action,
-    Command,
-    Field,
-    If,
-    Invoke,
+    ActionNode,
+    CommandNode,
+    FieldNode,
+    IfNode,
     Node,
-    Pipe,
-    Range,
+    PipeNode,
+    RangeNode,
+    TemplateNode,
     Tree,
-    Variable,
-    With,
+    VariableNode,
+    WithNode,
 )
 from gateway.templates.introspect import operands
-from gateway.templates.values import Message
+from gateway.templates.messages import TemplateMessage
 
 _RESPONSE = "Response"
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one run of the template is given: the text of each role, empty where nobody spoke."""
+    """The data of one run of the template: the text of each role, empty where there is none."""
 
     system: str = ""
     prompt: str = ""
     response: str = ""
 
     @property
-    def data(self) -> Mapping[str, Any]:
+    def data(self) -> Mapping[str, object]:
         return {"System": self.system, "Prompt": self.prompt, _RESPONSE: self.response}
 
 
-def rounds(messages: Iterable[Message]) -> Iterator[Round]:
+def rounds(messages: Iterable[TemplateMessage]) -> Iterator[Round]:
     """One round for each run of the template; the last is that of the reply to come.
 
     A message that would come before what its round already has begins a new one. Roles that such
@@ -63,8 +62,8 @@ def rounds(messages: Iterable[Message]) -> Iterator[Round]:
 def with_response(tree: Tree) -> Tree:
     """`tree` with the reply printed at its end."""
     line = tree.source.count("\n") + 1
-    reply = Pipe((), False, (Command((Field((_RESPONSE,)),)),), line)
-    return replace(tree, body=(*tree.body, Action(reply, line)))
+    reply = PipeNode((), False, (CommandNode((FieldNode((_RESPONSE,)),)),), line)
+    return replace(tree, body=(*tree.body, ActionNode(reply, line)))
 
 
 def unfinished(tree: Tree) -> Tree:
@@ -81,27 +80,21 @@ def _cut(body: Sequence[Node]) -> tuple[tuple[Node, ...], bool]:
     """A body up to the reply, and whether it was there."""
     kept: list[Node] = []
     for node in body:
-        found = False
+        is_last = False
         match node:
-            case Action(pipe=pipe) | Invoke(pipe=Pipe() as pipe):
-                found = _replies(pipe)
-            case If() | With() | Range():
-                node, found = _cut_block(node)
+            case ActionNode(pipe=pipe) | TemplateNode(pipe=PipeNode() as pipe):
+                is_last = any(
+                    isinstance(operand, FieldNode | VariableNode) and _RESPONSE in operand.names
+                    for operand in operands(pipe)
+                )
+            case IfNode() | WithNode() | RangeNode():
+                # Its condition prints nothing, so only the two bodies count.
+                inner, is_last = _cut(node.body)
+                otherwise: tuple[Node, ...] = ()
+                if not is_last:
+                    otherwise, is_last = _cut(node.otherwise)
+                node = replace(node, body=inner, otherwise=otherwise)
         kept.append(node)
-        if found:
+        if is_last:
             return tuple(kept), True
     return tuple(kept), False
-
-
-def _cut_block(node: If | With | Range) -> tuple[If | With | Range, bool]:
-    """The same for a block; its condition prints nothing."""
-    body, found = _cut(node.body)
-    otherwise, found_there = ((), False) if found else _cut(node.otherwise)
-    return replace(node, body=body, otherwise=otherwise), found or found_there
-
-
-def _replies(pipe: Pipe) -> bool:
-    return any(
-        isinstance(operand, Field | Variable) and _RESPONSE in operand.names
-        for operand in operands(pipe)
-    )

@@ -4,7 +4,6 @@ Markers read `[img-N]`, N counting from 0 over all messages of the prompt.
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,10 @@ def marked(content: Any, first: int) -> tuple[str, tuple[str, ...]]:
         if "text" in part:
             continue
         marker = f"[img-{first + len(media)}]"
-        media.append(_data(part))
+        if part["type"] == "input_audio":
+            media.append(str(part["input_audio"]["data"]))
+        else:
+            media.append(str(part["image_url"]["url"]).partition(",")[2])
         place = next((text for text in texts if _PLACE in segments[text]), None)
         if place is not None:
             segments[place] = segments[place].replace(_PLACE, marker, 1)
@@ -45,42 +47,31 @@ def marked(content: Any, first: int) -> tuple[str, tuple[str, ...]]:
             segments[at] = marker
         else:
             front += marker
-    return front + _joined(segments, texts), tuple(media)
+    # A blank line parts texts that follow each other, also where a marker between them has moved.
+    joined, after_text = "", False
+    for at, segment in enumerate(segments):
+        joined += "\n\n" + segment if after_text and at in texts else segment
+        after_text = at in texts or (after_text and not segment)
+    return front + joined, tuple(media)
 
 
 def placed(rendered: Rendered, marker: str) -> tuple[str, tuple[str, ...]]:
     """The prompt with the engine's `marker`s, and the data in the order of these.
 
     The first marker of each number counts; data without one in the prompt is left out, for the
-    engine wants as many data as markers. It ends itself over a prompt that ends with one, so then a
+    engine wants as many data as markers. It exits over a prompt that ends with one, so then a
     newline follows.
     """
     order: list[int] = []
 
-    def replaced(found: re.Match[str]) -> str:
-        number = int(found[1])
+    def engine_marker(match: re.Match[str]) -> str:
+        number = int(match[1])
         if number >= len(rendered.media) or number in order:
-            return found[0]
+            return match[0]
         order.append(number)
         return marker
 
-    text = _MARKER.sub(replaced, rendered.text)
+    text = _MARKER.sub(engine_marker, rendered.text)
     if order and text.endswith(marker):
         text += "\n"
     return text, tuple(rendered.media[number] for number in order)
-
-
-def _data(part: Mapping[str, Any]) -> str:
-    """The base64 data of an image or of sound."""
-    if part["type"] == "input_audio":
-        return str(part["input_audio"]["data"])
-    return str(part["image_url"]["url"]).partition(",")[2]
-
-
-def _joined(segments: Sequence[str], texts: Sequence[int]) -> str:
-    """All segments, with a blank line between texts that follow each other."""
-    joined, after_text = "", False
-    for at, segment in enumerate(segments):
-        joined += "\n\n" + segment if after_text and at in texts else segment
-        after_text = at in texts or (after_text and not segment)
-    return joined

@@ -1,15 +1,13 @@
-"""Thinking told from text in the output of a model whose TEMPLATE names the tags.
+"""Separates thinking from text, for a model whose TEMPLATE shows the tags around thinking.
 
-Only a reply that opens with the tag thinks, and it thinks once: whatever looks like a tag later on
-is text. White space after either tag is nobody's; white space before the closing one is kept.
+Only a reply that opens with the tag thinks, and it thinks once: a tag later on is text. White space
+after either tag is dropped; white space before the closing one is kept.
 """
 
 from enum import Enum, auto
 
-from gateway.templates.tags import beginning
 
-
-class _State(Enum):
+class _ReasoningState(Enum):
     BEFORE = auto()
     OPENED = auto()
     INSIDE = auto()
@@ -26,33 +24,34 @@ class ReasoningParser:
     def __init__(self, opening: str, closing: str, *, inside: bool = False) -> None:
         self._opening = opening
         self._closing = closing
-        self._state = _State.OPENED if inside else _State.BEFORE
+        self._state = _ReasoningState.OPENED if inside else _ReasoningState.BEFORE
+        # Blank pieces at the start: dropped if a tag follows, else text. A list, for joining each
+        # piece to those before it would be quadratic.
         self._space: list[str] = []
-        """Blank pieces before anything else, still to be told from white space before a tag."""
+        # The end of the output that may be the beginning of a tag.
         self._held = ""
-        """The end of the output that may be the beginning of a tag."""
 
     def feed(self, text: str) -> tuple[str, str]:
         """Thinking and text that a further piece of output makes certain."""
-        if self._state is _State.BEFORE:
+        if self._state is _ReasoningState.BEFORE:
             text = self._before(text)
         thinking = ""
-        if self._state in (_State.OPENED, _State.INSIDE):
+        if self._state in (_ReasoningState.OPENED, _ReasoningState.INSIDE):
             thinking, text = self._inside(text)
-        if self._state is _State.CLOSED:
+        if self._state is _ReasoningState.CLOSED:
             text = text.lstrip()
             if text:
-                self._state = _State.AFTER
+                self._state = _ReasoningState.AFTER
         return thinking, text
 
     def flush(self) -> tuple[str, str]:
-        """What was held back, at the end of the output: no tag after all."""
+        """The rest at the end of the output: the beginning of a tag that did not come is text."""
         held, self._held = "".join(self._space) + self._held, ""
         self._space.clear()
-        return (held, "") if self._state is _State.INSIDE else ("", held)
+        return (held, "") if self._state is _ReasoningState.INSIDE else ("", held)
 
     def _before(self, text: str) -> str:
-        """What is left of the output for the state that follows; nothing while that is open."""
+        """The output for the state that follows; empty while the state is still open."""
         if not self._held and (not text or text.isspace()):
             self._space.append(text)
             return ""
@@ -62,29 +61,41 @@ class ReasoningParser:
         self._held = ""
         if body.startswith(self._opening):
             self._space.clear()
-            self._state = _State.OPENED
+            self._state = _ReasoningState.OPENED
             return body[len(self._opening) :]
         if self._opening.startswith(body):
             self._held = body
             return ""
-        self._state = _State.AFTER
+        self._state = _ReasoningState.AFTER
         text = "".join(self._space) + body
         self._space.clear()
         return text
 
     def _inside(self, text: str) -> tuple[str, str]:
-        """Thinking, and what follows the closing tag if that has come."""
-        if self._state is _State.OPENED:
+        """Thinking, and the text after the closing tag if that has come."""
+        if self._state is _ReasoningState.OPENED:
             text = text.lstrip()
             if not text:
                 return "", ""
-            self._state = _State.INSIDE
+            self._state = _ReasoningState.INSIDE
         text = self._held + text
         self._held = ""
-        thinking, found, rest = text.partition(self._closing)
-        if found:
-            self._state = _State.CLOSED
+        thinking, closing, rest = text.partition(self._closing)
+        if closing:
+            self._state = _ReasoningState.CLOSED
             return thinking, rest
-        kept = len(text) - beginning(text, self._closing)
+        kept = len(text) - partial_tag_length(text, self._closing)
         self._held = text[kept:]
         return text[:kept], ""
+
+
+def partial_tag_length(text: str, tag: str) -> int:
+    """How many characters at the end of `text` may be the beginning of `tag`, short of all of it.
+
+    >>> beginning("2 <", "<think>")
+    1
+    """
+    for size in range(min(len(text), len(tag) - 1), 0, -1):
+        if text.endswith(tag[:size]):
+            return size
+    return 0

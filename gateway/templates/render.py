@@ -1,22 +1,26 @@
-"""A TEMPLATE layer ready for use: what it can do, and prompts by it."""
+"""A TEMPLATE layer ready for use: its abilities, and prompts by it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any
 
+from gateway.golang.json_encode import marshal
 from gateway.golang.template import TemplateError, execute, parse
 from gateway.golang.template.nodes import Tree
 from gateway.templates import introspect as inspect
 from gateway.templates import legacy
-from gateway.templates.functions import NAMES, functions
 from gateway.templates.media import Rendered
-from gateway.templates.merge_roles import collated, system_text
-from gateway.templates.tools import tools_of
-from gateway.templates.values import Message, Think, messages_of
+from gateway.templates.merge_roles import merge_roles, system_text
+from gateway.templates.messages import ThinkFlags, template_messages
+from gateway.templates.tools import template_tools, typescript_type
 
-_REMEMBERED = 256
+FUNCTION_NAMES = ("json", "currentDate", "yesterdayDate", "toTypeScriptType")
+
+# Every request for a model, and every line of /api/tags, needs its template compiled, which takes
+# half a millisecond.
+_CACHE_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,9 @@ class Template:
     abilities: tuple[str, ...]
     """Of tools, insert and thinking those it shows, in this order."""
     tags: tuple[str, str] | None
-    """What stands before and after thinking."""
+    """The texts before and after thinking."""
     tool_tag: str
-    """What stands before a tool call; `{` where that is not known."""
+    """The text before a tool call; `{` where the template shows none."""
     round_trip: bool
     """Whether it shows tool calls and their results to the model."""
 
@@ -39,41 +43,38 @@ class Template:
         self,
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]],
-        think: Think,
+        think: ThinkFlags,
         *,
         today: date,
     ) -> Rendered:
         """The prompt for the next message; messages and tools as in the engine's completions."""
-        found, media = messages_of(messages)
+        converted, media = template_messages(messages)
         if "messages" not in self.names:
-            return Rendered(self._by_rounds(collated(found), think, today), media)
+            *past, last = legacy.rounds(merge_roles(converted))
+            texts = [self._run(self.tree, one.data, think, today) for one in past]
+            texts.append(self._run(legacy.unfinished(self.tree), last.data, think, today))
+            return Rendered("".join(texts), media)
         data = {
-            "System": system_text(found),
-            "Messages": collated(found),
-            "Tools": tools_of(tools),
+            "System": system_text(converted),
+            "Messages": merge_roles(converted),
+            "Tools": template_tools(tools),
             "Response": "",
         }
         return Rendered(self._run(self.tree, data, think, today), media)
 
-    def insert(self, prompt: str, suffix: str, think: Think, *, today: date) -> str:
-        """The prompt for what comes between two texts; for others than empty ones."""
+    def insert(self, prompt: str, suffix: str, think: ThinkFlags, *, today: date) -> str:
+        """The prompt for the text between two others, which must not be empty."""
         data = {"Prompt": prompt, "Suffix": suffix, "Response": ""}
         return self._run(self.tree, data, think, today)
 
-    def _by_rounds(self, messages: Sequence[Message], think: Think, today: date) -> str:
-        *past, last = legacy.rounds(messages)
-        texts = [self._run(self.tree, one.data, think, today) for one in past]
-        texts.append(self._run(legacy.unfinished(self.tree), last.data, think, today))
-        return "".join(texts)
-
-    def _run(self, tree: Tree, data: Mapping[str, Any], think: Think, today: date) -> str:
-        return execute(tree, {**data, **think.data}, functions=functions(today))
+    def _run(self, tree: Tree, data: Mapping[str, object], think: ThinkFlags, today: date) -> str:
+        return execute(tree, {**data, **think.data}, functions=template_functions(today))
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def compiled(text: str) -> Template:
     """The template of a text. Raises TemplateError, in Go's words, if it is none."""
-    tree = parse(text, functions=NAMES)
+    tree = parse(text, functions=FUNCTION_NAMES)
     names = inspect.identifiers(tree)
     if not names & {"messages", "response"}:
         tree = legacy.with_response(tree)
@@ -94,3 +95,17 @@ def abilities(text: str) -> tuple[str, ...]:
         return compiled(text).abilities
     except TemplateError:
         return ()
+
+
+def template_functions(today: date) -> Mapping[str, Callable[..., object]]:
+    """Ollama's functions beyond those of Go's template language, FUNCTION_NAMES.
+
+    `today` is the local date. The dates take any arguments and ignore them.
+    """
+    yesterday = today - timedelta(days=1)
+    return {
+        "json": marshal,
+        "currentDate": lambda *_: today.isoformat(),
+        "yesterdayDate": lambda *_: yesterday.isoformat(),
+        "toTypeScriptType": typescript_type,
+    }

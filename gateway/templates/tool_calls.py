@@ -1,7 +1,7 @@
-"""Tool calls told from text in the output of a model whose TEMPLATE names the tag before a call.
+"""Separates tool calls from text, for a model whose TEMPLATE shows the tag before a call.
 
-The tag is all that is known of the form, so what follows is read generously: an object of JSON,
-and somewhere in or before it the name of a tool of the request.
+The tag is all that is known of the form, so any JSON object counts as a call if the name of one of
+the request's tools is in it or before it.
 """
 
 import re
@@ -12,25 +12,25 @@ from typing import Any
 
 import orjson
 
-from gateway.templates.tags import beginning
+from gateway.templates.reasoning import partial_tag_length
 
 _MARK = re.compile(r'["\\{}\[\]]')
 _QUOTED_MARK = re.compile(r'["\\]')
 _BRACKETS = ("{", "[")
-# Where an object says which tool it calls, and where with what. Command R's word is `tool_name`.
+# The members with the name of the tool, and with its arguments. `tool_name` is Command R's.
 _NAMES = ("name", "tool_name")
 _ARGUMENTS = ("arguments", "parameters")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ParsedCall:
     """One finished tool call. The arguments are always an object."""
 
     name: str
     arguments: dict[str, Any]
 
 
-class _State(Enum):
+class _CallState(Enum):
     SEEKING = auto()
     CALLING = auto()
     DONE = auto()
@@ -43,81 +43,79 @@ class CallParser:
     does not matter to what comes out in all, and every character is looked at once.
     """
 
-    def __init__(self, tag: str, tools: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, tag: str, tools: Sequence[Mapping[str, object]]) -> None:
         self._tag = tag
-        self._names = tuple(name for tool in tools if (name := _tool_name(tool)))
+        self._names = tuple(_tool_names(tools))
+        # Whether the tag is a mere bracket, which also begins JSON that is the reply itself.
         self._bare = tag in _BRACKETS
-        """Whether the tag is a mere bracket, which also begins other things than calls."""
-        self._state = _State.SEEKING
+        self._state = _CallState.SEEKING
         self._held = ""
-        self._seen: list[str] = []
-        """All from the tag on, as long as no call is found in it."""
-        self._objects = _Objects(tag)
+        # The output from the tag on, as long as it has no call: it may turn out to be text.
+        self._raw: list[str] = []
+        self._objects = _ObjectSplitter(tag)
+        # The name of a tool that came before the object with its arguments.
         self._pending = ""
-        """A tool named before the object with its arguments."""
-        self._found = False
+        self._has_call = False
 
-    def feed(self, text: str) -> tuple[str, list[Call]]:
+    def feed(self, text: str) -> tuple[str, list[ParsedCall]]:
         """Text and calls that a further piece of output makes certain."""
-        if self._state is _State.DONE:
+        if self._state is _CallState.DONE:
             return text, []
         before = ""
-        if self._state is _State.SEEKING:
+        if self._state is _CallState.SEEKING:
             before, text = self._seek(self._held + text)
-        if self._state is not _State.CALLING:
+        if self._state is not _CallState.CALLING:
             return before, []
-        calls, after = self._read(text)
-        return before + after, calls
-
-    def flush(self) -> tuple[str, list[Call]]:
-        """What is left at the end of the output: text only, for a call that lacks its end is none.
-
-        What never became a call is given as it stands, tag and all, lest a reply cut short be
-        empty. But objects that name no tool are nobody's after a tag that is more than a bracket,
-        and so is all that follows a call (mostly the closing twin of the tag).
-        """
-        if self._state is _State.CALLING:
-            self._held = "" if self._found else self._left()
-        held, self._held = self._held, ""
-        self._state = _State.DONE
-        return held, []
-
-    def _seek(self, text: str) -> tuple[str, str]:
-        """The text before the tag, and what follows from the tag on."""
-        before, tag, rest = text.partition(self._tag)
-        if self._bare and before.strip():
-            self._state, self._held = _State.DONE, ""
-            return text, ""
-        if tag:
-            self._state, self._held = _State.CALLING, ""
-            return before, tag + rest
-        kept = len(text) - beginning(text, self._tag)
-        self._held = text[kept:]
-        return text[:kept], ""
-
-    def _read(self, text: str) -> tuple[list[Call], str]:
-        """Calls finished in `text`, and the text after the last if nothing may follow it."""
         calls = []
         for piece in self._objects.feed(text):
             call = self._call(piece)
             if call:
                 calls.append(call)
-                self._found = True
-        if not self._found:
-            self._seen.append(text)
+                self._has_call = True
+        if not self._has_call:
+            self._raw.append(text)
         if not self._bare or not self._objects.balanced:
-            return calls, ""
-        self._state = _State.DONE
-        return calls, self._objects.rest if self._found else "".join(self._seen)
+            return before, calls
+        # After the bracket that closes a bare tag there are no more calls.
+        self._state = _CallState.DONE
+        after = self._objects.rest if self._has_call else "".join(self._raw)
+        return before + after, calls
 
-    def _left(self) -> str:
-        """What to make of the output from the tag on, where no call was found in it."""
-        whole = self._objects.ended and not self._objects.open
-        return "" if whole and not self._bare else "".join(self._seen)
+    def flush(self) -> tuple[str, list[ParsedCall]]:
+        """The rest of the text at the end of the output; a call without its end is text.
 
-    def _call(self, piece: "_Piece") -> Call | None:
+        It is given as it stands, tag and all, lest a reply cut short be empty. Dropped are objects
+        that name no tool after a tag that is more than a bracket, and all that follows a call,
+        which is mostly the closing tag.
+        """
+        if self._state is _CallState.CALLING:
+            complete = self._objects.ended and not self._objects.open
+            dropped = self._has_call or (complete and not self._bare)
+            self._held = "" if dropped else "".join(self._raw)
+        held, self._held = self._held, ""
+        self._state = _CallState.DONE
+        return held, []
+
+    def _seek(self, text: str) -> tuple[str, str]:
+        """The text before the tag, and the output from the tag on."""
+        before, tag, rest = text.partition(self._tag)
+        if self._bare and before.strip():
+            self._state, self._held = _CallState.DONE, ""
+            return text, ""
+        if tag:
+            self._state, self._held = _CallState.CALLING, ""
+            return before, tag + rest
+        kept = len(text) - partial_tag_length(text, self._tag)
+        self._held = text[kept:]
+        return text[:kept], ""
+
+    def _call(self, piece: "_Piece") -> ParsedCall | None:
         """The call in an object and the text before it; None keeps a name for the next object."""
-        name = self._pending or self._first_name(piece.text)
+        name = self._pending
+        if not name:
+            # Of two names at the same place the longer one is meant: `get_time` is not `get`.
+            places = ((piece.text.find(name), -len(name), name) for name in self._names)
+            name = min((place for place in places if place[0] >= 0), default=(0, 0, ""))[2]
         self._pending = name
         try:
             value = orjson.loads(piece.text[piece.start :])
@@ -126,25 +124,22 @@ class CallParser:
         if not name:
             return None
         self._pending = ""
-        name = next((own for own in _named(value) if own in self._names), name)
+        # A name in one of the members for it counts more than one that merely occurs in the text.
+        called = (item.get(key) for item in _objects_in(value) for key in _NAMES)
+        name = next((known for known in called if known in self._names), name)
         arguments = _arguments(value, name)
-        return None if arguments is None else Call(name, arguments)
-
-    def _first_name(self, text: str) -> str:
-        """The tool that is named first, the longest of those if one begins with another."""
-        places = ((text.find(name), -len(name), name) for name in self._names)
-        return min((place for place in places if place[0] >= 0), default=(0, 0, ""))[2]
+        return None if arguments is None else ParsedCall(name, arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """An object, balanced but perhaps no JSON, after the text since the one before it."""
+    """An object from `start` on, its braces balanced but perhaps no JSON, and the text before."""
 
     text: str
     start: int
 
 
-class _Objects:
+class _ObjectSplitter:
     """Cuts output from a tag on into pieces that end with an object in braces."""
 
     def __init__(self, tag: str) -> None:
@@ -157,10 +152,10 @@ class _Objects:
         self._depth = 0
         self._quoted = False
         self._escaped = False
+        # Whether an object has ended.
         self.ended = False
-        """Whether there was an object that has ended."""
+        # Whether the bracket that closes a bare tag has come; `rest` is the text after it.
         self.balanced = False
-        """Whether a bare tag has found its closing bracket; `rest` is what follows that."""
         self.rest = ""
 
     @property
@@ -197,16 +192,12 @@ class _Objects:
             position = mark.end()
             if mark[0] == '"':
                 # A quotation mark outside any bracket is prose.
-                self._quoted = not self._quoted and self._inside
+                self._quoted = not self._quoted and (self._curly > 0 or self._depth > 0)
             elif mark[0] != "\\":
                 yield mark.start()
             elif self._quoted:
                 self._escaped = position == len(text)
                 position += 1
-
-    @property
-    def _inside(self) -> bool:
-        return self._curly > 0 or self._depth > 0
 
     def _enter(self, bracket: str) -> bool:
         """Count an opening bracket; whether an object begins with it."""
@@ -227,35 +218,31 @@ class _Objects:
         return False
 
 
-def _tool_name(tool: Mapping[str, Any]) -> str:
-    function = tool.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else None
-    return name if isinstance(name, str) else ""
+def _tool_names(tools: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    for tool in tools:
+        function = tool.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if isinstance(name, str) and name:
+            yield name
 
 
-def _named(value: dict[str, Any]) -> Iterator[str]:
-    """The tools that an object, or one within it, says it calls."""
-    for found in _objects_in(value):
-        yield from (found[key] for key in _NAMES if isinstance(found.get(key), str))
-
-
-def _arguments(value: dict[str, Any], name: str) -> dict[str, Any] | None:
+def _arguments(value: object, name: str) -> dict[str, Any] | None:
     """The arguments in an object that calls `name`: a member of it, or the object itself.
 
-    None if it says that it calls a tool and gives no object to call it with. A member `name` that
-    says something else is an argument.
+    None if it names a tool and has no object to call it with. A member `name` with another value is
+    an argument.
     """
-    for found in _objects_in(value):
-        named = [found[key] for key in _NAMES if key in found]
-        if named and (name in named or any(key in found for key in _ARGUMENTS)):
-            members = (_object(found.get(key)) for key in _ARGUMENTS)
+    for item in _objects_in(value):
+        names = [item[key] for key in _NAMES if key in item]
+        if names and (name in names or any(key in item for key in _ARGUMENTS)):
+            members = (_object(item.get(key)) for key in _ARGUMENTS)
             return next((member for member in members if member is not None), None)
-        if (member := _object(found.get(name))) is not None:
+        if (member := _object(item.get(name))) is not None:
             return member
-    return value
+    return _object(value)
 
 
-def _object(value: Any) -> dict[str, Any] | None:
+def _object(value: object) -> dict[str, Any] | None:
     """`value` if it is an object or the JSON text of one."""
     if isinstance(value, str):
         try:
@@ -265,9 +252,9 @@ def _object(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _objects_in(value: Any) -> Iterator[dict[str, Any]]:
+def _objects_in(value: object) -> Iterator[dict[str, Any]]:
     """Every object in a JSON value, outer ones first, in the order of the text."""
-    ahead = [value]
+    ahead = [value]  # no recursion: a model may nest as deep as it likes
     while ahead:
         value = ahead.pop()
         if isinstance(value, dict):

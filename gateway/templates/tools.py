@@ -1,15 +1,25 @@
-"""The tools of a request as templates see them: Ollama's structs, whatever else a schema says."""
+"""The tools of a request as templates see them: Ollama's structs, with its fields alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gateway.golang.template import Fields, Listing, Struct
-from gateway.templates.encode import encoded
+from gateway.golang.json_encode import marshal
+from gateway.golang.template import GoList, GoMap, GoStruct
+
+_TYPESCRIPT = {
+    "string": "string",
+    "number": "number",
+    "integer": "number",
+    "boolean": "boolean",
+    "array": "any[]",
+    "object": "Record<string, any>",
+    "null": "null",
+}
 
 
-class Kinds(Listing):
+class PropertyTypes(GoList):
     """The types of a property; a single one is not shown as a list."""
 
     go_type = "api.PropertyType"
@@ -17,47 +27,47 @@ class Kinds(Listing):
     def text(self) -> str:
         return self[0] if len(self) == 1 else f"[{' '.join(self)}]" if self else ""
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         return self[0] if len(self) == 1 else list(self)
 
 
-class Properties(Fields):
+class ToolProperties(GoMap):
     """The parameters of a tool, by name."""
 
     go_type = "template.templateProperties"
 
     def text(self) -> str:
-        return encoded(dict(self))
+        return marshal(dict(self))
 
 
-class InnerProperties(Properties):
+class InnerProperties(ToolProperties):
     """The properties of a parameter. Unlike those of a tool they keep their order in JSON."""
 
     go_type = "*api.ToolPropertiesMap"
 
     def text(self) -> str:
-        return encoded(self)
+        return marshal(self)
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         return dict(self)
 
 
 @dataclass(frozen=True)
-class Property(Struct):
+class ToolProperty(GoStruct):
     """One parameter of a tool, or a part of one."""
 
     go_type = "api.ToolProperty"
 
-    kinds: Kinds
-    any_of: tuple["Property", ...]
-    items: Any
+    kinds: PropertyTypes
+    any_of: tuple["ToolProperty", ...]
+    items: object
     description: str
-    enum: tuple[Any, ...]
+    enum: tuple[object, ...]
     properties: InnerProperties | None
     required: tuple[str, ...]
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "AnyOf": self.any_of,
             "Type": self.kinds,
@@ -68,7 +78,7 @@ class Property(Struct):
             "Required": self.required,
         }
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         members = {
             "anyOf": self.any_of,
             "type": self.kinds,
@@ -82,101 +92,106 @@ class Property(Struct):
 
 
 @dataclass(frozen=True)
-class Parameters(Struct):
-    """What a tool takes."""
-
+class ToolParameters(GoStruct):
     go_type = "template.templateToolFunctionParameters"
 
     kind: str
-    definitions: Any
-    items: Any
+    definitions: object
+    items: object
     required: tuple[str, ...]
-    properties: Properties | None
+    properties: ToolProperties | None
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "Type": self.kind,
             "Defs": self.definitions,
             "Items": self.items,
             "Required": self.required,
             # a nil map in Go, which prints like an empty one
-            "Properties": Properties() if self.properties is None else self.properties,
+            "Properties": ToolProperties() if self.properties is None else self.properties,
         }
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         members = {"$defs": self.definitions, "items": self.items, "required": self.required}
         given = {key: value for key, value in members.items() if _given(value)}
         return {"type": self.kind, **given, "properties": self.properties}
 
 
 @dataclass(frozen=True)
-class Function(Struct):
-    """What a tool is called, and with what."""
-
+class ToolFunction(GoStruct):
     go_type = "template.templateToolFunction"
 
     name: str
     description: str
-    parameters: Parameters
+    parameters: ToolParameters
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {
             "Name": self.name,
             "Description": self.description,
             "Parameters": self.parameters,
         }
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         members = {"name": self.name, "description": self.description}
         return members | {"parameters": self.parameters}
 
 
 @dataclass(frozen=True)
-class Tool(Struct):
-    """A tool; prints as JSON."""
+class TemplateTool(GoStruct):
+    """Prints as JSON."""
 
     go_type = "template.templateTool"
 
     kind: str
-    items: Any
-    function: Function
+    items: object
+    function: ToolFunction
 
     @cached_property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> Mapping[str, object]:
         return {"Type": self.kind, "Items": self.items, "Function": self.function}
 
     def text(self) -> str:
-        return encoded(self)
+        return marshal(self)
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         items = {} if self.items is None else {"items": self.items}
         return {"type": self.kind, **items, "function": self.function}
 
 
-class Tools(Listing):
+class TemplateTools(GoList):
     """`.Tools`; no tools at all are a nil list, which prints as JSON does."""
 
     go_type = "template.templateTools"
 
     def text(self) -> str:
-        return encoded(self)
+        return marshal(self)
 
-    def plain(self) -> Any:
+    def plain(self) -> object:
         return list(self) or None
 
 
-def tools_of(tools: Sequence[Mapping[str, Any]]) -> Tools:
-    """The tools of a request in the engine's form; what templates have no name for is left out."""
-    return Tools(
-        Tool(_text(tool.get("type")), floats(tool.get("items")), _function(tool.get("function")))
-        for tool in tools
-    )
+def template_tools(tools: Sequence[Mapping[str, object]]) -> TemplateTools:
+    """The tools of a request in the engine's form; members that Go's structs lack are left out."""
+    return TemplateTools(map(_tool, tools))
 
 
-def floats(value: Any) -> Any:
-    """A value from JSON with its numbers as Go has them, as floats; but none loses a digit."""
+def typescript_type(value: object) -> str:
+    """A property's type in TypeScript; `any` for whatever is no property."""
+    if not isinstance(value, ToolProperty):
+        return "any"
+    if value.any_of:
+        return " | ".join(typescript_type(one) for one in value.any_of)
+    return " | ".join(_TYPESCRIPT.get(kind, "any") for kind in value.kinds) or "any"
+
+
+def floats(value: object) -> Any:
+    """A value from JSON with its integers as floats, as Go has them.
+
+    Beyond 2**53 they stay: as floats they would lose digits.
+    """
     match value:
         case bool():
             return value
@@ -189,36 +204,38 @@ def floats(value: Any) -> Any:
     return value
 
 
-def _function(value: Any) -> Function:
-    given = _mapping(value)
-    return Function(
-        _text(given.get("name")),
-        _text(given.get("description")),
-        _parameters(given.get("parameters")),
+def _tool(tool: Mapping[str, object]) -> TemplateTool:
+    function = _mapping(tool.get("function"))
+    parameters = _mapping(function.get("parameters"))
+    properties = parameters.get("properties")
+    return TemplateTool(
+        _text(tool.get("type")),
+        floats(tool.get("items")),
+        ToolFunction(
+            _text(function.get("name")),
+            _text(function.get("description")),
+            ToolParameters(
+                kind=_text(parameters.get("type")),
+                definitions=floats(parameters.get("$defs")),
+                items=floats(parameters.get("items")),
+                required=_texts(parameters.get("required")),
+                properties=ToolProperties(_properties(properties))
+                if isinstance(properties, Mapping)
+                else None,
+            ),
+        ),
     )
 
 
-def _parameters(value: Any) -> Parameters:
-    given = _mapping(value)
-    properties = given.get("properties")
-    return Parameters(
-        kind=_text(given.get("type")),
-        definitions=floats(given.get("$defs")),
-        items=floats(given.get("items")),
-        required=_texts(given.get("required")),
-        properties=Properties(_properties(properties)) if isinstance(properties, Mapping) else None,
-    )
-
-
-def _properties(given: Mapping[str, Any]) -> Iterable[tuple[str, Property]]:
+def _properties(given: Mapping[str, object]) -> Iterable[tuple[str, ToolProperty]]:
     return ((name, _property(value)) for name, value in given.items())
 
 
-def _property(value: Any) -> Property:
+def _property(value: object) -> ToolProperty:
     given = _mapping(value)
     kinds, inner = given.get("type"), given.get("properties")
-    return Property(
-        kinds=Kinds([kinds] if isinstance(kinds, str) else _texts(kinds)),
+    return ToolProperty(
+        kinds=PropertyTypes([kinds] if isinstance(kinds, str) else _texts(kinds)),
         any_of=tuple(_property(one) for one in _list(given.get("anyOf"))),
         items=floats(given.get("items")),
         description=_text(given.get("description")),
@@ -228,22 +245,22 @@ def _property(value: Any) -> Property:
     )
 
 
-def _given(value: Any) -> bool:
-    """What Go's `omitempty` keeps of these fields; an empty object is something."""
+def _given(value: object) -> bool:
+    """Whether Go's `omitempty` keeps a field of this value; it keeps an empty object."""
     return value is not None and value not in ("", (), [])
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     return tuple(one for one in _list(value) if isinstance(one, str))

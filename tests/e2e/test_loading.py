@@ -130,7 +130,7 @@ def test_a_model_gives_way_to_another_when_only_one_may_be_loaded(start: Start) 
             assert text(chat(client, name)) == script.text
             assert [*loaded(client)] == [f"{name}:latest"]
             assert len(gateway.children()) == 1
-    assert gateway.said().count("start runner") == 3
+    assert gateway.log_text().count("start runner") == 3
 
 
 def test_a_busy_model_is_not_taken_away(start: Start) -> None:
@@ -204,7 +204,7 @@ def test_a_model_the_engine_does_not_know_fails_in_its_words_and_not_for_ever(
             assert words in reply.json()["error"]
             assert int(reply.headers["retry-after"]) >= 1
         assert text(chat(client, "plain")) == PLAIN.text
-    assert one.said().count("start runner") == 3
+    assert one.log_text().count("start runner") == 3
 
 
 def test_weights_that_vanish_are_missed(fresh: Gateway, folder: Path) -> None:

@@ -134,11 +134,11 @@ def test_tools_forms_and_thoughts(client: Client) -> None:
 
 def test_a_stream_that_is_aborted_frees_the_model(client: Client, served: Gateway) -> None:
     body = {"model": "endless", "messages": HI}
-    before = served.said().count(" model=endless ")
+    before = served.log_text().count(" model=endless ")
     (ended,) = client.run(("chat", {**body, "stream": True}, 3))
     assert ended["name"] == "AbortError"
     # A request is logged at its end.
-    eventually(lambda: served.said().count(" model=endless ") == before + 1)
+    eventually(lambda: served.log_text().count(" model=endless ") == before + 1)
     (after,) = client.run(("chat", {**body, "options": {"num_predict": 3}}))
     assert after["message"]["content"] == ENDLESS.text
 

@@ -311,12 +311,12 @@ def test_raw_replies_have_headers_and_can_be_parsed(gpt: OpenAI) -> None:
 
 
 def test_a_stream_that_is_left_frees_the_model(gpt: OpenAI, serving: Gateway) -> None:
-    before = serving.said().count(" model=native-endless ")
+    before = serving.log_text().count(" model=native-endless ")
     body: Any = {"model": "native-endless", "messages": HI, "stream": True}
     with gpt.chat.completions.create(**body) as chunks:
         assert next(iter(chunks)).choices[0].delta.content == ENDLESS.pieces[0]
     # A request is logged at its end.
-    eventually(lambda: serving.said().count(" model=native-endless ") == before + 1)
+    eventually(lambda: serving.log_text().count(" model=native-endless ") == before + 1)
     assert message_of(ask(gpt, "native-endless", max_tokens=3)).content == ENDLESS.text
 
 

@@ -34,7 +34,7 @@ def tell(gateway: Gateway, number: signal.Signals) -> list[psutil.Process]:
 def assert_clean(gateway: Gateway, children: list[psutil.Process]) -> None:
     assert children
     assert psutil.wait_procs(children, 0)[1] == []
-    assert "Traceback" not in gateway.said()
+    assert "Traceback" not in gateway.log_text()
     assert [*gateway.runtime.glob("*/*")] == []
 
 
@@ -121,7 +121,7 @@ def test_a_second_signal_does_not_wait(start: Start) -> None:
     with Caller(gateway.url, "/api/chat", body()) as caller:
         caller.first()
         children = tell(gateway, signal.SIGINT)
-        eventually(lambda: "stopping: SIGINT" in gateway.said())
+        eventually(lambda: "stopping: SIGINT" in gateway.log_text())
         gateway.process.send_signal(signal.SIGINT)
         assert gateway.wait(5.0) == 128 + signal.SIGINT
     assert psutil.wait_procs(children, 5.0)[1] == []

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gateway.api.ollama import fields as bodies
 from gateway.app import ROUTES
 from gateway.errors import Invalid
-from gateway.golang.json_decode import Kind, ListOf, MapOf, Own, Place, Struct
+from gateway.golang.json_decode import JsonKind, JsonPath, ListOf, MapOf, Own, Struct
 from gateway.inference.options import TABLE
 
 Where = tuple[str | int, ...]
@@ -233,7 +233,7 @@ def spelled(value: Any, text: str) -> bytes:
     return json.dumps(value).replace(json.dumps(MARK), text).encode()
 
 
-def sample(kind: Kind, depth: int = 0) -> Any:
+def sample(kind: JsonKind, depth: int = 0) -> Any:
     """A value that `kind` takes, with every member of every struct in it."""
     if isinstance(kind, Struct):
         members = {name: member[2] for name, member in kind._members.items()}
@@ -262,8 +262,8 @@ def words() -> tuple[str, ...]:
     return tuple(sorted(word for word in found if word.isidentifier()))
 
 
-def _takes(kind: Kind, value: Any) -> bool:
-    place = Place()
+def _takes(kind: JsonKind, value: Any) -> bool:
+    place = JsonPath()
     try:
         kind.take(value, place)
         place.settle()

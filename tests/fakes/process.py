@@ -26,10 +26,11 @@ T = TypeVar("T")
 def eventually(look: Callable[[], T], within: float = 10.0) -> T:
     """The first true value that `look` gives; AssertionError if there is none within s."""
     end = time.monotonic() + within
-    while not (seen := look()):
-        assert time.monotonic() < end, f"still {seen!r} after {within} s"
+    while not (value := look()):
+        assert time.monotonic() < end, f"still {value!r} after {within} s"
+        # Another process is waited for, and has no event to wait on.
         time.sleep(0.002)
-    return seen
+    return value
 
 
 @contextlib.contextmanager
@@ -60,7 +61,7 @@ def environment(folder: Path, runtime: Path, **settings: object) -> dict[str, st
 
 @dataclass(slots=True)
 class Gateway:
-    """A running one. `url` has its port; `runtime` its sockets."""
+    """A running gateway. `url` has its port; `runtime` is the folder of its sockets."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -71,17 +72,17 @@ class Gateway:
     def pid(self) -> int:
         return self.process.pid
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text(errors="replace")
 
     def children(self) -> list[psutil.Process]:
-        """The engines it runs."""
+        """The processes of its runners."""
         return psutil.Process(self.pid).children()
 
     def sockets(self) -> list[Path]:
-        """Where its children listen, the oldest first."""
-        found = self.runtime.glob(f"*/{self.pid}-*/*.sock")
-        return sorted(found, key=lambda path: int(path.stem))
+        """Where its runners listen, the oldest first."""
+        sockets = self.runtime.glob(f"*/{self.pid}-*/*.sock")
+        return sorted(sockets, key=lambda path: int(path.stem))
 
     def client(self, timeout: float = 20.0) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False)
@@ -105,7 +106,7 @@ def gateway(folder: Path, runtime: Path | None = None, **settings: object) -> It
 
 
 def serve(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start it, what it says on standard error going to `log`."""
+    """Start it, with `log` for its standard error."""
     with log.open("wb") as err:
         return subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],
@@ -118,14 +119,14 @@ def serve(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    said = log.read_text(errors="replace")
-    assert process.poll() is None, said
-    found = _LISTENING.search(said)
-    return found[1] if found else ""
+    text = log.read_text(errors="replace")
+    assert process.poll() is None, text
+    listening = _LISTENING.search(text)
+    return listening[1] if listening else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Politely, then not; nothing that it started may stay."""
+    """SIGTERM, then SIGKILL; nothing that it started may stay."""
     with contextlib.suppress(psutil.NoSuchProcess):
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)

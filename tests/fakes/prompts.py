@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from tests.fakes.engine import split, token_id
 from tests.fakes.server import ABLE, Gateway
 
 LAYER = "{{ range .Messages }}{{ .Role }}: {{ .Content }} \n{{ end }}assistant: "
@@ -48,3 +49,7 @@ async def generate(gateway: Gateway, model: str, **body: Any) -> httpx.Response:
 def told(reply: httpx.Response) -> Any:
     assert reply.status_code == 200, reply.text
     return reply.json()
+
+
+def token_ids(text: str) -> list[int]:
+    return [token_id(piece) for piece in split(text)]

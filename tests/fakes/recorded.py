@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import strategies as st
 
-from gateway.inference.types import Encoder, EngineError
+from gateway.inference.types import Encoder
+from gateway.llama.errors import EngineError
 
 ALIAS = "paddock-runner-5f1ab2c84e7d4d0e9b3c6a70d8e4f219"
 IDENT = "chatcmpl-IgwPPY3Br9F8XE5jXjUThluLrSxe1R8E"

@@ -30,7 +30,7 @@ from gateway.store.create import create
 from gateway.store.library import Library
 from gateway.store.model import Model
 from gateway.store.recipe import checked
-from runners import GIB, MIB, Device, Kind, Limits, Scheduler, Spec, Supervisor, find
+from runners import GIB, MIB, Device, DeviceKind, Limits, Scheduler, Spec, Supervisor, find
 from runners.build.scripted_model import CHATML, write
 from runners.spec import Estimate
 from runners.upstream import open_call
@@ -74,7 +74,7 @@ class Machine:
     gpus: tuple[Device, ...] = ()
 
     def __call__(self) -> tuple[Device, ...]:
-        return (Device("CPU", Kind.CPU, 8 * GIB, 8 * GIB, "host memory"), *self.gpus)
+        return (Device("CPU", DeviceKind.CPU, 8 * GIB, 8 * GIB, "host memory"), *self.gpus)
 
     async def refresh(self) -> None:
         """Nothing changes."""
@@ -212,7 +212,7 @@ async def open_gateway(
         scheduler = Scheduler(
             limits or Limits(),
             supervise=Supervisor(engine, folder, grace=0.3),
-            oracle=Estimates(),
+            estimator=Estimates(),
             probe=Machine(gpus),
         )
         async with scheduler:

@@ -1,9 +1,9 @@
-"""Lives without processes: what becomes of a runner is said by its weights' name, or by the test.
+"""Lives without processes: the name of its weights, or the test, decides what becomes of a runner.
 
 good       ready at once, ends when stopped
-slow       ready when the test says so
+slow       ready when the test sets `go`
 refuses    never ready: fails to start
-stubborn   ready at once, and when stopped goes only when the test says so
+stubborn   ready at once, and when stopped ends only when the test sets `go`
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from pathlib import Path
 import anyio
 
 from runners.errors import Cause, Crashed, RunnerError, StartFailed
-from runners.spec import MIB, Device, Estimate, Kind, Placement, Spec
+from runners.spec import MIB, Device, DeviceKind, Estimate, Placement, Spec
 from runners.supervise import Endpoint
 
 REFUSAL = "exit status 1: unknown model architecture: 'x'"
 
 
 def spec(name: str, *, mib: int = 100, parallel: int = 1, context: int = 64) -> Spec:
-    """A Spec whose weights behave as the first word of `name` says."""
+    """A Spec whose runner behaves as the first word of `name` tells, see above."""
     return Spec(weights=Path(name), digest=name, size=mib * MIB, context=context, parallel=parallel)
 
 
-class Life:
+class FakeLife:
     """One call of supervise. `go` lets a slow one be ready and a stubborn one end."""
 
     def __init__(self, number: int, spec: Spec, stop: anyio.Event) -> None:
@@ -42,8 +42,7 @@ class Lives:
     """A supervise function that remembers every life."""
 
     def __init__(self) -> None:
-        self.all: list[Life] = []
-        self.changed = anyio.Event()
+        self.all: list[FakeLife] = []
 
     async def __call__(
         self,
@@ -53,14 +52,14 @@ class Lives:
         ready: Callable[[Endpoint], None],
         stop: anyio.Event,
     ) -> RunnerError | None:
-        life = Life(number, spec, stop)
+        life = FakeLife(number, spec, stop)
         self.all.append(life)
         try:
             return await self._live(life, ready)
         finally:
             life.over = True
 
-    async def _live(self, life: Life, ready: Callable[[Endpoint], None]) -> RunnerError | None:
+    async def _live(self, life: FakeLife, ready: Callable[[Endpoint], None]) -> RunnerError | None:
         kind = life.spec.digest.split()[0]
         if kind == "refuses":
             return StartFailed(REFUSAL, Cause.UNSUPPORTED)
@@ -72,7 +71,7 @@ class Lives:
             await life.go.wait()
         return None if life.stop.is_set() else Crashed("signal SIGKILL")
 
-    def of(self, name: str) -> list[Life]:
+    def of(self, name: str) -> list[FakeLife]:
         """The lives of these weights, oldest first."""
         return [life for life in self.all if life.spec.digest == name]
 
@@ -94,23 +93,23 @@ async def first(wanted: anyio.Event, *others: anyio.Event) -> bool:
 
 
 class Sizes:
-    """An oracle: a Spec needs what its weights weigh, host memory all of it."""
+    """An estimator: a Spec needs what its weights weigh, all of it on the host."""
 
     def known(self, spec: Spec) -> Estimate | None:
         return Estimate(gpu=0, host=spec.size, exact=True)
 
     async def __call__(self, spec: Spec) -> Estimate:
-        raise AssertionError("asked about what was known")
+        raise AssertionError("estimated what was known")
 
 
-class Room:
+class FixedMemory:
     """A machine with this much host memory, all of it free to us."""
 
     def __init__(self, mib: int) -> None:
-        self.device = Device("CPU", Kind.CPU, mib * MIB, mib * MIB)
+        self.device = Device("CPU", DeviceKind.CPU, mib * MIB, mib * MIB)
 
     def __call__(self) -> tuple[Device, ...]:
         return (self.device,)
 
     async def refresh(self) -> None:
-        """There is nothing to look at again."""
+        """Nothing changes."""

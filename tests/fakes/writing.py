@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
-from gateway.api.ollama.replies import ChatReply, Clock, GenerateReply
-from gateway.inference.encoder import Translation
+from gateway.api.clock import Clock
+from gateway.api.ollama.replies import ChatReply, GenerateReply
+from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.types import Writer
-from gateway.llama.events import ChatReader, CompletionReader
+from gateway.llama.events import ChatEventReader, CompletionEventReader
 
 STAMP = "2026-11-21T22:30:21.5Z"
 HEAD = f'{{"model":"m","created_at":"{STAMP}"'
@@ -39,26 +40,26 @@ def generate(*, stream: bool = True) -> GenerateReply:
     return reply
 
 
-def of_chat(writer: Writer) -> Translation:
+def of_chat(writer: Writer) -> ReplyEncoder:
     """`writer` for a chat completion of the engine's."""
-    translation = Translation(writer)
-    translation.reader = ChatReader()
-    return translation
+    encoder = ReplyEncoder(writer)
+    encoder.start(ChatEventReader())
+    return encoder
 
 
-def of_completion(writer: Writer) -> Translation:
+def of_completion(writer: Writer) -> ReplyEncoder:
     """`writer` for a `/completion` of the engine's, whose text is nothing but text."""
-    translation = Translation(writer)
-    translation.reader = CompletionReader()
-    return translation
+    encoder = ReplyEncoder(writer)
+    encoder.start(CompletionEventReader())
+    return encoder
 
 
-def run(reply: Translation, data: bytes) -> str:
+def run(reply: ReplyEncoder, data: bytes) -> str:
     """All that becomes of `data`."""
     return (reply.feed(data) + reply.flush()).decode()
 
 
-def whole(reply: Translation, data: bytes) -> Any:
+def whole(reply: ReplyEncoder, data: bytes) -> Any:
     """The one object that becomes of `data`."""
     assert reply.feed(data) == b""
     return json.loads(reply.flush())

@@ -175,7 +175,7 @@ def test_a_parameter_has_its_type(name: str, text: str, value: int | float | boo
                 "1e999",
                 "0x1p9999",
                 "0x1",
-                "1_0",
+                "1__0",
             )
         ],
         ("use_mmap", "yes", "invalid bool value [yes]"),

@@ -19,7 +19,7 @@ from gateway.inference.launch import Defaults
 from gateway.serve import defaults, limits, responses, server_config
 from gateway.settings import load
 from gateway.store.responses import Kept
-from runners import GIB, Device, Kind, Limits
+from runners import GIB, Device, DeviceKind, Limits
 from tests.fakes.engine import fake_engine
 from tests.fakes.store import Store
 
@@ -127,13 +127,13 @@ def test_settings_become_the_defaults_of_every_model() -> None:
         "PADDOCK_FLASH_ATTENTION": "on",
         "PADDOCK_PROMPT_CACHE": "9",
     }
-    gpu = Device("GPU", Kind.GPU, 24 * GIB, 24 * GIB)
+    gpu = Device("GPU", DeviceKind.GPU, 24 * GIB, 24 * GIB)
     assert defaults(load(given), (gpu,)) == Defaults(100, 3, 6 * GIB, "q8_0", "on", 9)
 
 
 def test_what_settings_leave_open_goes_by_the_memory_there_is() -> None:
-    host = Device("CPU", Kind.CPU, 16 * GIB, 8 * GIB)
-    gpu = Device("GPU", Kind.GPU, 24 * GIB, 24 * GIB)
+    host = Device("CPU", DeviceKind.CPU, 16 * GIB, 8 * GIB)
+    gpu = Device("GPU", DeviceKind.GPU, 24 * GIB, 24 * GIB)
     assert defaults(load({}), (host,)) == Defaults(4096, 0, 4 * GIB, prompt_cache=256)
     assert defaults(load({}), (host, gpu)) == Defaults(32768, 0, 6 * GIB, prompt_cache=256)
 

@@ -75,13 +75,13 @@ def say(served: Gateway, data: bytes) -> bytes:
 def test_what_is_no_request_ends_or_is_refused(
     served: Gateway, client: httpx.Client, data: bytes
 ) -> None:
-    before = len(served.said())
+    before = len(served.log_text())
     received = say(served, data)
     statuses = [int(part[:3]) for part in received.split(b"HTTP/1.1 ")[1:]]
     # 501 is for a transfer coding that nobody here knows.
     assert all(status < 500 or status == 501 for status in statuses), received
     assert client.get("/api/version").status_code == 200
-    assert "Traceback" not in served.said()[before:]
+    assert "Traceback" not in served.log_text()[before:]
 
 
 def test_what_was_cut_off_leaves_nothing(served: Gateway, folder: Path) -> None:
@@ -108,9 +108,9 @@ def test_many_that_say_nothing_keep_nobody_waiting(served: Gateway, client: http
 def test_odd_bodies_in_a_hurry_do_no_harm(
     served: Gateway, client: httpx.Client, method: str, path: str
 ) -> None:
-    before = len(served.said())
+    before = len(served.log_text())
     for body in islice(odd.spoilt(path), 0, None, 29):
         reply = client.request(method, path, content=body)
         assert reply.status_code < 500, reply.text
         assert "Traceback" not in reply.text
-    assert "Traceback" not in served.said()[before:]
+    assert "Traceback" not in served.log_text()[before:]

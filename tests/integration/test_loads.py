@@ -35,7 +35,7 @@ def text(reply: httpx.Response | bytes) -> str:
 
 
 def starts(gateway: Gateway) -> int:
-    return gateway.said().count("start runner")
+    return gateway.log_text().count("start runner")
 
 
 # Shared
@@ -75,7 +75,7 @@ def test_a_load_that_nobody_waits_for_is_stopped(
         eventually(lambda: {child.pid for child in served.children()} - known)
         began = caller.leave()
         stop = "nobody waits for it any more"
-        eventually(lambda: served.said().rpartition("start runner")[2].count(stop), 1.0)
+        eventually(lambda: served.log_text().rpartition("start runner")[2].count(stop), 1.0)
         sys.stdout.write(f"load given up after {(time.perf_counter() - began) * 1e3:.1f} ms\n")
     eventually(lambda: not {child.pid for child in served.children()} - known, 2.0)
     assert all(m["name"] != f"{name}:latest" for m in client.get("/api/ps").json()["models"])

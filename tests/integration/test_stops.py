@@ -73,7 +73,7 @@ def test_an_engine_that_outlives_a_killed_gateway_is_swept_by_the_next(
         assert child.is_running()
         with gateway(tmp_path, place, engine=engine) as running:
             eventually(lambda: not child.is_running())
-            assert f"ended leftover child {child.pid}" in running.said()
+            assert f"ended leftover runner {child.pid}" in running.log_text()
             (home,) = place.iterdir()
             assert [folder.name.partition("-")[0] for folder in home.iterdir()] == [
                 str(running.pid)

@@ -172,4 +172,4 @@ def test_an_upload_that_is_cut_leaves_nothing(served: Gateway, folder: Path) -> 
         caller.sendall(f"{head}\r\n".encode() + b"x" * 3_000_000)
         eventually(lambda: {path.name for path in blobs.iterdir()} != before)
     eventually(lambda: {path.name for path in blobs.iterdir()} == before)
-    eventually(lambda: f"/api/blobs/{digest} status=499" in served.said())
+    eventually(lambda: f"/api/blobs/{digest} status=499" in served.log_text())

@@ -1,4 +1,4 @@
-"""One real process: what it prints is kept, and it ends, whatever it thinks of that."""
+"""One real process: the end of its output is kept, and it ends, even if it ignores signals."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import anyio
 import psutil
 import pytest
 
-from runners.child import Child, reap, spawn
+from runners.child import ChildProcess, reap, spawn
 from runners.errors import Cause, StartFailed
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ GRANDCHILD = (
 
 
 @asynccontextmanager
-async def running(script: str) -> AsyncIterator[Child]:
+async def running(script: str) -> AsyncIterator[ChildProcess]:
     child = await spawn(Path(sys.executable), ["-c", script], dict(os.environ))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reap, child)
@@ -40,8 +40,8 @@ async def running(script: str) -> AsyncIterator[Child]:
             child.signal(signal.SIGKILL)
 
 
-async def said(child: Child) -> str:
-    """The first thing the child says, once it has said it."""
+async def first_output(child: ChildProcess) -> str:
+    """Waits for it."""
     while not child.tail():
         await anyio.sleep(0.005)
     return child.tail()
@@ -85,7 +85,7 @@ async def test_a_line_of_any_length_takes_bounded_memory() -> None:
         assert 0 < len(child.tail()) <= 8192
 
 
-async def test_states_are_heard_and_not_kept_as_output() -> None:
+async def test_states_are_read_and_not_kept_as_output() -> None:
     script = (
         'print(\'cmd_child_to_router:state:{"state":"loading"}\', flush=True)\n'
         "print('cmd_child_to_router:state:not json', flush=True)\n"
@@ -98,7 +98,7 @@ async def test_states_are_heard_and_not_kept_as_output() -> None:
         assert child.tail() == ""
 
 
-async def test_stopping_asks_first() -> None:
+async def test_stopping_begins_with_the_exit_line() -> None:
     async with running(READY + LISTEN) as child:
         await child.ready.wait()
         await child.stop(grace=10)
@@ -107,28 +107,28 @@ async def test_stopping_asks_first() -> None:
 
 async def test_stopping_does_not_wait_for_one_that_still_loads() -> None:
     async with running(POLITE) as child:
-        await said(child)
+        await first_output(child)
         await child.stop(grace=60)
         assert child.exit_code == 4
 
 
-async def test_stopping_terminates_who_does_not_listen() -> None:
+async def test_stopping_terminates_what_ignores_the_exit_line() -> None:
     async with running(READY + POLITE) as child:
-        await said(child)
+        await first_output(child)
         await child.stop(grace=0.05)
         assert child.exit_code == 4
 
 
-async def test_stopping_does_not_wait_long_for_one_that_forgets_what_it_was_told() -> None:
+async def test_stopping_does_not_wait_long_for_one_that_loses_the_exit_line() -> None:
     async with running(READY + POLITE) as child:
-        await said(child)
+        await first_output(child)
         await child.stop(grace=60)
         assert child.exit_code == 4
 
 
 async def test_stopping_ends_with_a_kill() -> None:
     async with running(DEAF) as child:
-        await said(child)
+        await first_output(child)
         await child.stop(grace=0.05)
         assert child.exit_code == -signal.SIGKILL
 
@@ -142,7 +142,7 @@ async def test_stopping_what_has_ended_returns_at_once() -> None:
 
 async def test_a_grandchild_goes_with_its_group_and_does_not_hold_us_up() -> None:
     async with running(GRANDCHILD) as child:
-        pid = int(await said(child))
+        pid = int(await first_output(child))
         await child.stop(grace=0.05)
         with anyio.fail_after(5):
             while psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie":

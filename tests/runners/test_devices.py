@@ -8,7 +8,7 @@ import pytest
 
 from runners import devices
 from runners.engine import find
-from runners.spec import GIB, MIB, Device, Kind
+from runners.spec import GIB, MIB, Device, DeviceKind
 from tests.fakes.engine import fake_engine
 
 pytestmark = pytest.mark.anyio
@@ -22,8 +22,8 @@ def test_the_engines_list_names_gpus_and_their_memory() -> None:
         "  BLAS: OpenBLAS (0 MiB, 0 MiB free)\n"
     )
     assert devices.parse(listing) == (
-        Device("CUDA0", Kind.GPU, 81079 * MIB, 80500 * MIB, "NVIDIA H100 80GB HBM3"),
-        Device("Vulkan1", Kind.GPU, 11800 * MIB, 1 * MIB, "Intel(R) Graphics (ADL GT2)"),
+        Device("CUDA0", DeviceKind.GPU, 81079 * MIB, 80500 * MIB, "NVIDIA H100 80GB HBM3"),
+        Device("Vulkan1", DeviceKind.GPU, 11800 * MIB, 1 * MIB, "Intel(R) Graphics (ADL GT2)"),
     )
 
 
@@ -49,7 +49,7 @@ def test_a_containers_limit_bounds_the_host(
 
 def test_the_host_is_this_machine() -> None:
     host = devices.host()
-    assert host.kind is Kind.CPU
+    assert host.kind is DeviceKind.CPU
     assert 0 < host.free <= host.total <= psutil.virtual_memory().total
 
 
@@ -58,7 +58,7 @@ async def test_gpus_are_asked_of_the_engine_and_remembered(tmp_path: Path) -> No
     probe = devices.Devices(engine)
     assert [device.name for device in probe()] == ["CPU"]
     await probe.refresh()
-    assert probe()[1:] == (Device("CUDA0", Kind.GPU, 1000 * MIB, 900 * MIB, "Card"),)
+    assert probe()[1:] == (Device("CUDA0", DeviceKind.GPU, 1000 * MIB, 900 * MIB, "Card"),)
 
 
 async def test_an_engine_that_cannot_run_has_no_gpus(tmp_path: Path) -> None:

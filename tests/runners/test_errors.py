@@ -21,7 +21,9 @@ def test_every_class_is_in_the_drawing_and_the_other_way_round() -> None:
 
 def test_errors_carry_what_their_reader_needs() -> None:
     assert errors.StartFailed("why", errors.Cause.MEMORY).cause is errors.Cause.MEMORY
-    assert errors.CoolingDown("later", 2.5).retry_after == 2.5
+    backing_off = errors.BackingOff(errors.Crashed("signal SIGKILL"), 2.5)
+    assert backing_off.retry_after == 2.5
+    assert backing_off.message == "next attempt in 2 s, after: signal SIGKILL"
     refused = errors.Refused("too long", 400, "exceed_context_size_error")
     assert (refused.message, refused.status, refused.kind) == (
         *("too long", 400),

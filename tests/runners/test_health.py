@@ -1,4 +1,4 @@
-"""Readiness: announced, asked for, or never."""
+"""Readiness: announced, polled for, or never."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,26 +21,26 @@ async def never() -> bool:
     return False
 
 
-async def test_an_announcement_is_believed_and_nobody_is_asked() -> None:
+async def test_an_announcement_is_believed_without_polling() -> None:
     async def refuse() -> bool:
-        raise AssertionError("asked a child that announces")
+        raise AssertionError("polled an engine that announces")
 
     async with running(f"print('{LOADING}'); print('{READY}', flush=True){STAY}") as child:
         await wait_ready(child, refuse, stall=10)
 
 
-async def test_a_silent_child_is_asked_until_it_is_ready() -> None:
+async def test_a_silent_engine_is_polled_until_it_is_ready() -> None:
     answers = iter([False, False, True])
-    asked = 0
+    polls = 0
 
-    async def ask() -> bool:
-        nonlocal asked
-        asked += 1
+    async def healthy() -> bool:
+        nonlocal polls
+        polls += 1
         return next(answers)
 
     async with running(STAY) as child:
-        await wait_ready(child, ask, stall=10)
-    assert asked == 3
+        await wait_ready(child, healthy, stall=10)
+    assert polls == 3
 
 
 async def test_an_exit_is_quoted_with_its_cause() -> None:
@@ -54,8 +54,7 @@ async def test_an_exit_is_quoted_with_its_cause() -> None:
             await wait_ready(child, never, stall=10)
     assert caught.value.cause is Cause.UNSUPPORTED
     assert caught.value.message == (
-        "llama-server process has terminated: exit status 1: llama_model_load: error loading "
-        "model: unknown model architecture: 'x'"
+        "exit status 1: llama_model_load: error loading model: unknown model architecture: 'x'"
     )
 
 

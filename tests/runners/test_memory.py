@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from runners.memory import bound, cells, comfortable, extras, host
-from runners.spec import GIB, MIB, Device, Estimate, Kind, Shape, Spec
+from runners.spec import GIB, MIB, Device, DeviceKind, Estimate, Shape, Spec
 
 SHAPE = Shape(layers=32, embedding=4096, vocabulary=128256, kv_width=2048)
 SPEC = Spec(Path("m"), "sha256:00", size=4_000_000_000, shape=SHAPE, context=8192)
-CPU = Device("CPU", Kind.CPU, 64 * GIB, 32 * GIB)
+CPU = Device("CPU", DeviceKind.CPU, 64 * GIB, 32 * GIB)
 
 
 def test_the_bound_of_an_8b_model_is_the_sum_of_its_parts() -> None:
@@ -66,13 +66,13 @@ def test_total_is_both_parts() -> None:
         ((CPU,), True),
         ((replace(CPU, free=20 * GIB),), True),
         ((replace(CPU, free=20 * GIB - 1),), False),
-        ((CPU, Device("GPU0", Kind.GPU, 24 * GIB, 12 * GIB)), False),
-        ((CPU, Device("GPU0", Kind.GPU, 24 * GIB, 20 * GIB)), True),
+        ((CPU, Device("GPU0", DeviceKind.GPU, 24 * GIB, 12 * GIB)), False),
+        ((CPU, Device("GPU0", DeviceKind.GPU, 24 * GIB, 20 * GIB)), True),
         (
             (
                 CPU,
-                Device("GPU0", Kind.GPU, 24 * GIB, 12 * GIB),
-                Device("GPU1", Kind.GPU, 24 * GIB, 20 * GIB),
+                Device("GPU0", DeviceKind.GPU, 24 * GIB, 12 * GIB),
+                Device("GPU1", DeviceKind.GPU, 24 * GIB, 20 * GIB),
             ),
             True,
         ),

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runners.place import Machine, place, promised
-from runners.spec import Device, Estimate, Kind, Limits, Placement
-from tests.runners.world import LIMITS, gpu, host, spec
+from runners.place import Machine, place, usable
+from runners.spec import Device, DeviceKind, Estimate, Limits, Placement
+from tests.runners.plan_world import LIMITS, gpu, host, spec
 
 A = spec("a")
 ONE = Machine.of([host(100), gpu(0, 24)], LIMITS)
@@ -24,9 +24,9 @@ def test_a_machine_names_its_host_and_its_gpus() -> None:
 
 def test_headroom_is_kept_on_every_device_and_overhead_on_gpus_only() -> None:
     limits = Limits(headroom=0.1, overhead=50)
-    assert promised(Device("CPU", Kind.CPU, 1000, 3), limits) == 900
-    assert promised(Device("GPU0", Kind.GPU, 1000, 3), limits) == 850
-    assert promised(Device("GPU0", Kind.GPU, 40, 40), limits) == 0
+    assert usable(Device("CPU", DeviceKind.CPU, 1000, 3), limits) == 900
+    assert usable(Device("GPU0", DeviceKind.GPU, 1000, 3), limits) == 850
+    assert usable(Device("GPU0", DeviceKind.GPU, 40, 40), limits) == 0
 
 
 def test_without_gpus_everything_is_on_the_host() -> None:
@@ -123,7 +123,7 @@ ROOM = st.fixed_dictionaries({"CPU": SIZE, "GPU0": SIZE, "GPU1": st.integers(-5,
 
 
 @given(SIZE, SIZE, ROOM, st.sampled_from([None, 0, 1]), st.sampled_from([-1, 0, 5]))
-@example(25, 1, {"CPU": 0, "GPU0": 0, "GPU1": 27}, 1, -1)  # more room than was promised
+@example(25, 1, {"CPU": 0, "GPU0": 0, "GPU1": 27}, 1, -1)  # more room than was usable
 def test_a_placement_holds_the_need_and_fits_the_room(
     need_gpu: int, need_host: int, room: dict[str, int], main: int | None, layers: int
 ) -> None:

@@ -22,7 +22,7 @@ def base() -> Iterator[Path]:
 
 @pytest.fixture
 def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
-    """A child that a killed gateway could have left."""
+    """A runner that a killed gateway could have left."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     yield process
     process.kill()
@@ -47,7 +47,7 @@ def test_the_folder_is_private_and_gone_afterwards(base: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_left_child_is_ended_and_its_folder_removed(
+def test_a_left_runner_is_ended_and_its_folder_removed(
     base: Path, sleeper: "subprocess.Popen[bytes]"
 ) -> None:
     folder = left_behind(base, sleeper.pid)
@@ -65,9 +65,7 @@ def test_opening_sweeps_first(base: Path, sleeper: "subprocess.Popen[bytes]") ->
         assert [entry.name for entry in home.iterdir()] == [mine.name]
 
 
-def test_a_living_gateway_keeps_its_children(
-    base: Path, sleeper: "subprocess.Popen[bytes]"
-) -> None:
+def test_a_living_gateway_keeps_its_runners(base: Path, sleeper: "subprocess.Popen[bytes]") -> None:
     with open_rundir(base) as folder:
         record(folder, 7, sleeper.pid)
         assert sweep(folder.parent) == []
@@ -75,7 +73,7 @@ def test_a_living_gateway_keeps_its_children(
         assert sleeper.poll() is None
 
 
-def test_a_number_given_to_somebody_else_is_left_alone(
+def test_a_number_given_to_another_process_is_left_alone(
     base: Path, sleeper: "subprocess.Popen[bytes]"
 ) -> None:
     folder = left_behind(base, sleeper.pid)
@@ -105,7 +103,7 @@ def test_a_folder_that_is_not_yet_locked_is_left_alone(base: Path) -> None:
         assert young.exists()
 
 
-def test_a_reaped_child_is_forgotten(base: Path, sleeper: "subprocess.Popen[bytes]") -> None:
+def test_a_reaped_runner_is_forgotten(base: Path, sleeper: "subprocess.Popen[bytes]") -> None:
     folder = left_behind(base, sleeper.pid)
     forget(folder, 7)
     assert sorted(entry.name for entry in folder.iterdir()) == ["lock"]

@@ -1,377 +1,491 @@
-"""The scheduler with lives that do as they are told: who gets what, and what is left behind."""
+"""The scheduler with fake lives: who gets which runner, when, and that nothing is left behind."""
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from runners.errors import Busy, CoolingDown, Crashed, RunnerError, StartFailed, Stopped, TooLarge
-from runners.plan import cooling_for
-from runners.records import Lease
+from runners.errors import BackingOff, Busy, Crashed, RunnerError, StartFailed, Stopped, TooLarge
 from runners.scheduler import Scheduler
-from runners.spec import Limits, Spec
-from runners.states import State
-from tests.fakes.supervise import REFUSAL, Lives, Room, Sizes, spec
+from runners.spec import Placement, Spec
+from runners.states import RunnerState
+from runners.supervise import Endpoint
+from tests.fakes.supervise import REFUSAL, Lives, spec
+from tests.runners.scheduler_world import (
+    LIMITS,
+    LeaseClient,
+    SchedulerWorld,
+    SetClock,
+    hold,
+    running,
+    scheduler_world,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = Limits(runners=10, queue=10, headroom=0.0, patience=60.0)
-
-
-class World:
-    """A scheduler, its lives, and clients that hold what they are given until told otherwise."""
-
-    def __init__(self, limits: Limits, mib: int) -> None:
-        self.lives = Lives()
-        self.scheduler = Scheduler(limits, supervise=self.lives, oracle=Sizes(), probe=Room(mib))
-
-    def states(self) -> dict[str, str]:
-        return {
-            runner.spec.digest: runner.state.value for runner in self.scheduler.snapshot().runners
-        }
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Let the others run until something is so."""
-        with anyio.fail_after(10):
-            while not true():
-                await anyio.lowlevel.checkpoint()
-
-
-class Client:
-    """A request in its own task. `lease` is what it got, `error` why it did not."""
-
-    def __init__(self, world: World, spec: Spec, keep_alive: float | None = None) -> None:
-        self.world = world
-        self.spec = spec
-        self.keep_alive = keep_alive
-        self.lease: Lease | None = None
-        self.error: RunnerError | None = None
-        self.done = anyio.Event()
-        self.scope = anyio.CancelScope()
-
-    async def run(self) -> None:
-        with self.scope:
-            try:
-                async with self.world.scheduler.lease(self.spec, self.keep_alive) as lease:
-                    self.lease = lease
-                    await self.done.wait()
-            except RunnerError as exc:
-                self.error = exc
-
-    def leave(self) -> None:
-        self.scope.cancel()
-
-
-Ask = Callable[..., Awaitable[Client]]
-
-
-@asynccontextmanager
-async def world(
-    limits: Limits = LIMITS, mib: int = 1000
-) -> AsyncIterator[tuple[World, Callable[..., Client]]]:
-    """A running scheduler, and a function that sends it a request; all is checked at the end."""
-    one = World(limits, mib)
-    async with one.scheduler:
-        async with anyio.create_task_group() as tasks:
-
-            def ask(wanted: Spec, keep_alive: float | None = None) -> Client:
-                client = Client(one, wanted, keep_alive)
-                tasks.start_soon(client.run)
-                return client
-
-            with anyio.fail_after(20):
-                yield one, ask
-            one.scheduler.validate()
-            tasks.cancel_scope.cancel()
-    assert one.lives.living() == []
-    assert one.scheduler.snapshot().runners == ()
-    assert one.scheduler.snapshot().waiting == 0
-
 
 async def test_requests_for_one_model_share_a_load() -> None:
-    async with world() as (one, ask):
-        clients = [ask(spec("slow", parallel=2)) for _ in range(2)]
-        await one.until(lambda: bool(one.lives.all))
-        one.lives.all[0].go.set()
-        await one.until(lambda: all(client.lease for client in clients))
-        assert len(one.lives.all) == 1
+    async with scheduler_world() as (world, request):
+        clients = [request(spec("slow", parallel=2)) for _ in range(2)]
+        await until(lambda: bool(world.lives.all))
+        world.lives.all[0].go.set()
+        await until(lambda: all(client.lease for client in clients))
+        assert len(world.lives.all) == 1
 
 
 async def test_a_full_runner_is_waited_for_and_not_doubled() -> None:
-    async with world() as (one, ask):
-        first = ask(spec("good"))
-        await one.until(lambda: first.lease is not None)
-        second = ask(spec("good"))
-        await one.until(lambda: one.scheduler.snapshot().waiting == 1)
+    async with scheduler_world() as (world, request):
+        first = request(spec("good"))
+        await first.granted()
+        second = request(spec("good"))
+        await until(lambda: world.waiting() == 1)
         first.done.set()
-        await one.until(lambda: second.lease is not None)
-        assert len(one.lives.all) == 1
+        await second.granted()
+        assert len(world.lives.all) == 1
 
 
 async def test_loads_of_two_models_overlap() -> None:
-    async with world() as (one, ask):
-        clients = [ask(spec("slow a")), ask(spec("slow b"))]
-        await one.until(lambda: len(one.lives.all) == 2)
-        for life in reversed(one.lives.all):
+    async with scheduler_world() as (world, request):
+        clients = [request(spec("slow a")), request(spec("slow b"))]
+        await until(lambda: len(world.lives.all) == 2)
+        for life in reversed(world.lives.all):
             life.go.set()
-        await one.until(lambda: all(client.lease for client in clients))
+        await until(lambda: all(client.lease for client in clients))
 
 
 async def test_what_can_run_does_not_wait_for_what_cannot() -> None:
-    async with world(mib=250) as (one, ask):
-        busy = ask(spec("good a", mib=200))
-        await one.until(lambda: busy.lease is not None)
-        large = ask(spec("good b", mib=200))
-        small = ask(spec("good c", mib=40))
-        await one.until(lambda: small.lease is not None)
+    async with scheduler_world(mib=250) as (_, request):
+        busy = request(spec("good a", mib=200))
+        await busy.granted()
+        large = request(spec("good b", mib=200))
+        small = request(spec("good c", mib=40))
+        await small.granted()
         assert large.lease is None
         busy.done.set()
-        await one.until(lambda: large.lease is not None)
+        await large.granted()
 
 
 async def test_an_idle_runner_stays_and_is_used_again() -> None:
-    async with world() as (one, ask):
+    async with scheduler_world() as (world, request):
         for _ in range(3):
-            client = ask(spec("good"))
-            await one.until(lambda client=client: client.lease is not None)  # type: ignore[misc]
+            client = request(spec("good"))
+            await client.granted()
             client.done.set()
-            await one.until(lambda: one.scheduler.snapshot().runners[0].leases == 0)
-        assert len(one.lives.all) == 1
+            await until(lambda: world.scheduler.snapshot().runners[0].leases == 0)
+        assert len(world.lives.all) == 1
 
 
 async def test_a_keep_alive_of_nothing_lets_the_runner_go_when_idle() -> None:
-    async with world() as (one, ask):
-        client = ask(spec("good"), keep_alive=0.0)
-        await one.until(lambda: client.lease is not None)
-        assert one.states() == {"good": "ready"}
+    async with scheduler_world() as (world, request):
+        client = request(spec("good"), keep_alive=0.0)
+        await client.granted()
+        assert world.states() == {"good": "ready"}
         client.done.set()
-        await one.until(lambda: one.states() == {})
+        await until(lambda: world.states() == {})
 
 
 async def test_a_keep_alive_runs_out_by_itself() -> None:
-    async with world() as (one, ask):
-        client = ask(spec("good"), keep_alive=0.03)
-        await one.until(lambda: client.lease is not None)
+    async with scheduler_world() as (world, request):
+        client = request(spec("good"), keep_alive=0.03)
+        await client.granted()
         client.done.set()
-        await one.until(lambda: one.states() == {})
-        assert "idle past its keep alive" in one.scheduler.story()[-1][1]
+        await until(lambda: world.states() == {})
+        assert "idle past its keep alive" in world.scheduler.story()[-1][1]
 
 
 async def test_a_keep_alive_holds_for_later_requests_that_name_none() -> None:
-    async with world() as (one, ask):
+    async with scheduler_world() as (world, request):
         for wanted, kept in ((math.inf, math.inf), (None, math.inf), (7.0, 7.0)):
-            client = ask(spec("good"), keep_alive=wanted)
-            await one.until(lambda client=client: client.lease is not None)  # type: ignore[misc]
-            assert one.scheduler.snapshot().runners[0].keep_alive == kept
+            client = request(spec("good"), keep_alive=wanted)
+            await client.granted()
+            assert world.scheduler.snapshot().runners[0].keep_alive == kept
             client.done.set()
 
 
 async def test_without_any_keep_alive_the_default_holds() -> None:
-    async with world(replace(LIMITS, keep_alive=0.02)) as (one, ask):
-        client = ask(spec("good"))
-        await one.until(lambda: client.lease is not None)
+    async with scheduler_world(replace(LIMITS, keep_alive=0.02)) as (world, request):
+        client = request(spec("good"))
+        await client.granted()
         client.done.set()
-        await one.until(lambda: one.states() == {})
+        await until(lambda: world.states() == {})
 
 
 async def test_expire_stops_an_idle_runner_now_and_a_busy_one_when_idle() -> None:
-    async with world() as (one, ask):
-        idle, busy = ask(spec("good a")), ask(spec("good b"))
-        await one.until(lambda: bool(idle.lease and busy.lease))
+    async with scheduler_world() as (world, request):
+        idle, busy = request(spec("good a")), request(spec("good b"))
+        await until(lambda: bool(idle.lease and busy.lease))
         idle.done.set()
-        await one.until(lambda: sum(r.leases for r in one.scheduler.snapshot().runners) == 1)
-        assert one.scheduler.expire("good a")
-        assert one.scheduler.expire("good b")
-        assert not one.scheduler.expire("good c")
-        await one.until(lambda: one.states() == {"good b": "ready"})
+        await until(lambda: world.leases() == 1)
+        assert world.scheduler.expire("good a")
+        assert world.scheduler.expire("good b")
+        assert not world.scheduler.expire("good c")
+        await until(lambda: world.states() == {"good b": "ready"})
         busy.done.set()
-        await one.until(lambda: one.states() == {})
+        await until(lambda: world.states() == {})
 
 
 async def test_the_least_recently_used_idle_runner_makes_room() -> None:
-    async with world(replace(LIMITS, runners=2)) as (one, ask):
+    async with scheduler_world(replace(LIMITS, runners=2)) as (world, request):
         for name in ("good a", "good b", "good a"):
-            client = ask(spec(name))
-            await one.until(lambda client=client: client.lease is not None)  # type: ignore[misc]
+            client = request(spec(name))
+            await client.granted()
             client.done.set()
-            await one.until(lambda: not any(r.leases for r in one.scheduler.snapshot().runners))
-        third = ask(spec("good c"))
-        await one.until(lambda: third.lease is not None)
-        assert one.states() == {"good a": "ready", "good c": "ready"}
+            await until(lambda: world.leases() == 0)
+        third = request(spec("good c"))
+        await third.granted()
+        assert world.states() == {"good a": "ready", "good c": "ready"}
 
 
 async def test_a_busy_runner_is_never_stopped() -> None:
-    async with world(replace(LIMITS, runners=1)) as (one, ask):
-        busy = ask(spec("good a"))
-        await one.until(lambda: busy.lease is not None)
-        other = ask(spec("good b"))
-        await one.until(lambda: one.scheduler.snapshot().waiting == 1)
-        assert not one.lives.of("good a")[0].stop.is_set()
+    async with scheduler_world(replace(LIMITS, runners=1)) as (world, request):
+        busy = request(spec("good a"))
+        await busy.granted()
+        other = request(spec("good b"))
+        await until(lambda: world.waiting() == 1)
+        assert not world.lives.of("good a")[0].stop.is_set()
         busy.done.set()
-        await one.until(lambda: other.lease is not None)
+        await other.granted()
 
 
 async def test_memory_comes_back_only_when_the_process_is_gone() -> None:
-    async with world(mib=150) as (one, ask):
-        first = ask(spec("stubborn"))
-        await one.until(lambda: first.lease is not None)
+    async with scheduler_world(mib=150) as (world, request):
+        first = request(spec("stubborn"))
+        await first.granted()
         first.done.set()
-        second = ask(spec("good"))
-        await one.until(lambda: one.states() == {"stubborn": "stopping"})
+        second = request(spec("good"))
+        await until(lambda: world.states() == {"stubborn": "stopping"})
         assert second.lease is None
-        one.lives.all[0].go.set()
-        await one.until(lambda: second.lease is not None)
+        world.lives.all[0].go.set()
+        await second.granted()
 
 
 async def test_a_steady_stream_does_not_starve_another_model() -> None:
     limits = replace(LIMITS, runners=1, patience=0.02)
-    async with world(limits) as (one, ask):
-        current = ask(spec("good a", parallel=2))
-        await one.until(lambda: current.lease is not None)
-        other = ask(spec("good b"))
+    async with scheduler_world(limits) as (_, request):
+        current = request(spec("good a", parallel=2))
+        await current.granted()
+        other = request(spec("good b"))
         rounds = 0
         while other.lease is None and rounds < 100_000:
-            following = ask(spec("good a", parallel=2))
+            following = request(spec("good a", parallel=2))
             await anyio.sleep(0.001)
             current.done.set()
             current, rounds = following, rounds + 1
         assert other.lease is not None
         other.done.set()
-        await one.until(lambda: current.lease is not None)
+        await current.granted()
 
 
 async def test_the_waiting_line_is_bounded() -> None:
-    async with world(replace(LIMITS, queue=1)) as (one, ask):
-        held = ask(spec("good"))
-        await one.until(lambda: held.lease is not None)
-        waiting = ask(spec("good"))
-        await one.until(lambda: one.scheduler.snapshot().waiting == 1)
-        refused = ask(spec("good"))
-        await one.until(lambda: refused.error is not None)
+    async with scheduler_world(replace(LIMITS, queue=1)) as (world, request):
+        held = request(spec("good"))
+        await held.granted()
+        waiting = request(spec("good"))
+        await until(lambda: world.waiting() == 1)
+        refused = request(spec("good"))
+        await refused.failed()
         assert isinstance(refused.error, Busy)
-        assert "server busy, please try again.  maximum" in refused.error.message
         held.done.set()
-        await one.until(lambda: waiting.lease is not None)
+        await waiting.granted()
 
 
 async def test_what_can_never_fit_is_refused() -> None:
-    async with world(mib=100) as (one, ask):
-        client = ask(spec("good", mib=101))
-        await one.until(lambda: client.error is not None)
+    async with scheduler_world(mib=100) as (world, request):
+        client = request(spec("good", mib=101))
+        await client.failed()
         assert isinstance(client.error, TooLarge)
-        assert one.lives.all == []
+        assert world.lives.all == []
 
 
 async def test_a_failed_start_fails_all_who_waited_and_is_not_tried_again_by_itself() -> None:
-    async with world() as (one, ask):
-        clients = [ask(spec("refuses")) for _ in range(3)]
-        await one.until(lambda: all(client.error for client in clients))
+    async with scheduler_world() as (world, request):
+        clients = [request(spec("refuses")) for _ in range(3)]
+        await until(lambda: all(client.error for client in clients))
         assert {type(client.error) for client in clients} == {StartFailed}
         assert {str(client.error) for client in clients} == {REFUSAL}
-        assert len(one.lives.all) == 1
+        assert len(world.lives.all) == 1
 
 
-async def test_repeated_failures_cool_down_and_say_why() -> None:
-    async with world() as (one, ask):
+async def test_repeated_failures_back_off_and_say_why() -> None:
+    async with scheduler_world() as (world, request):
         errors = []
         for _ in range(3):
-            client = ask(spec("refuses"))
-            await one.until(lambda client=client: client.error is not None)  # type: ignore[misc]
+            client = request(spec("refuses"))
+            await client.failed()
             errors.append(client.error)
-        assert [type(error) for error in errors] == [StartFailed, StartFailed, CoolingDown]
-        assert isinstance(errors[2], CoolingDown)
+        assert [type(error) for error in errors] == [StartFailed, StartFailed, BackingOff]
+        assert isinstance(errors[2], BackingOff)
         assert REFUSAL in errors[2].message
         assert 0 < errors[2].retry_after <= 1
-        assert len(one.lives.all) == 2
-
-
-def test_cooling_grows_and_is_bounded() -> None:
-    assert [cooling_for(n) for n in (0, 1, 2, 3, 4, 7, 8, 9, 99)] == [
-        *(0, 0, 1, 2, 4, 32),
-        *(60, 60, 60),
-    ]
+        assert len(world.lives.all) == 2
 
 
 async def test_a_crash_is_over_at_once_and_the_next_request_starts_anew() -> None:
-    async with world() as (one, ask):
-        client, bystander = ask(spec("good a")), ask(spec("good b"))
-        await one.until(lambda: bool(client.lease and bystander.lease))
+    async with scheduler_world() as (world, request):
+        client, bystander = request(spec("good a")), request(spec("good b"))
+        await until(lambda: bool(client.lease and bystander.lease))
         assert client.lease is not None
-        one.lives.of("good a")[0].crash()
+        world.lives.of("good a")[0].crash()
         await client.lease.runner.ended.wait()
         assert isinstance(client.lease.runner.ending, Crashed)
-        assert one.states() == {"good b": "ready"}
-        again = ask(spec("good a"))
-        await one.until(lambda: again.lease is not None)
-        assert len(one.lives.of("good a")) == 2
-        assert not one.lives.of("good b")[0].over
+        assert world.states() == {"good b": "ready"}
+        again = request(spec("good a"))
+        await again.granted()
+        assert len(world.lives.of("good a")) == 2
+        assert not world.lives.of("good b")[0].over
 
 
 async def test_an_idle_crash_leaves_no_runner_behind() -> None:
-    async with world() as (one, ask):
-        client = ask(spec("good"))
-        await one.until(lambda: client.lease is not None)
+    async with scheduler_world() as (world, request):
+        client = request(spec("good"))
+        await client.granted()
         client.done.set()
-        one.lives.all[0].crash()
-        await one.until(lambda: one.states() == {})
+        world.lives.all[0].crash()
+        await until(lambda: world.states() == {})
 
 
 async def test_a_load_survives_its_first_requester_if_another_waits() -> None:
-    async with world() as (one, ask):
-        first, second = ask(spec("slow")), ask(spec("slow"))
-        await one.until(lambda: one.scheduler.snapshot().waiting == 2)
+    async with scheduler_world() as (world, request):
+        first, second = request(spec("slow")), request(spec("slow"))
+        await until(lambda: world.waiting() == 2)
         first.leave()
-        await one.until(lambda: one.scheduler.snapshot().waiting == 1)
-        one.lives.all[0].go.set()
-        await one.until(lambda: second.lease is not None)
-        assert len(one.lives.all) == 1
+        await until(lambda: world.waiting() == 1)
+        world.lives.all[0].go.set()
+        await second.granted()
+        assert len(world.lives.all) == 1
 
 
 async def test_a_load_that_nobody_waits_for_is_stopped() -> None:
-    async with world() as (one, ask):
-        client = ask(spec("slow"))
-        await one.until(lambda: bool(one.lives.all))
+    async with scheduler_world() as (world, request):
+        client = request(spec("slow"))
+        await until(lambda: bool(world.lives.all))
         client.leave()
-        await one.until(lambda: one.states() == {})
-        assert one.lives.all[0].stop.is_set()
+        await until(lambda: world.states() == {})
+        assert world.lives.all[0].stop.is_set()
 
 
 async def test_closing_rejects_who_waits_and_ends_who_lives() -> None:
-    one = World(LIMITS, 1000)
-    held, waiting = Client(one, spec("good")), Client(one, spec("good"))
+    world = SchedulerWorld()
+    held, waiting = LeaseClient(world, spec("good")), LeaseClient(world, spec("good"))
     async with anyio.create_task_group() as tasks:
-        async with one.scheduler:
+        async with world.scheduler:
             tasks.start_soon(held.run)
-            await one.until(lambda: held.lease is not None)
+            await held.granted()
             tasks.start_soon(waiting.run)
-            await one.until(lambda: one.scheduler.snapshot().waiting == 1)
-        assert one.lives.living() == []
-        await one.until(lambda: waiting.error is not None)
+            await until(lambda: world.waiting() == 1)
+        assert world.lives.living() == []
+        await waiting.failed()
         assert isinstance(waiting.error, Stopped)
-        late = Client(one, spec("good"))
+        late = LeaseClient(world, spec("good"))
         await late.run()
         assert isinstance(late.error, Stopped)
         held.done.set()
 
 
 async def test_the_story_tells_what_was_done_and_why() -> None:
-    async with world() as (one, ask):
-        client = ask(spec("good"), keep_alive=0.0)
-        await one.until(lambda: client.lease is not None)
+    async with scheduler_world() as (world, request):
+        client = request(spec("good"), keep_alive=0.0)
+        await client.granted()
         client.done.set()
-        await one.until(lambda: one.states() == {})
-        told = [text for _, text in one.scheduler.story()]
-    assert [text.split()[0] for text in told] == ["start", "ready", "stop"]
-    assert told[0].endswith("on 100 MiB of CPU: wanted by request 1")
+        await until(lambda: world.states() == {})
+        lines = [text for _, text in world.scheduler.story()]
+    assert [text.split()[0] for text in lines] == ["start", "ready", "stop"]
+    assert lines[0].endswith("on 100 MiB of CPU: wanted by request 1")
 
 
 async def test_states_are_shown() -> None:
-    async with world() as (one, ask):
-        ask(spec("slow"))
-        await one.until(lambda: bool(one.lives.all))
-        (info,) = one.scheduler.snapshot().runners
-        assert (info.state, info.pid, info.expires) == (State.STARTING, None, None)
+    async with scheduler_world() as (world, request):
+        request(spec("slow"))
+        await until(lambda: bool(world.lives.all))
+        (info,) = world.scheduler.snapshot().runners
+        assert (info.state, info.pid, info.expires) == (RunnerState.STARTING, None, None)
+
+
+# Time
+
+
+async def test_a_lease_says_how_long_it_took_and_how_much_of_that_was_loading() -> None:
+    clock = SetClock()
+
+    async def supervise(
+        number: int,
+        spec: Spec,
+        placement: Placement,
+        ready: Callable[[Endpoint], None],
+        stop: anyio.Event,
+    ) -> RunnerError | None:
+        clock.now += 5.0
+        ready(Endpoint(Path("/nowhere"), 1, seconds=3.0))
+        await stop.wait()
+        return None
+
+    async with running(supervise, clock=clock) as scheduler:
+        async with scheduler.lease(spec("any")) as lease:
+            assert (lease.waited, lease.loaded) == (5.0, 3.0)
+        async with scheduler.lease(spec("any")) as lease:
+            assert (lease.waited, lease.loaded) == (0.0, 0.0)
+        (info,) = scheduler.snapshot().runners
+        assert (info.load_seconds, info.expires) == (3.0, 5.0 + 300.0)
+
+
+async def test_after_a_pause_a_failing_model_is_tried_again() -> None:
+    clock, lives = SetClock(), Lives()
+    async with running(lives, clock=clock) as scheduler:
+        for error in (StartFailed, StartFailed, BackingOff):
+            with pytest.raises(error):
+                async with scheduler.lease(spec("refuses")):
+                    pass
+        clock.now = 1.0
+        with pytest.raises(StartFailed):
+            async with scheduler.lease(spec("refuses")):
+                pass
+        with pytest.raises(BackingOff) as caught:
+            async with scheduler.lease(spec("refuses")):
+                pass
+        assert caught.value.retry_after == 2.0
+        assert len(lives.all) == 3
+
+
+async def crash(scheduler: Scheduler, lives: Lives) -> None:
+    """One life that ends with a crash at once."""
+    async with scheduler.lease(spec("good")) as lease:
+        lives.all[-1].crash()
+        await lease.runner.gone.wait()
+
+
+async def test_two_crashes_in_a_row_are_followed_by_a_pause() -> None:
+    lives = Lives()
+    async with running(lives) as scheduler:
+        await crash(scheduler, lives)
+        await crash(scheduler, lives)
+        with pytest.raises(BackingOff):
+            async with scheduler.lease(spec("good")):
+                pass
+
+
+async def test_a_life_that_was_stable_makes_up_for_an_earlier_crash() -> None:
+    clock, lives = SetClock(), Lives()
+    async with running(lives, clock=clock) as scheduler:
+        await crash(scheduler, lives)
+        async with scheduler.lease(spec("good"), keep_alive=0.0):
+            clock.now += 10.0
+        await until(lambda: not lives.living())
+        await crash(scheduler, lives)
+        async with scheduler.lease(spec("good")):
+            assert len(lives.all) == 4
+
+
+async def test_of_two_busy_runners_the_one_that_is_drained_stays_the_same() -> None:
+    clock, lives = SetClock(), Lives()
+    a, b = (spec(f"good {name}", parallel=2) for name in "ab")
+    limits = replace(LIMITS, runners=2, patience=0.0)
+    async with (
+        running(lives, clock=clock, limits=limits) as scheduler,
+        anyio.create_task_group() as tasks,
+        AsyncExitStack() as stack,
+    ):
+        held = []
+        for wanted in (a, b, a, b):
+            clock.now += 1
+            held.append(await stack.enter_async_context(AsyncExitStack()))
+            await held[-1].enter_async_context(scheduler.lease(wanted))
+        tasks.start_soon(hold, scheduler, spec("good c"))
+        await until(lambda: scheduler.snapshot().waiting == 1)
+        clock.now += 1
+        await held[0].aclose()
+        tasks.start_soon(hold, scheduler, a)
+        await until(lambda: scheduler.snapshot().waiting == 2)
+        await held[1].aclose()
+        async with scheduler.lease(b):
+            assert scheduler.snapshot().waiting == 2
+        await held[2].aclose()
+        await until(lambda: lives.living() == ["good b", "good c"])
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_runner_that_just_started_is_not_the_first_to_be_drained() -> None:
+    clock, lives = SetClock(now=1.0), Lives()
+    a = spec("good a", parallel=2)
+    limits = replace(LIMITS, runners=2, patience=0.0)
+    async with running(lives, clock=clock, limits=limits) as scheduler:
+        async with anyio.create_task_group() as tasks, scheduler.lease(a):
+            clock.now = 2.0
+            tasks.start_soon(hold, scheduler, spec("slow"))
+            await until(lambda: len(lives.all) == 2)
+            tasks.start_soon(hold, scheduler, spec("good c"))
+            await until(lambda: scheduler.snapshot().waiting == 2)
+            tasks.start_soon(hold, scheduler, a)
+            await until(lambda: scheduler.snapshot().waiting == 3)
+            tasks.cancel_scope.cancel()
+
+
+# Leaving at every point on the way to a lease and out of it
+
+
+async def test_leaving_the_line_gives_the_place_to_the_next() -> None:
+    async with scheduler_world() as (world, request):
+        held = request(spec("good"))
+        await held.granted()
+        leaver, stayer = request(spec("good")), request(spec("good"))
+        await until(lambda: world.waiting() == 2)
+        leaver.leave()
+        held.done.set()
+        await stayer.granted()
+        assert leaver.lease is None
+        assert world.waiting() == 0
+
+
+async def test_leaving_while_holding_frees_the_slot() -> None:
+    async with scheduler_world() as (_, request):
+        holder = request(spec("good"))
+        await holder.granted()
+        following = request(spec("good"))
+        holder.leave()
+        await following.granted()
+
+
+async def test_leaving_in_the_tick_of_the_grant_frees_the_slot() -> None:
+    async with scheduler_world() as (world, request):
+        holder = request(spec("good"))
+        await holder.granted()
+        waiting = request(spec("good"))
+        await until(lambda: world.waiting() == 1)
+        # Both in one turn of the loop: the grant is made, and nobody is there to take it.
+        holder.done.set()
+        await anyio.lowlevel.checkpoint()
+        waiting.leave()
+        await until(lambda: world.leases() == 0)
+        following = request(spec("good"))
+        await following.granted()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_leaving_after_any_number_of_turns_leaves_nothing_behind(turns: int) -> None:
+    async with scheduler_world() as (world, request):
+        slow = request(spec("slow"), keep_alive=0.0)
+        good = request(spec("good"), keep_alive=0.0)
+        for turn in range(turns):
+            await anyio.lowlevel.checkpoint()
+            if turn == 4:
+                world.lives.of("slow")[0].go.set()
+        slow.leave()
+        good.leave()
+        await until(lambda: world.states() == {})
+        assert world.waiting() == 0
+
+
+async def test_cancelling_the_scheduler_itself_ends_every_child() -> None:
+    world = SchedulerWorld()
+    holder = LeaseClient(world, spec("good"))
+    with anyio.CancelScope() as scope:
+        async with world.scheduler, anyio.create_task_group() as tasks:
+            tasks.start_soon(holder.run)
+            await holder.granted()
+            scope.cancel()
+    assert world.lives.living() == []

@@ -1,8 +1,8 @@
 """The policy let loose on machines, requests and failures that nobody thought of.
 
-Hypothesis draws a case; a queue of events in virtual time plays it on a `World`, which checks
-after every event that nothing is over-committed, doubled or stopped while busy. At the end nobody
-may still wait and nothing may be held.
+Hypothesis draws a case; a queue of events in virtual time plays it on a `PlanWorld`, which checks
+after every event that nothing is over-committed, doubled or stopped while busy. At the end no lease
+may be pending and nothing may be held.
 """
 
 import heapq
@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from runners.errors import TooLarge
 from runners.place import Machine, place
-from runners.spec import Device, Estimate, Kind, Limits
-from runners.states import State
-from tests.runners.world import World, gpu, host, spec
+from runners.spec import Device, DeviceKind, Estimate, Limits
+from runners.states import RunnerState
+from tests.runners.plan_world import PlanWorld, gpu, host, spec
 
 SPECS = {
     "a": spec("a", parallel=2),
@@ -57,27 +57,27 @@ class Case:
     devices: tuple[Device, ...]
     limits: Limits
     needs: dict[str, Estimate]
-    measured: bool
+    estimated: bool
     visits: tuple[Visit, ...]
     fates: tuple[Fate, ...]
-    strangers: tuple[tuple[int, int, int], ...]
+    foreign: tuple[tuple[int, int, int], ...]
     """(when, which device, bytes from then on)"""
     unloads: tuple[tuple[int, str], ...]
 
     @property
     def calm(self) -> bool:
         """Nothing but requests happens."""
-        return not self.strangers and not any(f.fails or f.crashes_after for f in self.fates)
+        return not self.foreign and not any(f.fails or f.crashes_after for f in self.fates)
 
 
 @dataclass
 class Simulation:
     case: Case
-    world: World = field(init=False)
+    world: PlanWorld = field(init=False)
     events: list[tuple[float, int, Callable[[], object]]] = field(default_factory=list)
     count: int = 0
     followed: set[tuple[str, object]] = field(default_factory=set)
-    """What has been given its next event: loads, stops, leases, measurements, wakes."""
+    """What has been given its next event: loads, stops, leases, estimates, wakes."""
     granted: dict[int, float] = field(default_factory=dict)
     queue: dict[int, int] = field(default_factory=dict)
     """How many waited when a request came."""
@@ -85,13 +85,13 @@ class Simulation:
     def run(self) -> None:
         case = self.case
         needs = {SPECS[name]: need for name, need in case.needs.items()}
-        known = set(needs) if case.measured else set()
-        self.world = World(case.devices, needs, case.limits, known)
+        known = set(needs) if case.estimated else set()
+        self.world = PlanWorld(case.devices, needs, case.limits, known)
         for request, visit in enumerate(case.visits, 1):
             self.at(visit.at, partial(self.arrives, request, visit))
             if visit.gives_up is not None:
                 self.at(visit.at + visit.gives_up, partial(self.gives_up, request))
-        for when, index, size in case.strangers:
+        for when, index, size in case.foreign:
             self.at(when, partial(self.takes, index, size))
         for when, digest in case.unloads:
             self.at(when, partial(self.world.expires, digest))
@@ -113,24 +113,24 @@ class Simulation:
     # What happens
 
     def arrives(self, request: int, visit: Visit) -> None:
-        self.queue[request] = len(self.world.waiters)
+        self.queue[request] = len(self.world.pending)
         self.world.arrives(request, SPECS[visit.spec])
 
     def gives_up(self, request: int) -> None:
-        if request in self.world.waiters:
+        if request in self.world.pending:
             self.world.leaves(request)
 
     def takes(self, index: int, size: int) -> None:
-        """A GPU is not looked at because of that; see `World.probed`."""
+        """A GPU is not probed because of that; see `PlanWorld.probed`."""
         device = self.case.devices[index % len(self.case.devices)]
-        self.world.strangers[device.name] = size
-        if device.kind is Kind.CPU:
+        self.world.foreign[device.name] = size
+        if device.kind is DeviceKind.CPU:
             self.world.known[device.name] = size
-        self.world.ask()
+        self.world.replan()
 
     def loaded(self, runner: int, fate: Fate) -> None:
         seen = self.world.runners.get(runner)
-        if seen is None or seen.state is not State.STARTING:
+        if seen is None or seen.state is not RunnerState.STARTING:
             return
         if fate.fails:
             self.world.fails(runner)
@@ -141,7 +141,7 @@ class Simulation:
 
     def crashes(self, runner: int) -> None:
         seen = self.world.runners.get(runner)
-        if seen is not None and seen.state is State.READY:
+        if seen is not None and seen.state is RunnerState.READY:
             self.world.fails(runner)
 
     # What follows from the plan's actions
@@ -150,9 +150,9 @@ class Simulation:
         world, case = self.world, self.case
         for number, runner in world.runners.items():
             fate = case.fates[number % len(case.fates)]
-            if runner.state is State.STARTING:
+            if runner.state is RunnerState.STARTING:
                 self.once("load", number, fate.load, partial(self.loaded, number, fate))
-            elif runner.state is State.STOPPING:
+            elif runner.state is RunnerState.STOPPING:
                 self.once("stop", number, fate.stop, partial(world.gone, number))
         for request, number in world.leases.items():
             visit = case.visits[request - 1]
@@ -160,10 +160,10 @@ class Simulation:
                 self.granted[request] = world.now
                 world.keep_alive[number] = visit.keep_alive
             self.once("hold", request, visit.hold, partial(world.leaves, request))
-        for wish in world.measuring:
-            self.once("measure", wish, 1, partial(world.measures, wish))
+        for wish in world.estimating:
+            self.once("estimate", wish, 1, partial(world.estimates, wish))
         if world.wake is not None and world.wake < math.inf:
-            self.once("wake", world.wake, world.wake - world.now, world.ask)
+            self.once("wake", world.wake, world.wake - world.now, world.replan)
 
 
 def seconds(most: int) -> st.SearchStrategy[int]:
@@ -209,10 +209,10 @@ def cases(draw: st.DrawFn, calm: bool = False) -> Case:
             each: Estimate(draw(st.integers(1, 16)), draw(st.integers(0, 3)))
             for each in sorted(SPECS)
         },
-        measured=draw(st.booleans()),
+        estimated=draw(st.booleans()),
         visits=tuple(draw(st.lists(visit, min_size=1, max_size=25))),
         fates=draw(fates(calm)),
-        strangers=()
+        foreign=()
         if calm
         else tuple(draw(st.lists(st.tuples(seconds(30), seconds(2), seconds(9)), max_size=4))),
         unloads=tuple(draw(st.lists(st.tuples(seconds(30), st.sampled_from("abcde")), max_size=2))),
@@ -221,9 +221,9 @@ def cases(draw: st.DrawFn, calm: bool = False) -> Case:
 
 def everybody_was_served_and_nothing_is_left(simulation: Simulation) -> None:
     world, case = simulation.world, simulation.case
-    assert not world.waiters
+    assert not world.pending
     assert not world.leases
-    assert not world.measuring
+    assert not world.estimating
     assert not world.runners, "every keep alive was finite"
     for request, visit in enumerate(case.visits, 1):
         ends = Counter({"granted": request in simulation.granted})
@@ -250,7 +250,7 @@ def test_without_failures_everybody_who_fits_is_served_in_bounded_time(case: Cas
     machine = Machine.of(case.devices, case.limits)
     load, stop = max(f.load for f in case.fates), max(f.stop for f in case.fates)
     hold = max(visit.hold for visit in case.visits)
-    # The oldest waits for its measurement, its patience, for who holds its room to load, to end
+    # The oldest waits for its estimate, its patience, for who holds its room to load, to end
     # and to stop, and for its own load.
     turn = 1 + case.limits.patience + 2 * load + hold + 2 * stop
     for request, visit in enumerate(case.visits, 1):
@@ -270,10 +270,10 @@ def test_a_stream_of_requests_for_one_model_does_not_starve_another() -> None:
         devices=(host(10),),
         limits=Limits(headroom=0.0, patience=2.0),
         needs={"b": Estimate(8, 0), "c": Estimate(8, 0)},
-        measured=True,
+        estimated=True,
         visits=tuple(visits),
         fates=(Fate(load=1, fails=False, crashes_after=None, stop=1),),
-        strangers=(),
+        foreign=(),
         unloads=(),
     )
     simulation = Simulation(case)
@@ -284,4 +284,4 @@ def test_a_stream_of_requests_for_one_model_does_not_starve_another() -> None:
     patient = replace(case, limits=replace(case.limits, patience=1000.0))
     unfair = Simulation(patient)
     unfair.run()
-    assert unfair.granted[61] > 60, "without a fence it waits for the end of the stream"
+    assert unfair.granted[61] > 60, "without draining it waits for the end of the stream"

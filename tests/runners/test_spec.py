@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,24 +23,25 @@ def test_equal_specs_are_one_key_and_any_difference_is_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "covered"),
+    ("other", "covered"),
     [
-        ({}, True),
-        ({"context": 63}, True),
-        ({"context": 63, "parallel": 4}, True),
-        ({"context": 65}, False),
-        ({"digest": "sha256:1"}, False),
-        ({"gpu_layers": 0}, False),
-        ({"context": 63, "context_shift": False}, False),
+        (SPEC, True),
+        (replace(SPEC, context=63), True),
+        (replace(SPEC, context=63, parallel=4), True),
+        (replace(SPEC, context=65), False),
+        (replace(SPEC, digest="sha256:1"), False),
+        (replace(SPEC, gpu_layers=0), False),
+        (replace(SPEC, context=63, context_shift=False), False),
     ],
 )
-def test_a_larger_context_does_for_a_smaller_one(changes: dict[str, Any], covered: bool) -> None:
-    assert SPEC.covers(replace(SPEC, **changes)) == covered
+def test_a_larger_context_does_for_a_smaller_one(other: Spec, covered: bool) -> None:
+    assert SPEC.covers(other) == covered
 
 
-@pytest.mark.parametrize("facts", [{"context_shift": False}, {"embedding": True}])
-def test_where_the_context_bounds_the_reply_or_the_text_it_does_not(facts: dict[str, Any]) -> None:
-    larger = replace(SPEC, **facts)
+@pytest.mark.parametrize(
+    "larger", [replace(SPEC, context_shift=False), replace(SPEC, embedding=True)]
+)
+def test_where_the_context_bounds_the_reply_or_the_text_it_does_not(larger: Spec) -> None:
     assert not larger.covers(replace(larger, context=63))
 
 

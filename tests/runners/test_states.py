@@ -4,35 +4,37 @@ import itertools
 
 import pytest
 
-from runners.states import NEXT, IllegalStep, State, step
+from runners.states import NEXT, IllegalStep, RunnerState, step
 
 ALLOWED = {
-    (State.STARTING, State.READY),
-    (State.STARTING, State.STOPPING),
-    (State.STARTING, State.GONE),
-    (State.READY, State.STOPPING),
-    (State.READY, State.GONE),
-    (State.STOPPING, State.GONE),
+    (RunnerState.STARTING, RunnerState.READY),
+    (RunnerState.STARTING, RunnerState.STOPPING),
+    (RunnerState.STARTING, RunnerState.GONE),
+    (RunnerState.READY, RunnerState.STOPPING),
+    (RunnerState.READY, RunnerState.GONE),
+    (RunnerState.STOPPING, RunnerState.GONE),
 }
 
 
 @pytest.mark.parametrize(("state", "to"), sorted(ALLOWED, key=str))
-def test_an_allowed_step_returns_the_new_state(state: State, to: State) -> None:
+def test_an_allowed_step_returns_the_new_state(state: RunnerState, to: RunnerState) -> None:
     assert step(state, to) is to
 
 
 @pytest.mark.parametrize(
-    ("state", "to"), sorted(set(itertools.product(State, State)) - ALLOWED, key=str)
+    ("state", "to"), sorted(set(itertools.product(RunnerState, RunnerState)) - ALLOWED, key=str)
 )
-def test_any_other_step_raises_and_names_both_ends(state: State, to: State) -> None:
+def test_any_other_step_raises_and_names_both_ends(state: RunnerState, to: RunnerState) -> None:
     with pytest.raises(IllegalStep, match=f"^{state.value} -> {to.value}$"):
         step(state, to)
 
 
 def test_the_table_knows_every_state() -> None:
-    assert set(NEXT) == set(State)
+    assert set(NEXT) == set(RunnerState)
 
 
 def test_gone_is_the_end_and_can_be_reached_from_everywhere_else() -> None:
-    assert not NEXT[State.GONE]
-    assert all(State.GONE in NEXT[state] for state in State if state is not State.GONE)
+    assert not NEXT[RunnerState.GONE]
+    assert all(
+        RunnerState.GONE in NEXT[state] for state in RunnerState if state is not RunnerState.GONE
+    )

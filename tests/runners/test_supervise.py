@@ -1,16 +1,19 @@
-"""One runner's whole life, with an engine that misbehaves on demand."""
+"""One runner's whole life: with an engine that misbehaves on demand, and with the real one."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
 import psutil
 import pytest
 
-from runners.engine import find
+from runners.build import scripted_model
+from runners.engine import Engine, find
 from runners.errors import Cause, Crashed, RunnerError, StartFailed
-from runners.spec import Placement, Spec
+from runners.estimate import EngineEstimator
+from runners.flags import ALIAS
+from runners.spec import MIB, Placement, Spec
 from runners.supervise import Endpoint, Supervisor
 from runners.upstream import open_call
 from tests.fakes.engine import fake_engine
@@ -22,12 +25,13 @@ PLACE = Placement(shares=(("CPU", 1),))
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
+    """A folder with a short path, for that of a socket is limited."""
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
 
-class Life:
-    """A life under way: `ready` and `stop` are events, `ending` is there when it has `ended`."""
+class RealLife:
+    """A life under way; `ending` is there when it has `ended`."""
 
     def __init__(self, supervisor: Supervisor, model: Path) -> None:
         self.supervisor = supervisor
@@ -58,14 +62,14 @@ class Life:
         return files + processes
 
 
-def life(folder: Path, *behaviour: str, stall: float = 20, grace: float = 5) -> Life:
+def life(folder: Path, *behaviour: str, stall: float = 20, grace: float = 5) -> RealLife:
     engine = find(str(fake_engine(folder / "engine", *behaviour)))
     model = folder / "model.gguf"
     model.touch()
-    return Life(Supervisor(engine, folder, stall=stall, grace=grace), model)
+    return RealLife(Supervisor(engine, folder, stall=stall, grace=grace), model)
 
 
-async def test_a_good_life_is_ready_serves_and_ends_when_told(folder: Path) -> None:
+async def test_a_good_life_is_ready_serves_and_ends_when_stopped(folder: Path) -> None:
     one = life(folder)
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
@@ -110,7 +114,7 @@ async def test_a_failed_load_says_why(folder: Path, words: str, cause: Cause) ->
         await one.live()
     assert isinstance(one.ending, StartFailed)
     assert one.ending.cause is cause
-    assert one.ending.message == f"llama-server process has terminated: exit status 1: {words}"
+    assert one.ending.message == f"exit status 1: {words}"
     assert not one.ready.is_set()
     assert one.traces() == []
 
@@ -133,7 +137,7 @@ async def test_a_load_without_progress_is_given_up(folder: Path) -> None:
     assert one.traces() == []
 
 
-async def test_an_engine_without_announcements_is_found_ready_by_asking(folder: Path) -> None:
+async def test_an_engine_without_announcements_is_polled(folder: Path) -> None:
     one = life(folder, "--no-protocol")
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
@@ -159,7 +163,7 @@ async def test_a_crash_while_idle_is_noticed_at_once(folder: Path) -> None:
     assert one.traces() == []
 
 
-async def test_a_child_that_will_not_go_is_killed(folder: Path) -> None:
+async def test_a_runner_that_ignores_signals_is_killed(folder: Path) -> None:
     one = life(folder, "--ignore-term", grace=0.1)
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
@@ -170,7 +174,7 @@ async def test_a_child_that_will_not_go_is_killed(folder: Path) -> None:
     assert one.traces() == []
 
 
-async def test_cancelling_a_life_ends_the_child(folder: Path) -> None:
+async def test_cancelling_a_life_ends_the_process(folder: Path) -> None:
     one = life(folder)
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
@@ -188,7 +192,7 @@ async def test_no_engine_is_a_failed_start(folder: Path) -> None:
     assert one.ending.cause is Cause.ENGINE
 
 
-async def test_a_chatty_child_is_drained(folder: Path) -> None:
+async def test_a_chatty_runner_is_drained(folder: Path) -> None:
     one = life(folder, "--chatty", "20000")
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
@@ -196,3 +200,140 @@ async def test_a_chatty_child_is_drained(folder: Path) -> None:
             await one.ready.wait()
             one.stop.set()
     assert one.ending is None
+
+
+# The real engine: it takes our flags, and its own words tell what went wrong
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return find()
+
+
+def spec(
+    weights: Path, *, context: int = 128, parallel: int = 1, prompt_cache: int = 0, threads: int = 0
+) -> Spec:
+    return Spec(
+        weights,
+        "sha256:aa",
+        size=weights.stat().st_size if weights.exists() else 0,
+        context=context,
+        parallel=parallel,
+        prompt_cache=prompt_cache,
+        threads=threads,
+    )
+
+
+def model(folder: Path, architecture: str = "llama", layers: int = 1) -> Path:
+    path = folder / "model.gguf"
+    return scripted_model.write(path, ("Hello ", "there"), architecture=architecture, layers=layers)
+
+
+async def failure(engine: Engine, folder: Path, wanted: Spec) -> StartFailed:
+    """How a life ends that never becomes ready."""
+
+    def ready(_: Endpoint) -> None:
+        raise AssertionError("it became ready")
+
+    supervisor = Supervisor(engine, folder)
+    with anyio.fail_after(60):
+        ending = await supervisor(1, wanted, PLACE, ready, anyio.Event())
+    assert isinstance(ending, StartFailed)
+    assert list(folder.glob("1.*")) == []
+    return ending
+
+
+@pytest.mark.engine
+async def test_a_scripted_model_is_served_and_leaves_nothing_behind(
+    engine: Engine, folder: Path
+) -> None:
+    stop, is_ready = anyio.Event(), anyio.Event()
+    endings: list[RunnerError | None] = []
+    endpoints: list[Endpoint] = []
+
+    def ready(endpoint: Endpoint) -> None:
+        endpoints.append(endpoint)
+        is_ready.set()
+
+    async def live() -> None:
+        wanted = spec(model(folder), parallel=2, prompt_cache=8, threads=1)
+        endings.append(await Supervisor(engine, folder)(1, wanted, PLACE, ready, stop))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(live)
+            await is_ready.wait()
+            async with open_call(endpoints[0].socket, "/v1/models") as upstream:
+                assert ALIAS.encode() in await upstream.read_all()
+            body = b'{"prompt": "x", "n_predict": 8, "temperature": 0}'
+            async with open_call(endpoints[0].socket, "/completion", body) as upstream:
+                assert b'"content":"Hello there"' in await upstream.read_all()
+            stop.set()
+    assert endings == [None]
+    assert not psutil.pid_exists(endpoints[0].pid)
+    assert list(folder.glob("1.*")) == []
+
+
+def nothing(folder: Path) -> Path:
+    return folder / "absent.gguf"
+
+
+def garbage(folder: Path) -> Path:
+    path = folder / "garbage.gguf"
+    path.write_bytes(b"NOPE" + bytes(1000))
+    return path
+
+
+def cut_short(folder: Path) -> Path:
+    path = model(folder)
+    path.write_bytes(path.read_bytes()[:-100])
+    return path
+
+
+def unheard_of(folder: Path) -> Path:
+    return model(folder, architecture="llamx")
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("make", "cause", "words"),
+    [
+        (nothing, Cause.MISSING, "No such file or directory"),
+        (garbage, Cause.CORRUPT, "invalid magic"),
+        (cut_short, Cause.CORRUPT, "model is corrupted or incomplete"),
+        (unheard_of, Cause.UNSUPPORTED, "unknown model architecture: 'llamx'"),
+    ],
+)
+async def test_a_model_that_cannot_be_loaded_is_explained(
+    engine: Engine, folder: Path, make: Callable[[Path], Path], cause: Cause, words: str
+) -> None:
+    error = await failure(engine, folder, spec(make(folder)))
+    assert error.cause is cause
+    assert error.message.startswith("exit status 1: ")
+    assert words in error.message
+
+
+@pytest.mark.engine
+async def test_a_cache_beyond_all_memory_is_explained(engine: Engine, folder: Path) -> None:
+    error = await failure(engine, folder, spec(model(folder, layers=64), context=4_000_000))
+    assert error.cause is Cause.MEMORY
+    assert "insufficient memory" in error.message
+
+
+@pytest.mark.engine
+async def test_the_estimate_covers_what_the_engine_takes(engine: Engine, folder: Path) -> None:
+    wanted = spec(model(folder))
+    need = await EngineEstimator(engine)(wanted)
+    assert need.exact
+    stop = anyio.Event()
+    taken: list[int] = []
+
+    def ready(endpoint: Endpoint) -> None:
+        memory = psutil.Process(endpoint.pid).memory_info()
+        taken.append(memory.rss - memory.shared)
+        stop.set()
+
+    with anyio.fail_after(60):
+        await Supervisor(engine, folder)(1, wanted, PLACE, ready, stop)
+    assert 0 < taken[0] <= need.total
+    assert need.total < 500 * MIB

@@ -1,5 +1,6 @@
 """HTTP to a runner, from servers that keep the rules and servers that do not."""
 
+import itertools
 import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -11,7 +12,16 @@ import pytest
 from anyio.abc import SocketStream, TaskGroup
 
 from runners.errors import Refused
-from runners.upstream import healthy, open_call, refusal
+from runners.states import IllegalStep
+from runners.upstream import (
+    UPSTREAM_STEPS,
+    Upstream,
+    UpstreamEvent,
+    UpstreamState,
+    healthy,
+    open_call,
+    refusal,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -24,19 +34,19 @@ def socket() -> Iterator[Path]:
         yield Path(folder) / "s.sock"
 
 
-class Server:
-    """Answers every connection with the same pieces, one write each, and notes what it heard."""
+class StubServer:
+    """Answers every connection with the same pieces, one write each; `received` is what came."""
 
     def __init__(self, tasks: TaskGroup, pieces: Sequence[bytes], *, close: bool) -> None:
         self.tasks = tasks
         self.pieces = pieces
         self.close = close
-        self.heard = b""
+        self.received = b""
         self.left = anyio.Event()
 
     async def answer(self, stream: SocketStream) -> None:
         async with stream:
-            self.heard += await stream.receive()
+            self.received += await stream.receive()
             try:
                 for piece in self.pieces:
                     await stream.send(piece)
@@ -47,10 +57,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(socket: Path, *pieces: bytes, close: bool = False) -> AsyncIterator[Server]:
+async def serving(socket: Path, *pieces: bytes, close: bool = False) -> AsyncIterator[StubServer]:
     async with await anyio.create_unix_listener(socket) as listener:
         async with anyio.create_task_group() as tasks:
-            server = Server(tasks, pieces, close=close)
+            server = StubServer(tasks, pieces, close=close)
             tasks.start_soon(listener.serve, server.answer)
             with anyio.fail_after(20):
                 yield server
@@ -61,12 +71,58 @@ def chunks(*bodies: bytes) -> list[bytes]:
     return [b"%x\r\n%b\r\n" % (len(body), body) for body in bodies]
 
 
+# Each state, and what each event makes of it: CONNECTED, HEAD_END, BODY_END, BREAK. None: illegal.
+STEPS: dict[str, tuple[str | None, str | None, str | None, str | None]] = {
+    "connecting": ("head", None, None, None),
+    "head": (None, "body", None, "lost"),
+    "body": (None, None, "complete", "lost"),
+    "complete": (None, None, None, "complete"),
+    "lost": (None, None, "lost", "lost"),
+}
+
+
+def test_the_table_of_states_is_as_listed_here() -> None:
+    assert list(STEPS) == [state.value for state in UpstreamState]
+    assert {
+        (UpstreamState(state), event): UpstreamState(following)
+        for state, row in STEPS.items()
+        for event, following in zip(UpstreamEvent, row, strict=True)
+        if following is not None
+    } == UPSTREAM_STEPS
+
+
+@pytest.mark.parametrize(
+    ("state", "event"), list(itertools.product(UpstreamState, UpstreamEvent)), ids=lambda x: x.value
+)
+def test_every_event_moves_by_the_table_or_raises_and_changes_nothing(
+    state: UpstreamState, event: UpstreamEvent
+) -> None:
+    upstream = Upstream()
+    upstream.state = state
+    following = UPSTREAM_STEPS.get((state, event))
+    if following is not None:
+        upstream.step(event)
+        assert upstream.state is following
+        return
+    with pytest.raises(IllegalStep, match=f"^{event.value} while {state.value}$"):
+        upstream.step(event)
+    assert upstream.state is state
+
+
+async def test_a_second_reply_is_not_taken_for_more_of_the_first(socket: Path) -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+    async with serving(socket, reply + b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"):
+        async with open_call(socket, "/x", b"") as upstream:
+            assert await upstream.read_all() == b"hi"
+            assert (upstream.status, upstream.state) == (200, UpstreamState.COMPLETE)
+
+
 async def test_a_post_says_what_it_must_and_nothing_else(socket: Path) -> None:
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
     async with serving(socket, reply) as server:
         async with open_call(socket, "/completion", b'{"a":1}') as upstream:
             assert await upstream.read_all() == b"hi"
-    head, _, body = server.heard.partition(b"\r\n\r\n")
+    head, _, body = server.received.partition(b"\r\n\r\n")
     assert body == b'{"a":1}'
     assert head.split(b"\r\n") == [
         b"POST /completion HTTP/1.1",
@@ -257,4 +313,4 @@ async def test_health_is_a_200(socket: Path) -> None:
     socket.unlink(missing_ok=True)
     async with serving(socket, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as server:
         assert await healthy(socket)
-    assert server.heard.startswith(b"GET /health HTTP/1.1\r\n")
+    assert server.received.startswith(b"GET /health HTTP/1.1\r\n")

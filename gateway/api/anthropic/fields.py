@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import Invalid
-from gateway.golang.json_decode import ANY, BOOL, INT, STRING, Kind, ListOf, Place, Struct
+from gateway.golang.json_decode import ANY, BOOL, INT, STRING, JsonKind, JsonPath, ListOf, Struct
 
 _MESSAGE = 'struct { Role string "json:\\"role\\""; Content json.RawMessage "json:\\"content\\"" }'
 
 
-class _Number(Kind):
+class _Number(JsonKind):
     """An integer or a fraction."""
 
     go = "float64"
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         number = at.free(value)
         return number if type(number) in (int, float) else at.mismatch(value, self.go)
 
 
-class _Object(Kind):
+class _Object(JsonKind):
     """An object whose members are looked at later, by what it is for."""
 
     def __init__(self, go: str) -> None:
@@ -32,11 +32,11 @@ class _Object(Kind):
     def zero(self) -> Any:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return at.free(value) if type(value) is dict else at.mismatch(value, self.go)
 
 
-class _Message(Kind):
+class _Message(JsonKind):
     """A role, and content that is text or a list of objects."""
 
     go = _MESSAGE
@@ -44,7 +44,7 @@ class _Message(Kind):
     def zero(self) -> Any:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         if type(value) is not dict:
             return at.mismatch(value, self.go)
         message = at.free(value)
@@ -65,7 +65,7 @@ class _Message(Kind):
 class Field:
     """A member of a request: what it may hold, and what happens to it."""
 
-    kind: Kind
+    kind: JsonKind
     effect: str
     refused: bool = False
     """Whether anything but null or an empty value is an error."""
@@ -173,9 +173,9 @@ need a screen."""
 class _Body(Struct):
     """A request that also tells which of its members nobody knows."""
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         found = super().take(value, at)
-        if type(value) is dict:
+        if type(value) is dict and found is not None:
             found[UNKNOWN] = tuple(key for key in value if key.lower() not in FIELDS)
         return found
 

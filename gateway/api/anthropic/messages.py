@@ -12,7 +12,7 @@ import orjson
 
 from gateway.api.anthropic.fields import BLOCKS
 from gateway.errors import Invalid
-from gateway.golang.json_decode import IMAGES, Place
+from gateway.golang.json_decode import IMAGES, JsonPath
 
 Block = Mapping[str, Any]
 Content = str | list[dict[str, Any]]
@@ -198,8 +198,8 @@ def _image(block: Block) -> dict[str, Any]:
     if not isinstance(media_type, str) or not media_type.startswith("image/"):
         raise Invalid("invalid image source: 'media_type' must be that of an image")
     try:
-        place = Place()
-        [data] = IMAGES.take([source.get("data") or ""], place)
+        place = JsonPath()
+        [data] = IMAGES.take([source.get("data") or ""], place) or [""]
         place.settle()
     except Invalid as exc:
         raise Invalid(f"invalid base64 image data: {exc.message}") from None

@@ -1,6 +1,5 @@
 """The Anthropic dialect: a request for a message, or for the count of its tokens, as a turn."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +11,19 @@ from gateway.api.anthropic.tools import choose, eager, functions
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
 from gateway.golang.json_decode import decode
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 _OPTIONS = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
 # The engine tells which stop text it met in a member for developers; all else in it is left out.
 _TELL_STOP = {"verbose": True, "response_fields": ["stop_type", "stopping_word"]}
-_TOO_LONG = re.compile(r"request \((\d+) tokens\) exceeds the available context size \((\d+) ")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request, read."""
 
-    turn: Turn
+    turn: GenerationRequest
     terms: Terms
     stream: bool
     unknown: tuple[str, ...]
@@ -56,22 +54,13 @@ def read(data: bytes, *, counting: bool = False) -> Asked:
     return Asked(turn, _terms(body, estimate), body.get("stream", False), body.get(UNKNOWN, ()))
 
 
-def too_long(message: str) -> str:
-    """The engine's words for a prompt that is too long, as clients know them who then shorten it.
-
-    Any other message is left as it is.
-    """
-    found = _TOO_LONG.match(message)
-    return f"prompt is too long: {found[1]} tokens > {found[2]} maximum" if found else message
-
-
 def _letters(message: Mapping[str, Any]) -> int:
     content = message["content"]
     parts = [content] if isinstance(content, str) else [part.get("text", "") for part in content]
     return len(message["role"]) + sum(map(len, parts))
 
 
-def _turn(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
+def _turn(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> GenerationRequest:
     tools, extra = choose(functions(body.get("tools") or []), body.get("tool_choice"))
     think, budget = _thinking(body)
     options = {option: body[name] for name, option in _OPTIONS.items() if name in body}
@@ -80,12 +69,14 @@ def _turn(body: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
     if stops := _stops(body):
         options["stop"] = list(stops)
         extra |= _TELL_STOP
-    return Turn(
+    return GenerationRequest(
+        model=body["model"],
+        think_if_able=True,
         messages=messages,
         tools=tools,
         think=think,
         options=options,
-        format=_format(body),
+        response_format=_format(body),
         extra={**extra, **budget},
         keep_alive=parse_keep_alive(body.get("keep_alive")),
     )

@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-from dataclasses import replace
 
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -10,60 +9,31 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.anthropic import requests as anthropic
-from gateway.api.anthropic.stream import Events, Whole
-from gateway.api.errors import request_id
+from gateway.api.anthropic.stream import Events, Whole, request_id
 from gateway.golang.json_encode import dumps
-from gateway.inference import handler as inference
-from gateway.inference.encoder import Translation
-from gateway.inference.types import Call, Turn
-from gateway.llama.images import readable
-from runners import Lease, Refused
+from gateway.inference.handler import count_only, find_model, generate
 
 log = logging.getLogger(__name__)
 
 
-async def messages(request: Request) -> Response:
+async def messages(http: Request) -> Response:
     """The next message of a conversation."""
-    asked = anthropic.read(await request.body())
+    asked = anthropic.read(await http.body())
     if asked.unknown:
-        log.info("ignored members: %s", ", ".join(sorted(asked.unknown)))
-    turn = await _able(request, asked.terms.model, asked.turn)
-    ident = secrets.token_hex(12)
+        log.info("ignored fields: %s", ", ".join(sorted(asked.unknown)))
     kind = Events if asked.stream else Whole
-    writer = kind(asked.terms, ident, request_id(request))
-    return await inference.respond(request, asked.terms.model, turn, writer)
+    writer = kind(asked.terms, secrets.token_hex(12), request_id(http.state.facts.id))
+    model = await find_model(http, asked.terms.model)
+    return await generate(http, model, asked.turn, writer)
 
 
-async def count_tokens(request: Request) -> Response:
+async def count_tokens(http: Request) -> Response:
     """How many tokens the prompt of such a request has, as the model itself would see it."""
-    asked = anthropic.read(await request.body(), counting=True)
-    name = asked.terms.model
-    turn = await _able(request, name, asked.turn)
-    model = await inference.found(request, name)
-    turn = await readable(turn)
-    wanted = inference.inference(request, name, model, turn, "chat", tools=bool(turn.tools))
-    inference.check_media(wanted)
-    encoder = Translation(Whole(asked.terms, "", request_id(request)))
-    prompting = inference.chat(wanted, encoder, inference.facts(request))
-
-    async def prepare(lease: Lease) -> Call | bytes:
-        try:
-            count = await prompting.count(lease)
-        except Refused as exc:
-            if await prompting.retry(lease, exc) is None:
-                raise
-            count = await prompting.count(lease)
-        return dumps({"input_tokens": count})
-
-    return inference.answer(request, wanted, prepare, encoder)
-
-
-async def _able(request: Request, name: str, turn: Turn) -> Turn:
-    """Without a wish to think where the model cannot: clients send it to every model."""
-    model = await inference.found(request, name)
-    if turn.think and "thinking" not in model.capabilities:
-        return replace(turn, think=None)
-    return turn
+    asked = anthropic.read(await http.body(), counting=True)
+    model = await find_model(http, asked.terms.model)
+    writer = Whole(asked.terms, "", request_id(http.state.facts.id))
+    task = count_only(lambda count: dumps({"input_tokens": count}))
+    return await generate(http, model, asked.turn, writer, task=task)
 
 
 class RequestId:
@@ -73,7 +43,7 @@ class RequestId:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = (b"request-id", request_id(Request(scope)).encode())
+        header = (b"request-id", request_id(scope["state"]["facts"].id).encode())
 
         async def saying(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -11,8 +11,10 @@ from typing import Any
 import orjson
 
 from gateway.api.anthropic.fields import NO_THREADS
+from gateway.api.dialect import ApiError, Dialect
 from gateway.golang.json_encode import dumps
-from gateway.inference.types import CallPiece, Delta, End, EngineError, Tally
+from gateway.llama.errors import ContextOverflow, EngineError
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -45,6 +47,22 @@ def error_body(message: str, status: int, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": error, "request_id": request_id}
 
 
+def request_id(ident: str) -> str:
+    """The id of a request as Anthropic's clients know it; the log has it without its prefix."""
+    return f"req_{ident}"
+
+
+def _body_of(error: ApiError) -> dict[str, Any]:
+    """A prompt that is too long is reported in the words that make clients shorten it."""
+    message = error.message
+    if isinstance(error.cause, ContextOverflow) and error.cause.limit:
+        message = f"prompt is too long: {error.cause.tokens} tokens > {error.cause.limit} maximum"
+    return error_body(message, error.status, request_id(error.request_id))
+
+
+ANTHROPIC = Dialect(("/v1/messages",), _body_of, "application/json")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What of a request shows in its reply."""
@@ -63,12 +81,12 @@ class Terms:
     """Tokens of the prompt, guessed."""
 
 
-def stopped(terms: Terms, end: End, tally: Tally, *, called: bool) -> dict[str, Any]:
+def stopped(terms: Terms, end: End, usage: Usage, *, called: bool) -> dict[str, Any]:
     """Why the reply ends; `called`: whether there is a tool call in it."""
     reason, text = "end_turn", None
     if end.reason == "length":
         # Fewer tokens than were allowed: it was the context that ended.
-        full = 0 < tally.tokens < terms.max_tokens
+        full = 0 < usage.completion_tokens < terms.max_tokens
         reason = "model_context_window_exceeded" if full else "max_tokens"
     elif end.reason == "tool_calls" or called:
         reason = "tool_use"
@@ -77,12 +95,12 @@ def stopped(terms: Terms, end: End, tally: Tally, *, called: bool) -> dict[str, 
     return {"stop_reason": reason, "stop_sequence": text}
 
 
-def usage(terms: Terms, tally: Tally) -> dict[str, Any]:
+def usage_object(terms: Terms, usage: Usage) -> dict[str, Any]:
     """The three kinds of input tokens add up to the prompt."""
-    cached = tally.cached_tokens
+    cached = usage.cached_tokens
     if not terms.cached or cached < _WORTH_CACHING:
         cached = 0
-    return _usage(tally.prompt_tokens - cached, cached, tally.tokens)
+    return _usage(usage.prompt_tokens - cached, cached, usage.completion_tokens)
 
 
 def _usage(fresh: int, cached: int, out: int) -> dict[str, Any]:
@@ -141,7 +159,7 @@ class Whole:
             self._cut = not piece.whole
         return b""
 
-    def end(self, end: End, tally: Tally) -> bytes:
+    def end(self, end: End, usage: Usage) -> bytes:
         blocks = list(self._blocks)
         if end.reason == "length" and self._cut and blocks[-1]["type"] == "tool_use":
             blocks.pop()  # it is cut short, and half a call is not to be made
@@ -153,8 +171,8 @@ class Whole:
         message = {
             **_frame(self._terms, self._ident),
             "content": content,
-            **stopped(self._terms, end, tally, called=called),
-            "usage": usage(self._terms, tally),
+            **stopped(self._terms, end, usage, called=called),
+            "usage": usage_object(self._terms, usage),
         }
         return dumps(message)
 
@@ -166,7 +184,7 @@ class Whole:
             self._blocks.append({"type": kind, **empty})
         return self._blocks[-1]
 
-    def _called(self, piece: CallPiece) -> dict[str, Any]:
+    def _called(self, piece: ToolCallDelta) -> dict[str, Any]:
         if piece.index not in self._calls:
             call = {"type": "tool_use", **_named(piece, self._ident), "input": ""}
             self._calls[piece.index] = call
@@ -174,7 +192,7 @@ class Whole:
         return self._calls[piece.index]
 
 
-def _named(piece: CallPiece, ident: str) -> dict[str, str]:
+def _named(piece: ToolCallDelta, ident: str) -> dict[str, str]:
     return {"id": piece.id or f"toolu_{ident}{piece.index}", "name": piece.name}
 
 
@@ -197,7 +215,7 @@ class Events:
         """The type of the block that is not over yet."""
         self._prefix = b""
         """What stands before every delta of that block."""
-        self._call: CallPiece | None = None
+        self._call: ToolCallDelta | None = None
         """The call being written; its arguments grow if they are kept back."""
         self._called = False
 
@@ -220,13 +238,13 @@ class Events:
             said += self._piece(piece)
         return said
 
-    def end(self, end: End, tally: Tally) -> bytes:
-        start = b"" if self._started else self._start(usage(self._terms, tally) | _NONE_YET)
+    def end(self, end: End, usage: Usage) -> bytes:
+        start = b"" if self._started else self._start(usage_object(self._terms, usage) | _NONE_YET)
         if end.reason == "length":
             self._call = None
         said = start + self._finish_call() + self._close()
-        reason = stopped(self._terms, end, tally, called=self._called)
-        said += _event("message_delta", delta=reason, usage=usage(self._terms, tally))
+        reason = stopped(self._terms, end, usage, called=self._called)
+        said += _event("message_delta", delta=reason, usage=usage_object(self._terms, usage))
         return said + _event("message_stop")
 
     def failure(self, message: str, status: int) -> bytes:
@@ -268,11 +286,11 @@ class Events:
         self._open = ""
         return _event("content_block_stop", index=self._index)
 
-    def _piece(self, piece: CallPiece) -> bytes:
+    def _piece(self, piece: ToolCallDelta) -> bytes:
         said = b""
         if self._call is None or piece.index != self._call.index:
             said = self._finish_call()
-            self._call = CallPiece(piece.index, piece.id, piece.name)
+            self._call = ToolCallDelta(piece.index, piece.id, piece.name)
             if piece.name in self._terms.eager:
                 said += self._tool(self._call)
         if self._open == "tool_use":
@@ -290,7 +308,7 @@ class Events:
         arguments = orjson.dumps(_arguments(call.arguments)).decode()
         return self._tool(call) + self._delta(arguments) + self._close()
 
-    def _tool(self, call: CallPiece) -> bytes:
+    def _tool(self, call: ToolCallDelta) -> bytes:
         self._called = True
         return self._next("tool_use", {**_named(call, self._ident), "input": {}})
 

@@ -1,8 +1,7 @@
-"""Embeddings in the Ollama dialect, new and old, and in OpenAI's."""
+"""/api/embed, /api/embeddings and /v1/embeddings."""
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import orjson
 from anyio.to_thread import run_sync
@@ -10,84 +9,89 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import names
+from gateway.api.batches import batches
+from gateway.api.clock import RequestClock
 from gateway.api.embeddings import replies as embeddings
+from gateway.api.embeddings import requests
 from gateway.api.embeddings.replies import (
     Embedded,
+    EmbeddingReply,
     EmbedReply,
     Input,
-    LegacyReply,
-    OpenAIReply,
-    Reply,
+    OldEmbedReply,
+    OpenAIEmbedReply,
 )
-from gateway.api.errors import status_of
-from gateway.api.ollama.fields import EMBED, EMBEDDINGS
+from gateway.api.embeddings.requests import (
+    EMBED,
+    OLD_EMBED,
+    OPENAI_EMBED,
+    EmbedRequest,
+    OldEmbedRequest,
+    OpenAIEmbedRequest,
+)
 from gateway.errors import Invalid, NotFound
-from gateway.golang.json_decode import decode
-from gateway.inference import handler as inference
-from gateway.inference.options import merge
-from gateway.inference.response import Answer, Work
-from gateway.inference.types import Call
-from gateway.llama.requests import tokenize
-from gateway.services import services
+from gateway.inference.encoder import ComputedReply
+from gateway.inference.handler import compute, find_model
+from gateway.llama.errors import ContextOverflow
+from gateway.llama.queries import query_bytes
+from gateway.llama.requests import Call, tokenize
 from gateway.store.model import Model
-from runners import Lease, Refused
+from runners import Lease
 
 Ask = Callable[[Call], Awaitable[bytes]]
-"""The engine's reply to a call; Refused if it would not."""
-
-log = logging.getLogger(__name__)
+"""The engine's reply to a call; EngineError if it refuses."""
 
 
-async def embed(request: Request) -> Response:
+async def embed(http: Request) -> Response:
     """A vector for each text."""
-    body = decode(await request.body(), EMBED)
-    if not body.get("model", "").strip():
-        raise NotFound(f"model '{body.get('model', '')}' not found")
-    name = _name(body)
-    texts = embeddings.texts(body.get("input"))
-    reply = EmbedReply(name, inference.clock(request), body.get("dimensions", 0))
-    return await _answer(request, body, texts, reply, truncate=body.get("truncate", True))
+    request = EMBED.decode(await http.body())
+    if not request.model.strip():
+        raise NotFound(f"model '{request.model}' not found")
+    names.resolve(request.model)  # a name that is none is reported before the input
+    texts = requests.texts(request.input)
+    clock = RequestClock(http.state.facts.began)
+    reply = EmbedReply(request.model, clock, request.dimensions)
+    return await _respond(http, request, texts, reply, truncate=request.truncate)
 
 
-async def legacy(request: Request) -> Response:
-    """One vector, of which nothing is said but its numbers."""
-    body = decode(await request.body(), EMBEDDINGS)
-    reply = LegacyReply(_name(body), inference.clock(request))
-    texts = embeddings.texts(body.get("prompt"))
-    return await _answer(request, body, texts, reply, truncate=False, raw=_raw)
+async def old_embed(http: Request) -> Response:
+    """One vector, of which nothing is returned but its numbers."""
+    request = OLD_EMBED.decode(await http.body())
+    names.resolve(request.model)
+    reply = OldEmbedReply(request.model, RequestClock(http.state.facts.began))
+    texts = requests.texts(request.prompt)
+    return await _respond(http, request, texts, reply, truncate=False, raw=_is_raw)
 
 
-async def openai(request: Request) -> Response:
+async def openai_embed(http: Request) -> Response:
     """A vector for each text, in OpenAI's form."""
-    body = decode(await request.body(), embeddings.OPENAI)
-    base64 = embeddings.as_base64(body.get("encoding_format", ""))
-    texts = embeddings.openai_texts(body.get("input"))
-    name = _name(body)
-    reply = OpenAIReply(name, inference.clock(request), body.get("dimensions", 0), base64=base64)
-    return await _answer(request, body, texts, reply, truncate=True)
+    request = OPENAI_EMBED.decode(await http.body())
+    base64 = requests.as_base64(request.encoding_format)
+    texts = requests.openai_texts(request.input)
+    names.resolve(request.model)
+    clock = RequestClock(http.state.facts.began)
+    reply = OpenAIEmbedReply(request.model, clock, request.dimensions, base64=base64)
+    return await _respond(http, request, texts, reply, truncate=True)
 
 
 async def embedded(
     ask: Ask, texts: Sequence[str], *, truncate: bool, context: int, raw: bool = False
 ) -> Embedded:
-    """What the engine makes of them: in one call, unless they are very many or one is too long.
+    """The vectors of `texts`: in one call, unless they are very many or one is too long.
 
-    context: most tokens of one text, where the engine would take more. Invalid where a text is too
-    long and must not be truncated, or cannot be.
+    `context`: most tokens of one text, where the engine would take more. Invalid where a text is
+    too long and must not be truncated, or cannot be.
     """
-    found = Embedded()
-    for batch in embeddings.batches(texts):
+    result = Embedded()
+    for batch in batches(texts):
         try:
             reply = await ask(embeddings.call(batch, raw=raw))
-        except Refused as exc:
-            room = embeddings.room(exc.message)
-            if room is None:
-                raise
+        except ContextOverflow as exc:
             if not truncate:
                 raise Invalid(embeddings.TOO_LONG) from exc
-            reply = await _truncated(ask, batch, min(room, context), raw)
-        found += embeddings.embedded(reply)
-    return found
+            reply = await _truncated(ask, batch, min(exc.fits, context), raw)
+        result += embeddings.embedded(reply)
+    return result
 
 
 async def _truncated(ask: Ask, texts: Sequence[str], room: int, raw: bool) -> bytes:
@@ -95,9 +99,7 @@ async def _truncated(ask: Ask, texts: Sequence[str], room: int, raw: bool) -> by
     inputs = [await _shortened(ask, text, room) for text in texts]
     try:
         return await ask(embeddings.call(inputs, raw=raw))
-    except Refused as exc:
-        if embeddings.room(exc.message) is None:
-            raise
+    except ContextOverflow as exc:
         words = "input exceeds maximum context length and cannot be truncated further"
         raise Invalid(words) from exc
 
@@ -117,51 +119,36 @@ async def _tokens(ask: Ask, call: Call) -> list[int]:
     return tokens
 
 
-async def _answer(
-    request: Request,
-    body: Mapping[str, Any],
+async def _respond(
+    http: Request,
+    request: EmbedRequest | OldEmbedRequest | OpenAIEmbedRequest,
     texts: Sequence[str],
-    reply: Reply,
+    reply: EmbeddingReply,
     *,
     truncate: bool,
     raw: Callable[[Model], bool] = lambda model: False,
 ) -> Response:
-    model = await _model(request, body["model"])
-    options, unknown = merge(model.parameters, body.get("options", {}))
-    if unknown:
-        log.info("ignored options: %s", ", ".join(sorted(unknown)))
-    spec = services(request).spec(model, options)
-    context = min(options.num_ctx or spec.context, spec.context)
+    model = await _embedding_model(http, request.model)
 
-    async def prepare(lease: Lease) -> bytes:
-        async def ask(call: Call) -> bytes:
-            async with lease.open(call.path, call.body) as upstream:
-                return await upstream.read_all()
-
-        found = Embedded()
+    async def run(lease: Lease, context: int) -> bytes:
+        result = Embedded()
         if texts:
-            found = await embedded(ask, texts, truncate=truncate, context=context, raw=raw(model))
-        if found.numbers > reply.many:
-            return await run_sync(reply.write, found)
-        return reply.write(found)
+            ask = partial(query_bytes, lease)
+            result = await embedded(ask, texts, truncate=truncate, context=context, raw=raw(model))
+        # Many numbers take long to write; in the event loop every stream would wait for them.
+        if result.numbers > reply.many:
+            return await run_sync(reply.write, result)
+        return reply.write(result)
 
-    lasts = inference.keep_alive(request, body.get("keep_alive"))
-    work = Work(spec, lasts, prepare, reply, inference.facts(request))
-    return Answer(services(request).scheduler, work, status_of)
-
-
-def _name(body: Mapping[str, Any]) -> str:
-    """The model's name as the client wrote it; looked at before anything else."""
-    name: str = body.get("model", "")
-    names.resolve(name)
-    return name
+    encoder = ComputedReply(reply.media_type, reply.assigned)
+    options = {} if isinstance(request, OpenAIEmbedRequest) else request.options
+    return compute(http, model, options, request.keep_alive, encoder, run)
 
 
-async def _model(request: Request, name: str) -> Model:
+async def _embedding_model(http: Request, name: str) -> Model:
     """The model of that name; Invalid if it is not one for embeddings."""
-    inference.facts(request).model = name
     try:
-        model = await services(request).model(name)
+        model = await find_model(http, name)
     except NotFound as exc:
         raise NotFound(f'model "{name}" not found, try pulling it first') from exc
     ranks = model.header is not None and model.header.ranks
@@ -170,7 +157,7 @@ async def _model(request: Request, name: str) -> Model:
     return model
 
 
-def _raw(model: Model) -> bool:
+def _is_raw(model: Model) -> bool:
     """Whether the old endpoint gives the vectors of this model as they come out of it."""
     if (header := model.header) is None:
         return False

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from gateway.errors import Invalid
+from gateway.golang.strconv import shortest_float32
 
 # A text, for array can be subscripted only from Python 3.12 on.
 Vector: TypeAlias = "array[float]"
@@ -71,7 +72,8 @@ def shortest(vector: Vector) -> list[float]:
     for value in vector:
         mantissa, exponent = frexp(value)
         if exponent not in scales or mantissa in (0.5, -0.5):
-            found.append(_shortest(value))
+            # By its text, which is slower: the steps fit neither a power of two nor a huge one.
+            found.append(shortest_float32(value))
             continue
         half, steps = scales[exponent]
         best = value
@@ -82,15 +84,6 @@ def shortest(vector: Vector) -> list[float]:
             best = short
         found.append(best)
     return found
-
-
-def _shortest(value: float) -> float:
-    """The same for any float, a power of two or a huge one, by way of its text."""
-    return next(
-        short
-        for digits in range(1, 10)
-        if array("f", [short := float(f"{value:.{digits}g}")])[0] == value
-    )
 
 
 def text(numbers: Any) -> orjson.Fragment:

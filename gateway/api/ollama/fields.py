@@ -1,12 +1,10 @@
-"""What each endpoint of the Ollama dialect accepts in its body, member by member.
+"""What each endpoint of Ollama's own API accepts in its body, field by field."""
 
-`decode(data, CHAT)` gives a dict with the members below that the client sent and that were not
-null. Aliases (`name`, `quantization`) are members of their own; `model_name` resolves the first.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from gateway.api.fields import RequestTable, json_field
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
 from gateway.golang.json_decode import (
@@ -18,14 +16,14 @@ from gateway.golang.json_decode import (
     MAP_STRING,
     STRING,
     Custom,
-    Kind,
+    JsonKind,
+    JsonPath,
     ListOf,
     MapOf,
     Own,
-    Place,
     Struct,
 )
-from gateway.golang.json_syntax import quoted
+from gateway.golang.strconv import quote
 
 THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -37,39 +35,34 @@ def parse_think(value: Any) -> bool | str:
     """The value of `think`: a switch or one of THINK_LEVELS."""
     if isinstance(value, str):
         if value not in THINK_LEVELS:
-            raise Invalid(f"invalid think value: {quoted(value)} (must be {_CHOICES})")
+            raise Invalid(f"invalid think value: {quote(value)} (must be {_CHOICES})")
         return value
     if isinstance(value, bool):
         return value
     raise Invalid(f"think must be a boolean or string ({_CHOICES})")
 
 
-def model_name(body: Mapping[str, Any]) -> str:
-    """The model that a decoded body names, by its present or by its older member; "" if none."""
-    return str(body.get("model") or body.get("name") or "")
-
-
-class _Role(Kind):
+class _Role(JsonKind):
     """A role, in lower case."""
 
     go = STRING.go
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return value.lower() if type(value) is str else STRING.take(value, at)
 
 
-class _Words(Kind):
+class _Words(JsonKind):
     """The type of a tool's property: a word or a list of words. A list of one is that word."""
 
     go = "[]string"
     plain = str
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         words = _STRINGS.take(value, at)
         return words[0] if words is not None and len(words) == 1 else words
 
 
-class _Property(Kind):
+class _Property(JsonKind):
     """A tool's property. Its members are looked up late, for they hold properties again."""
 
     go = "api.ToolProperty"
@@ -77,7 +70,7 @@ class _Property(Kind):
     def zero(self) -> Any:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return _TOOL_PROPERTY.take(value, at)
 
 
@@ -136,70 +129,94 @@ _MESSAGE = Struct(
 )
 _MESSAGES = ListOf(Own(_MESSAGE), "[]api.Message")
 
-_INFERENCE: Mapping[str, Kind] = {
-    "model": STRING,
-    "stream": BOOL,
-    "format": ANY,
-    "keep_alive": _KEEP_ALIVE,
-    "options": MAP,
-    "think": _THINK,
-    "truncate": BOOL,
-    "shift": BOOL,
-    "_debug_render_only": BOOL,
-    "logprobs": BOOL,
-    "top_logprobs": INT,
-}
-_NAMED: Mapping[str, Kind] = {"model": STRING, "name": STRING}
-_TRANSFER: Mapping[str, Kind] = {
-    **_NAMED,
-    "insecure": BOOL,
-    "username": STRING,
-    "password": STRING,
-    "stream": BOOL,
-}
 
-GENERATE = Struct(
-    "GenerateRequest",
-    {
-        **_INFERENCE,
-        "prompt": STRING,
-        "suffix": STRING,
-        "system": STRING,
-        "template": STRING,
-        "context": ListOf(INT),
-        "raw": BOOL,
-        "images": IMAGES,
-    },
-)
-CHAT = Struct(
-    "ChatRequest",
-    {**_INFERENCE, "messages": _MESSAGES, "tools": ListOf(_TOOL, "api.Tools")},
-)
-EMBED = Struct(
-    "EmbedRequest",
-    {
-        "model": STRING,
-        "input": ANY,
-        "keep_alive": _KEEP_ALIVE,
-        "truncate": BOOL,
-        "dimensions": INT,
-        "options": MAP,
-    },
-)
-EMBEDDINGS = Struct(
-    "EmbeddingRequest",
-    {"model": STRING, "prompt": STRING, "keep_alive": _KEEP_ALIVE, "options": MAP},
-)
-SHOW = Struct(
-    "ShowRequest",
-    {**_NAMED, "system": STRING, "template": STRING, "verbose": BOOL, "options": MAP},
-)
-COPY = Struct("CopyRequest", {"source": STRING, "destination": STRING})
-DELETE = Struct("DeleteRequest", _NAMED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferenceRequest:
+    """What /api/chat and /api/generate have in common."""
+
+    model: str = json_field(STRING, default="")
+    stream: bool = json_field(BOOL, default=True)
+    format: object = json_field(ANY, default=None)
+    keep_alive: float | None = json_field(_KEEP_ALIVE, default=None)
+    options: Mapping[str, Any] = json_field(MAP, default_factory=dict)
+    think: bool | str | None = json_field(_THINK, default=None)
+    truncate: bool = json_field(BOOL, default=True)
+    shift: bool | None = json_field(BOOL, default=None)
+    debug_render_only: bool = json_field(BOOL, name="_debug_render_only", default=False)
+    logprobs: bool = json_field(BOOL, default=False)
+    top_logprobs: int = json_field(INT, default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest(InferenceRequest):
+    messages: Sequence[Mapping[str, Any]] = json_field(_MESSAGES, default=())
+    tools: Sequence[Mapping[str, Any]] = json_field(ListOf(_TOOL, "api.Tools"), default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateRequest(InferenceRequest):
+    prompt: str = json_field(STRING, default="")
+    suffix: str = json_field(STRING, default="")
+    system: str = json_field(STRING, default="")
+    template: str = json_field(STRING, default="")
+    context: Sequence[int] | None = json_field(ListOf(INT), default=None)
+    """Tokens; even an empty list leaves the model's stored messages out."""
+    raw: bool = json_field(BOOL, default=False)
+    images: Sequence[str] = json_field(IMAGES, default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedRequest:
+    """A request about one model, by its present or by its older field."""
+
+    model: str = json_field(STRING, default="")
+    older_name: str = json_field(STRING, name="name", default="")
+
+    @property
+    def named(self) -> str:
+        """The model that the request names; "" if none."""
+        return self.model or self.older_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowRequest(NamedRequest):
+    system: str = json_field(STRING, default="")
+    template: str = json_field(STRING, default="")
+    verbose: bool = json_field(BOOL, default=False)
+    options: Mapping[str, Any] | None = json_field(MAP, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRequest:
+    source: str = json_field(STRING, default="")
+    destination: str = json_field(STRING, default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRequest(NamedRequest):
+    """Of /api/pull and /api/push."""
+
+    insecure: bool = json_field(BOOL, default=False)
+    username: str = json_field(STRING, default="")
+    password: str = json_field(STRING, default="")
+    stream: bool = json_field(BOOL, default=True)
+
+
+CHAT = RequestTable(ChatRequest, "ChatRequest")
+GENERATE = RequestTable(GenerateRequest, "GenerateRequest")
+SHOW = RequestTable(ShowRequest, "ShowRequest")
+COPY = RequestTable(CopyRequest, "CopyRequest")
+DELETE = RequestTable(NamedRequest, "DeleteRequest")
+PULL = RequestTable(TransferRequest, "PullRequest")
+PUSH = RequestTable(TransferRequest, "PushRequest")
+
+# A request to create a model is checked by `store.recipe`, which reads it as a mapping: it is the
+# form that a model's recipe has on disk too, and the store knows no class of an API's.
 CREATE = Struct(
     "CreateRequest",
     {
-        **_NAMED,
+        "model": STRING,
+        "name": STRING,
         "stream": BOOL,
         "quantize": STRING,
         "quantization": STRING,
@@ -220,5 +237,3 @@ CREATE = Struct(
         "info": MAP,
     },
 )
-PULL = Struct("PullRequest", _TRANSFER)
-PUSH = Struct("PushRequest", _TRANSFER)

@@ -13,15 +13,14 @@ from starlette.responses import Response
 
 from gateway import digests, names
 from gateway.api.ollama import show as describe
-from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW, model_name
-from gateway.api.ollama.progress import Progress
+from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW
+from gateway.api.ollama.progress import ProgressResponse
 from gateway.api.reply import JSON, empty, json_reply
 from gateway.errors import Broken, Invalid, NotFound
-from gateway.golang.fmt import exact
 from gateway.golang.json_decode import decode
-from gateway.golang.json_encode import dumps
+from gateway.golang.json_encode import dumps, with_go_floats
 from gateway.names import Name
-from gateway.services import services
+from gateway.services import services_of
 from gateway.store.create import VERIFIED, Converted, finish, prepare
 from gateway.store.gguf import read_arrays
 from gateway.store.library import Library
@@ -41,9 +40,8 @@ async def tags(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """One model in detail."""
-    body = decode(await request.body(), SHOW)
-    asked = model_name(body)
-    name = names.resolve(asked, refusal=names.CLOUD_DETAILS)
+    wanted = SHOW.decode(await request.body())
+    name = names.resolve(wanted.named, refusal=names.CLOUD_DETAILS)
     library = _library(request)
     model = library.peek(name)
     if model is None:
@@ -51,56 +49,55 @@ async def show(request: Request) -> Response:
     copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
     shown = describe.shown(
         model,
-        system=body.get("system", ""),
-        options=body.get("options"),
-        basename=asked if copilot else "",
-        **(await run_sync(_arrays, model) if body.get("verbose") else {}),
+        system=wanted.system,
+        options=wanted.options,
+        basename=wanted.named if copilot else "",
+        **(await run_sync(_arrays, model) if wanted.verbose else {}),
     )
-    return json_reply(exact(shown))
+    return json_reply(with_go_floats(shown))
 
 
 async def copy(request: Request) -> Response:
     """A second name for a model."""
-    body = decode(await request.body(), COPY)
-    source, destination = body.get("source", ""), body.get("destination", "")
-    origin = _plain_name("source", source)
-    goal = _plain_name("destination", destination)
+    wanted = COPY.decode(await request.body())
+    source = _plain_name("source", wanted.source)
+    destination = _plain_name("destination", wanted.destination)
     try:
-        await run_sync(_library(request).copy, origin, goal)
+        await run_sync(_library(request).copy, source, destination)
     except NotFound as error:
-        raise NotFound(f'model "{source}" not found') from error
+        raise NotFound(f'model "{wanted.source}" not found') from error
     return empty()
 
 
 async def delete(request: Request) -> Response:
     """Remove a name, and the blobs that only it used."""
-    asked = model_name(decode(await request.body(), DELETE))
-    name = _stored_name(asked)
+    wanted = DELETE.decode(await request.body())
+    name = _stored_name(wanted.named)
     try:
         await run_sync(_library(request).delete, name)
     except NotFound as error:
-        raise NotFound(f"model '{asked}' not found") from error
+        raise NotFound(f"model '{wanted.named}' not found") from error
     return empty()
 
 
 async def create(request: Request) -> Response:
     """Make a model. What can be checked is so before the answer starts, and keeps its status."""
     body = decode(await request.body(), CREATE)
-    name = names.parse(model_name(body))
+    name = names.parse(str(body.get("model") or body.get("name") or ""))
     work = partial(_make, request, name, checked(body))
-    return Progress(work, stream=body.get("stream", True))
+    return ProgressResponse(work, stream=body.get("stream", True))
 
 
 async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> None:
     """Pull and convert what has to be, then write; a client that leaves in between ends it."""
     library = _library(request)
     if recipe.base and await run_sync(library.find, recipe.base) is None:
-        await services(request).transfers.pull(recipe.base, "https", tell)
+        await services_of(request).transfers.pull(recipe.base, "https", tell)
     start = await run_sync(prepare, library, recipe)
     made: dict[int, Converted] = {}
     lines = list(start.progress)
     if start.conversions:
-        tool = program(services(request).engine.server)
+        tool = program(services_of(request).engine.server)
         for line in lines:
             await tell({"status": line})
         for conversion in start.conversions:
@@ -151,7 +148,7 @@ def _listed(entries: Sequence[Entry]) -> bytes:
 
 
 def _library(request: Request) -> Library:
-    return services(request).library
+    return services_of(request).library
 
 
 def _plain_name(role: str, text: str) -> Name:

@@ -10,23 +10,13 @@ from typing import Any
 
 import orjson
 
+from gateway.api.clock import Clock
 from gateway.golang.json_encode import dumps, escape
-from gateway.inference.types import CallPiece, Delta, End, EngineError, Tally
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
 NDJSON = "application/x-ndjson"
 JSON = "application/json; charset=utf-8"
-
-
-class Clock(ABC):
-    """Time as a reply shows it."""
-
-    @abstractmethod
-    def stamp(self) -> str:
-        """The time of day, RFC 3339 in UTC, to the nanosecond."""
-
-    @abstractmethod
-    def elapsed(self) -> int:
-        """Nanoseconds since the request arrived."""
 
 
 class Reply(ABC):
@@ -61,9 +51,9 @@ class Reply(ABC):
         self._logprobs += logprobs
         return b""
 
-    def end(self, end: End, tally: Tally) -> bytes:
+    def end(self, end: End, usage: Usage) -> bytes:
         reason = "length" if end.reason == "length" else "stop"
-        last = dumps(self._last(reason, self._metrics(tally)))
+        last = dumps(self._last(reason, self._metrics(usage)))
         return last + b"\n" if self._stream else last
 
     def failure(self, message: str, status: int) -> bytes:
@@ -95,14 +85,14 @@ class Reply(ABC):
     def _last(self, reason: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """The final object: everything if not streamed, else what has not been said yet."""
 
-    def _metrics(self, tally: Tally) -> dict[str, Any]:
+    def _metrics(self, usage: Usage) -> dict[str, Any]:
         metrics = {
             "total_duration": self._clock.elapsed(),
             "load_duration": self._loaded,
-            "prompt_eval_count": tally.prompt_tokens,
-            "prompt_eval_duration": round(tally.prompt_seconds * 1e9),
-            "eval_count": tally.tokens,
-            "eval_duration": round(tally.seconds * 1e9),
+            "prompt_eval_count": usage.prompt_tokens,
+            "prompt_eval_duration": round(usage.prompt_seconds * 1e9),
+            "eval_count": usage.completion_tokens,
+            "eval_duration": round(usage.completion_seconds * 1e9),
         }
         return {key: value for key, value in metrics.items() if value}
 
@@ -122,7 +112,7 @@ class ChatReply(Reply):
             self._keep(delta.calls)
         return super().write(delta)
 
-    def _keep(self, calls: Sequence[CallPiece]) -> None:
+    def _keep(self, calls: Sequence[ToolCallDelta]) -> None:
         """Calls that come in pieces are given whole, with the last object, as Ollama does."""
         for piece in calls:
             call = self._calls.setdefault(piece.index, {"id": "", "name": "", "arguments": ""})
@@ -229,7 +219,7 @@ def _logprob(entry: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _call(piece: CallPiece) -> dict[str, str]:
+def _call(piece: ToolCallDelta) -> dict[str, str]:
     return {"id": piece.id, "name": piece.name, "arguments": piece.arguments}
 
 

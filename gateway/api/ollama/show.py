@@ -1,6 +1,6 @@
 """A model as `/api/tags` and `/api/show` describe it: JSON bodies, modelfile and parameters text.
 
-Pure. Floats that stand for Go's are turned into text by `gateway.golang.fmt`.
+Pure. Floats that stand for Go's are turned into text by `json_encode.with_go_floats`.
 """
 
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from gateway.golang import fmt as numbers
+from gateway.golang.strconv import format_float, quote
 from gateway.store.config import Config
 from gateway.store.gguf import UNKNOWN, Array, Header, count, file_type, lookup
 from gateway.store.model import Entry, Model
@@ -192,36 +192,10 @@ def _bare(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return numbers.display(value)
+        return format_float(value)
     return "<nil>" if value is None else json.dumps(value)
 
 
 def _literal(value: Any) -> str:
     """The same with strings as Go's `%q` quotes them."""
-    if not isinstance(value, str):
-        return _bare(value)
-    return '"' + "".join(_escaped(letter) for letter in value) + '"'
-
-
-_ESCAPES = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\a": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-}
-
-
-def _escaped(letter: str) -> str:
-    if letter in _ESCAPES:
-        return _ESCAPES[letter]
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return quote(value) if isinstance(value, str) else _bare(value)

@@ -7,42 +7,34 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import names
-from gateway.api.ollama.fields import PULL, PUSH, model_name
-from gateway.api.ollama.progress import Progress
+from gateway.api.ollama.fields import PULL, PUSH
+from gateway.api.ollama.progress import ProgressResponse
 from gateway.errors import Invalid, NotFound
-from gateway.golang.json_decode import decode
-from gateway.names import Name
 from gateway.registry.references import scheme
-from gateway.services import services
+from gateway.services import services_of
 
 
-async def pull(request: Request) -> Response:
-    """Get a model. A name that is none is told before the answer starts; all else is in it."""
-    body = decode(await request.body(), PULL)
-    asked = model_name(body)
-    name = _named(asked)
-    spoken = scheme(asked, insecure=bool(body.get("insecure")))
-    work = partial(services(request).transfers.pull, name, spoken)
-    return Progress(work, stream=body.get("stream", True))
+async def pull(http: Request) -> Response:
+    """Get a model. What is no name is refused before the reply starts; all else is in it."""
+    request = PULL.decode(await http.body())
+    if not request.named.strip():
+        raise Invalid("invalid model name")
+    name = names.stored(request.named)
+    protocol = scheme(request.named, insecure=request.insecure)
+    work = partial(services_of(http).transfers.pull, name, protocol)
+    return ProgressResponse(work, stream=request.stream)
 
 
-async def push(request: Request) -> Response:
-    """Send a model. One that is not here is told before the answer starts."""
-    body = decode(await request.body(), PUSH)
-    asked = model_name(body)
-    if not asked:
+async def push(http: Request) -> Response:
+    """Send a model. One that is not here is refused before the reply starts."""
+    request = PUSH.decode(await http.body())
+    if not request.named:
         raise Invalid("model is required")
-    name = names.parse(asked)
-    spoken = scheme(asked, insecure=bool(body.get("insecure")))
-    there = services(request)
-    stored = await run_sync(there.library.find, name)
+    name = names.parse(request.named)
+    protocol = scheme(request.named, insecure=request.insecure)
+    services = services_of(http)
+    stored = await run_sync(services.library.find, name)
     if stored is None:
         raise NotFound(f"model '{name.short}' not found")
-    work = partial(there.transfers.push, stored, spoken)
-    return Progress(work, stream=body.get("stream", True))
-
-
-def _named(text: str) -> Name:
-    if not text.strip():
-        raise Invalid("invalid model name")
-    return names.stored(text)
+    work = partial(services.transfers.push, stored, protocol)
+    return ProgressResponse(work, stream=request.stream)

@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 
+from gateway.api.effort import effort
 from gateway.api.openai.fields import CHAT, COMPLETION, NUMBERS, check_types
 from gateway.api.openai.messages import chosen
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_decode import Place
+from gateway.golang.json_decode import JsonPath
 from gateway.golang.json_syntax import first_value
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 
 # Slots, caches, adapters, the shape of the stream and how a reply is parsed belong to the gateway;
 # `n_predict` would outvote the client's own limit, and `reasoning_effort` what the template is told
@@ -88,11 +89,11 @@ def body(data: bytes, struct: str, empty: str = "missing request body") -> dict[
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        value = Place().free(first_value(data))
+        value = JsonPath().free(first_value(data))
     if value is None:
         return {}
     if not isinstance(value, dict):
-        place = Place()
+        place = JsonPath()
         place.mismatch(value, f"openai.{struct}")
         place.settle()
     return {key: item for key, item in value.items() if item is not None}
@@ -133,7 +134,7 @@ def _check_count(count: int, name: str = "top_logprobs") -> None:
         raise Invalid(f"{name} must be between 0 and 20")
 
 
-def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
+def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> GenerationRequest:
     """A chat completion; `messages` are checked, see `check_messages`."""
     tools, choice = chosen(request)
     extra = _beyond(request)
@@ -144,26 +145,31 @@ def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> Turn:
         alternatives = request.get("top_logprobs", alternatives or 0)
     if not request.get("stream"):
         extra["stream_options"] = {"include_usage": True}
-    return Turn(
+    return GenerationRequest(
+        model=str(request.get("model", "")),
         messages=messages,
         tools=tools,
         think=effort(request),
         options=options(request),
         defaults=DEFAULTS,
-        format=_format(request.get("response_format")),
+        response_format=_format(request.get("response_format")),
         top_logprobs=alternatives,
         extra=extra,
         keep_alive=parse_keep_alive(request.get("keep_alive")),
     )
 
 
-def completion(request: Mapping[str, Any]) -> Turn:
+def completion(request: Mapping[str, Any]) -> GenerationRequest:
     """A text completion: the prompt goes through the model's template, as Ollama does it."""
-    return Turn(
+    return GenerationRequest(
+        model=str(request.get("model", "")),
+        kind="generate",
+        text_only=True,
+        suffix=request.get("suffix", ""),
         messages=[{"role": "user", "content": request.get("prompt", "")}],
         options=options(request),
         defaults=DEFAULTS,
-        format=_format(request.get("response_format")),
+        response_format=_format(request.get("response_format")),
         top_logprobs=request.get("logprobs", request.get("n_probs") or None),
         extra={key: value for key, value in _beyond(request).items() if key != "echo"},
         keep_alive=parse_keep_alive(request.get("keep_alive")),
@@ -217,35 +223,3 @@ def stops(value: Any) -> list[str]:
     """The client's stop texts; an empty one would end every reply."""
     given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     return [text for text in given if isinstance(text, str) and text]
-
-
-_EFFORTS: dict[str, bool | str] = {
-    "none": False,
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "max": "max",
-    "xhigh": "max",
-    "ultra": "max",
-}
-
-
-def effort(request: Mapping[str, Any]) -> bool | str | None:
-    """How much the client wants the model to think: None if it does not say."""
-    asked = request.get("reasoning", {}).get("effort") or request.get("reasoning_effort")
-    if asked in (None, ""):
-        return None
-    if not isinstance(asked, str) or asked not in _EFFORTS:
-        raise Invalid(
-            f'invalid reasoning value: "{asked}" (must be "minimal", "low", "medium", "high", '
-            '"xhigh", "ultra", "max", or "none")'
-        )
-    return _EFFORTS[asked]
-
-
-def error_body(message: str, status: int, code: str | None = None) -> dict[str, Any]:
-    """The envelope of every error on /v1."""
-    kinds = {400: "invalid_request_error", 404: "not_found_error"}
-    kind = kinds.get(status, "api_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api.openai.requests import error_body
+from gateway.api.openai_error import error_body
 from gateway.golang.json_encode import dumps
-from gateway.inference.types import CUT_SHORT, CallPiece, Delta, End, EngineError, Tally
-from gateway.llama.events import count
-from gateway.llama.sse import DATA, DONE, Reading, event
+from gateway.llama.errors import ReplyCutShort
+from gateway.llama.events import Delta, End, EventReader, ToolCallDelta, Usage
+from gateway.llama.sse import DATA, DONE, SSEDecoder, parse_event
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -32,8 +32,8 @@ class Passthrough:
     media_type = SSE
 
     def __init__(self, model: str, alias: str, *, usage: bool = False) -> None:
-        self.tally = Tally()
-        self._reading = Reading(self._event)
+        self.usage = Usage()
+        self._reading = SSEDecoder(self._event)
         self._model = (b'"model":"' + alias.encode() + b'"', b'"model":' + dumps(model))
         self._fingerprint = b""
         self._ours = _OUR_FINGERPRINT + b',"usage":null' if usage else _OUR_FINGERPRINT
@@ -43,13 +43,16 @@ class Passthrough:
     def assigned(self) -> None:
         """Nothing of a chat completion tells when that was."""
 
+    def start(self, reader: EventReader) -> None:
+        """A no-op: the engine's events are passed on, not read."""
+
     def feed(self, data: bytes) -> bytes:
         return self._reading.feed(data)
 
     def flush(self) -> bytes:
         self._reading.check()
         if not self._done:
-            raise EngineError(CUT_SHORT, 500)
+            raise ReplyCutShort
         return b""
 
     def failure(self, message: str, status: int) -> bytes:
@@ -63,7 +66,7 @@ class Passthrough:
         if not self._begun:
             return self._first(line)
         if line.startswith(b'data: {"error"'):
-            event(line)
+            parse_event(line)
         if b'"timings":{' in line:
             self._count(line)
             if _COUNTED in line:
@@ -79,7 +82,7 @@ class Passthrough:
 
         The role goes with the first chunk that says something, as Ollama gives it.
         """
-        value = event(line)
+        value = parse_event(line)
         if value is None or not value.get("choices"):
             return b""
         choice = value["choices"][0]
@@ -104,9 +107,9 @@ class Passthrough:
         return self._line(DATA + orjson.dumps(value))
 
     def _count(self, line: bytes) -> None:
-        value = event(line)
+        value = parse_event(line)
         if value is not None:
-            count(self.tally, value["timings"])
+            self.usage.read(value["timings"])
 
 
 class Chat:
@@ -155,7 +158,7 @@ class Chat:
         self._logprobs += logprobs
         return b""
 
-    def end(self, end: End, tally: Tally) -> bytes:
+    def end(self, end: End, usage: Usage) -> bytes:
         choice: dict[str, Any] = {"index": 0, "finish_reason": end.reason}
         if not self._stream:
             choice["message"] = self._message
@@ -163,10 +166,10 @@ class Chat:
                 call["function"]["arguments"] = _compact(call["function"]["arguments"])
             if self._logprobs:
                 choice["logprobs"] = {"content": self._logprobs}
-            return dumps({**self._frame, "choices": [choice], "usage": usage(tally)}) + b"\n"
+            return dumps({**self._frame, "choices": [choice], "usage": usage_object(usage)}) + b"\n"
         last = [sse({**self._frame, "choices": [{**choice, "delta": {}}]})]
         if self._usage:
-            last.append(sse({**self._frame, "choices": [], "usage": usage(tally)}))
+            last.append(sse({**self._frame, "choices": [], "usage": usage_object(usage)}))
         return b"".join((*last, DONE, b"\n\n"))
 
     def failure(self, message: str, status: int) -> bytes:
@@ -188,7 +191,7 @@ class Chat:
         return sse({**self._frame, "choices": [choice]})
 
 
-def _call(piece: CallPiece) -> dict[str, Any]:
+def _call(piece: ToolCallDelta) -> dict[str, Any]:
     out: dict[str, Any] = {"index": piece.index, "function": {"arguments": piece.arguments}}
     if piece.name:
         out["function"] = {"name": piece.name, **out["function"]}
@@ -203,7 +206,7 @@ def _compact(arguments: str) -> str:
         return arguments
 
 
-def _add_call(calls: list[dict[str, Any]], piece: CallPiece) -> None:
+def _add_call(calls: list[dict[str, Any]], piece: ToolCallDelta) -> None:
     if piece.index >= len(calls):
         function = {"name": "", "arguments": ""}
         calls.append({"id": "", "index": piece.index, "type": "function", "function": function})
@@ -260,18 +263,18 @@ class Completion:
 
     def loaded(self) -> bytes:
         """A reply without generation: the model was loaded."""
-        return self._last("load", Tally())
+        return self._last("load", Usage())
 
-    def end(self, end: End, tally: Tally) -> bytes:
-        return self._last("length" if end.reason == "length" else "stop", tally)
+    def end(self, end: End, usage: Usage) -> bytes:
+        return self._last("length" if end.reason == "length" else "stop", usage)
 
-    def _last(self, reason: str, tally: Tally) -> bytes:
+    def _last(self, reason: str, usage: Usage) -> bytes:
         if not self._stream:
             whole = self._chunk("".join(self._text), reason, self._logprobs)
-            return dumps({**whole, "usage": usage(tally)}) + b"\n"
+            return dumps({**whole, "usage": usage_object(usage)}) + b"\n"
         last = [sse(self._chunk("", reason, self._logprobs))]
         if self._usage:
-            last.append(sse({**self._frame, "choices": [], "usage": usage(tally)}))
+            last.append(sse({**self._frame, "choices": [], "usage": usage_object(usage)}))
         return b"".join((*last, DONE, b"\n\n"))
 
     def failure(self, message: str, status: int) -> bytes:
@@ -308,13 +311,13 @@ def token_logprobs(entries: Sequence[Mapping[str, Any]], offset: int) -> dict[st
     }
 
 
-def usage(tally: Tally) -> dict[str, Any]:
+def usage_object(usage: Usage) -> dict[str, Any]:
     """Tokens of one reply."""
     return {
-        "prompt_tokens": tally.prompt_tokens,
-        "completion_tokens": tally.tokens,
-        "total_tokens": tally.prompt_tokens + tally.tokens,
-        "prompt_tokens_details": {"cached_tokens": tally.cached_tokens},
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
 
 

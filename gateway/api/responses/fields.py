@@ -4,19 +4,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.golang.json_decode import ANY, BOOL, INT, MAP, STRING, Kind, ListOf, Place, Struct
+from gateway.golang.json_decode import (
+    ANY,
+    BOOL,
+    INT,
+    MAP,
+    STRING,
+    JsonKind,
+    JsonPath,
+    ListOf,
+    Struct,
+)
 
 
-class _Number(Kind):
+class _Number(JsonKind):
     go = "float64"
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         if type(value) in (bool, str, list, dict):
             return at.mismatch(value, self.go)
         return at.free(value)
 
 
-class _Object(Kind):
+class _Object(JsonKind):
     """An object whose members are looked at later, under Go's name for it."""
 
     def __init__(self, go: str) -> None:
@@ -25,7 +35,7 @@ class _Object(Kind):
     def zero(self) -> Any:
         return {}
 
-    def take(self, value: Any, at: Place) -> Any:
+    def take(self, value: Any, at: JsonPath) -> Any:
         return at.free(value) if type(value) is dict else at.mismatch(value, self.go)
 
 
@@ -33,7 +43,7 @@ class _Object(Kind):
 class Member:
     """`says` is the line of the reference."""
 
-    kind: Kind
+    kind: JsonKind
     says: str
     refused: bool = False
     """Whether any value but null, false and an empty one is refused by name."""
@@ -43,7 +53,7 @@ _NUMBER = _Number()
 _ECHOED = "accepted and repeated in the reply; nothing here depends on it"
 
 
-def _no(kind: Kind, why: str) -> Member:
+def _no(kind: JsonKind, why: str) -> Member:
     return Member(kind, f"400: {why}", refused=True)
 
 

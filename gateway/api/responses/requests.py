@@ -1,4 +1,4 @@
-"""A request to OpenAI's Responses API: checked, as a `Turn`, and as what the reply repeats of it.
+"""A request to OpenAI's Responses API: checked, made a GenerationRequest, repeated in the reply.
 
 What becomes of each member is in `responses_fields`; none of those is ignored in silence.
 """
@@ -6,7 +6,7 @@ What becomes of each member is in `responses_fields`; none of those is ignored i
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.api.openai.requests import effort
+from gateway.api.effort import effort
 from gateway.api.responses.fields import FIELDS, INCLUDABLE, REQUEST
 from gateway.api.responses.items import WITH_TOOLS, Item
 from gateway.api.responses.messages import messages
@@ -15,7 +15,7 @@ from gateway.api.responses.tools import tools as read_tools
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
 from gateway.golang.json_decode import decode
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 
 LOGPROBS = "message.output_text.logprobs"
 _OPTIONS = {
@@ -75,7 +75,9 @@ def tools(request: Mapping[str, Any], items: Iterable[Item]) -> dict[str, Tool]:
     return found
 
 
-def turn(request: Mapping[str, Any], items: Iterable[Item], there: Mapping[str, Tool]) -> Turn:
+def turn(
+    request: Mapping[str, Any], items: Iterable[Item], there: Mapping[str, Tool]
+) -> GenerationRequest:
     """The next message after `items`, which are the whole conversation; `there`: its `tools`."""
     conversation = messages(items, request.get("instructions", ""))
     if not conversation:
@@ -84,13 +86,14 @@ def turn(request: Mapping[str, Any], items: Iterable[Item], there: Mapping[str, 
     extra: dict[str, Any] = {} if choice == "auto" else {"tool_choice": choice}
     if tools and "parallel_tool_calls" in request:
         extra["parallel_tool_calls"] = request["parallel_tool_calls"]
-    return Turn(
+    return GenerationRequest(
+        model=request.get("model", ""),
         messages=conversation,
         tools=tools,
         think=effort(request),
         options={ours: request[name] for name, ours in _OPTIONS.items() if name in request},
         defaults={"temperature": 1.0},
-        format=_format(request.get("text", {}).get("format")),
+        response_format=_format(request.get("text", {}).get("format")),
         top_logprobs=logprobs(request),
         extra=extra,
         keep_alive=parse_keep_alive(request.get("keep_alive")),

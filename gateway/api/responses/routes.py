@@ -17,8 +17,8 @@ from gateway.api.responses.items import Item, items, references, resolved
 from gateway.api.responses.stream import Reply, Style
 from gateway.api.responses.tools import Tool
 from gateway.errors import GatewayError, Invalid, NotFound
-from gateway.inference.handler import respond
-from gateway.services import services
+from gateway.inference.handler import find_model, generate
+from gateway.services import services_of
 from gateway.store.responses import Kept, Responses
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ async def create(request: Request) -> Response:
     """An answer, as events or whole; stored before its end is told, so that it can be named."""
     body = responses.body(await request.body())
     responses.check(body)
-    store = services(request).responses
+    store = services_of(request).responses
     token = secrets.token_hex(12)
     fresh = await _looked_up(store, items(body.get("input"), token))
     conversation = [*await _earlier(store, body), *fresh]
@@ -41,7 +41,8 @@ async def create(request: Request) -> Response:
         raise Invalid("model is required")
     frame = responses.frame(body, f"resp_{token}", int(time.time()))
     reply = Reply(frame, token, lambda: int(time.time()), _style(body, tools))
-    answer = await respond(request, name, turn, reply)
+    model = await find_model(request, name)
+    answer = await generate(request, model, turn, reply)
     if store is None or not body.get("store", True):
         return answer
     return Storing(answer, lambda: _keep(store, reply, fresh))
@@ -147,7 +148,7 @@ def _check_include(request: Request) -> None:
 
 
 def _store(request: Request, ident: str) -> Responses:
-    found = services(request).responses
+    found = services_of(request).responses
     if found is None:
         raise NotFound(f"Response with id '{ident}' not found.")
     return found

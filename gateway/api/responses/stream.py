@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from gateway.api.openai.requests import error_body
+from gateway.api.openai_error import error_body
 from gateway.api.responses.calls import Call, Events, begin
 from gateway.api.responses.tools import Tool
 from gateway.golang.json_encode import dumps, escape
-from gateway.inference.types import CallPiece, Delta, End, Tally
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -80,7 +80,7 @@ class Reply:
         said += [self._call(piece) for piece in delta.calls]
         return b"".join(said)
 
-    def end(self, end: End, tally: Tally) -> bytes:
+    def end(self, end: End, usage: Usage) -> bytes:
         status = "incomplete" if end.reason in _REASONS else "completed"
         closing = self._close(status)
         if not self._output and not self._style.stream:
@@ -92,7 +92,7 @@ class Reply:
             "status": status,
             "incomplete_details": _REASONS.get(end.reason),
             "output": self._output,
-            "usage": self._usage(tally),
+            "usage": self._usage(usage),
         }
         if not self._style.stream:
             return dumps(self.response) + b"\n"
@@ -220,7 +220,7 @@ class Reply:
 
     # Calls
 
-    def _call(self, piece: CallPiece) -> bytes:
+    def _call(self, piece: ToolCallDelta) -> bytes:
         opening = b""
         if piece.index not in self._calls:
             self._calls.append(piece.index)
@@ -231,7 +231,7 @@ class Reply:
             return opening
         return opening + self._told(self._calling.feed(piece.arguments))
 
-    def _begin_call(self, piece: CallPiece) -> bytes:
+    def _begin_call(self, piece: ToolCallDelta) -> bytes:
         # The official client takes two calls with one id for a contradiction.
         taken = any(item.get("call_id") == piece.id for item in self._output)
         closing = self._close("completed")
@@ -249,12 +249,12 @@ class Reply:
 
     # The response
 
-    def _usage(self, tally: Tally) -> dict[str, Any]:
-        cached = tally.cached_tokens if self._style.cached else 0
+    def _usage(self, usage: Usage) -> dict[str, Any]:
+        cached = usage.cached_tokens if self._style.cached else 0
         return {
-            "input_tokens": tally.prompt_tokens,
-            "output_tokens": tally.tokens,
-            "total_tokens": tally.prompt_tokens + tally.tokens,
+            "input_tokens": usage.prompt_tokens,
+            "output_tokens": usage.completion_tokens,
+            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
             "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
             "output_tokens_details": {"reasoning_tokens": 0},
         }

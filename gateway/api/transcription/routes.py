@@ -6,13 +6,14 @@ from starlette.responses import Response
 
 from gateway.api.transcription import transcript as transcription
 from gateway.api.transcription.multipart import form
-from gateway.inference import handler as inference
+from gateway.inference.handler import find_model, generate
 
 
-async def transcriptions(request: Request) -> Response:
+async def transcriptions(http: Request) -> Response:
     """The whole recording goes to the model at once."""
-    body = await request.body()
-    fields = await run_sync(form, body, request.headers.get("content-type", ""))
+    body = await http.body()
+    fields = await run_sync(form, body, http.headers.get("content-type", ""))
     asked = transcription.request(fields)
-    turn = await run_sync(transcription.turn, asked)
-    return await inference.respond(request, asked.model, turn, transcription.Transcript(asked))
+    request = await run_sync(transcription.turn, asked)
+    model = await find_model(http, asked.model)
+    return await generate(http, model, request, transcription.Transcript(asked))

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.api.openai.requests import error_body
+from gateway.api.openai_error import error_body
 from gateway.api.transcription.multipart import Field
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
 from gateway.golang.json_encode import dumps
-from gateway.inference.types import Delta, End, Tally, Turn
+from gateway.inference.types import GenerationRequest
+from gateway.llama.events import Delta, End, Usage
 from gateway.llama.sse import DATA
 
 ORDER = (
@@ -110,7 +111,7 @@ def _refuse(form: Sequence[Field]) -> None:
         raise Invalid("chunking_strategy must be 'auto'")
 
 
-def turn(asked: Request) -> Turn:
+def turn(asked: Request) -> GenerationRequest:
     """An order, and a message with the recording. What is thought is not written down."""
     order = ORDER
     if asked.language:
@@ -123,7 +124,8 @@ def turn(asked: Request) -> Turn:
         order += f" About the audio: {asked.context}"
     data = base64.b64encode(asked.sound).decode()
     sound = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
-    return Turn(
+    return GenerationRequest(
+        model=asked.model,
         messages=[{"role": "system", "content": order}, {"role": "user", "content": [sound]}],
         think=False,
         options={"temperature": asked.temperature},
@@ -153,10 +155,10 @@ class Transcript:
         more, self._said = text[self._said :], len(text)
         return _event("delta", delta=more)
 
-    def end(self, end: End, tally: Tally) -> bytes:
+    def end(self, end: End, usage: Usage) -> bytes:
         text = self._text.strip()
         if self._asked.stream:
-            return _event("done", text=text, usage=_usage(tally))
+            return _event("done", text=text, usage=_usage(usage))
         return text.encode() if self._asked.plain else dumps({"text": text}) + b"\n"
 
     def failure(self, message: str, status: int) -> bytes:
@@ -167,12 +169,12 @@ def _event(kind: str, **more: Any) -> bytes:
     return DATA + dumps({"type": f"transcript.text.{kind}", **more}) + b"\n\n"
 
 
-def _usage(tally: Tally) -> dict[str, Any]:
+def _usage(usage: Usage) -> dict[str, Any]:
     return {
         "type": "tokens",
-        "input_tokens": tally.prompt_tokens,
-        "output_tokens": tally.tokens,
-        "total_tokens": tally.prompt_tokens + tally.tokens,
+        "input_tokens": usage.prompt_tokens,
+        "output_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
 
 

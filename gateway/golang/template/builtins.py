@@ -1,156 +1,149 @@
-"""The functions every template has: logic, comparison, indexing, printing, escaping."""
+"""The functions every template has: logic, comparison, indexing, printing."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import quote_plus
 
-from gateway.golang.template.formatting import Spec, formatted
-from gateway.golang.template.printf import LONGEST, joined, sprint, sprintf, sprintln
-from gateway.golang.template.values import (
+from gateway.golang.fmt import FormatSpec, format_value, sprint, sprintf, sprintln
+from gateway.golang.values import (
     MISSING,
-    Missing,
-    Struct,
+    GoStruct,
+    MissingValue,
     TemplateError,
-    from_octets,
-    octets,
+    from_utf8,
     truth,
     type_name,
+    utf8,
 )
 
 _BAD_TYPE = "invalid type for comparison"
 _BAD_PAIR = "incompatible types for comparison"
 
 
-def _kind(value: Any) -> str | None:
+def _kind(value: object) -> str | None:
     """The comparable kind of a value; None for nil, lists, maps and structs."""
-    for kind in (bool, int, float, complex, str):
+    for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind.__name__
     return None
 
 
-def _absent(value: Any) -> bool:
-    return value is None or isinstance(value, Missing)
+def _absent(value: object) -> bool:
+    return value is None or isinstance(value, MissingValue)
 
 
-def eq(first: Any, *others: Any) -> bool:
+def eq(first: object, *others: object) -> bool:
     """Whether the first equals any of the others; kinds that never can are an error."""
     if not others:
         raise TemplateError("missing argument for comparison")
     return any(_equal(first, other) for other in others)
 
 
-def _equal(first: Any, second: Any) -> bool:
+def _equal(first: object, second: object) -> bool:
     if _absent(first) or _absent(second):
         return _absent(first) and _absent(second)
     kind, other = _kind(first), _kind(second)
     if kind != other:
+        # Python would call 1 and 1.0 equal; in Go's templates comparing them is an error.
         raise TemplateError(_BAD_PAIR)
     if kind is not None:
         return bool(first == second)
-    if isinstance(first, Struct) and isinstance(second, Struct):
+    if isinstance(first, GoStruct) and isinstance(second, GoStruct):
         return first is second
-    shape = Spec(verb="s")
+    shape = FormatSpec(verb="s")
     left, right = type_name(first), type_name(second)
     if left != right:
         raise TemplateError(
-            f"non-comparable types {formatted(first, shape)}: {left}, "
-            f"{formatted(second, shape)}: {right}"
+            f"non-comparable types {format_value(first, shape)}: {left}, "
+            f"{format_value(second, shape)}: {right}"
         )
-    raise TemplateError(f"non-comparable type {formatted(second, shape)}: {right}")
+    raise TemplateError(f"non-comparable type {format_value(second, shape)}: {right}")
 
 
-def ne(first: Any, second: Any) -> bool:
-    """The opposite of `eq`."""
+def ne(first: object, second: object) -> bool:
+    """The opposite of `eq`, for two values only."""
     return not _equal(first, second)
 
 
-def lt(first: Any, second: Any) -> bool:
+def lt(first: object, second: object) -> bool:
     """Whether the first is smaller; numbers of one kind, or strings by their bytes."""
     kind, other = _kind(first), _kind(second)
     if kind is None or other is None:
         raise TemplateError(_BAD_TYPE)
     if kind != other:
         raise TemplateError(_BAD_PAIR)
-    if kind in ("bool", "complex"):
-        raise TemplateError(_BAD_TYPE)
-    return octets(first) < octets(second) if kind == "str" else bool(first < second)
+    match first, second:
+        case bool(), bool():
+            raise TemplateError(_BAD_TYPE)
+        case str(), str():
+            return utf8(first) < utf8(second)
+        case (int() | float(), int() | float()):
+            return first < second
+    raise TemplateError(_BAD_TYPE)
 
 
-def le(first: Any, second: Any) -> bool:
-    """Smaller or equal."""
+def le(first: object, second: object) -> bool:
     return lt(first, second) or _equal(first, second)
 
 
-def gt(first: Any, second: Any) -> bool:
-    """Greater."""
+def gt(first: object, second: object) -> bool:
     return not le(first, second)
 
 
-def ge(first: Any, second: Any) -> bool:
-    """Greater or equal."""
+def ge(first: object, second: object) -> bool:
     return not lt(first, second)
 
 
-def not_(value: Any) -> bool:
-    """Whether the value is false."""
+def not_(value: object) -> bool:
     return not truth(value)
 
 
-def length(value: Any) -> int:
+def length(value: object) -> int:
     """Bytes of a string, elements of a list or map."""
     match value:
         case str():
-            return len(octets(value))
+            return len(utf8(value))
         case bytes() | list() | tuple() | Mapping():
             return len(value)
         case None:
             raise TemplateError("reflect: call of reflect.Value.Type on zero Value")
-        case Missing():
+        case MissingValue():
             raise TemplateError("len of nil pointer")
     raise TemplateError(f"len of type {type_name(value)}")
 
 
-def index(item: Any, *indexes: Any) -> Any:
+def index(item: object, *indexes: object) -> object:
     """An element by place or key, then an element of that, and so on."""
     if _absent(item):
         raise TemplateError("index of untyped nil")
     for place in indexes:
-        item = _element(item, place)
+        match item:
+            case None | MissingValue():
+                raise TemplateError("index of nil pointer")
+            case str() | bytes():
+                data = utf8(item) if isinstance(item, str) else item
+                where = _place(place, len(data))
+                # Go checks twice, with two messages: the language, and then its reflection.
+                if where == len(data):
+                    raise TemplateError("reflect: string index out of range")
+                item = data[where]
+            case list() | tuple():
+                where = _place(place, len(item))
+                if where == len(item):
+                    raise TemplateError("reflect: slice index out of range")
+                item = MISSING if item[where] is None else item[where]
+            case Mapping():
+                if _absent(place):
+                    raise TemplateError("value is nil; should be of type string")
+                if not isinstance(place, str):
+                    raise TemplateError(f"value has type {type_name(place)}; should be string")
+                value = item.get(place)
+                item = MISSING if value is None else value
+            case _:
+                raise TemplateError(f"can't index item of type {type_name(item)}")
     return item
 
 
-def _element(item: Any, place: Any) -> Any:
-    match item:
-        case None | Missing():
-            raise TemplateError("index of nil pointer")
-        case str() | bytes():
-            data = octets(item) if isinstance(item, str) else item
-            where = _place(place, len(data))
-            if where == len(data):
-                raise TemplateError("reflect: string index out of range")
-            return data[where]
-        case list() | tuple():
-            where = _place(place, len(item))
-            if where == len(item):
-                raise TemplateError("reflect: slice index out of range")
-            return MISSING if item[where] is None else item[where]
-        case Mapping():
-            return _entry(item, place)
-    raise TemplateError(f"can't index item of type {type_name(item)}")
-
-
-def _entry(item: Mapping[str, Any], key: Any) -> Any:
-    if _absent(key):
-        raise TemplateError("value is nil; should be of type string")
-    if not isinstance(key, str):
-        raise TemplateError(f"value has type {type_name(key)}; should be string")
-    found = item.get(key, MISSING)
-    return MISSING if found is None else found
-
-
-def _place(place: Any, limit: int) -> int:
-    """An index as an integer up to the limit."""
+def _place(place: object, limit: int) -> int:
+    """`place` as an index from 0 to `limit`, both included."""
     if _absent(place):
         raise TemplateError("cannot index slice/array with nil")
     if isinstance(place, bool) or not isinstance(place, int):
@@ -160,7 +153,7 @@ def _place(place: Any, limit: int) -> int:
     return place
 
 
-def slice_(item: Any, *indexes: Any) -> Any:
+def slice_(item: object, *indexes: object) -> object:
     """Part of a string (by bytes) or list."""
     if _absent(item):
         raise TemplateError("slice of untyped nil")
@@ -170,7 +163,7 @@ def slice_(item: Any, *indexes: Any) -> Any:
         raise TemplateError("cannot 3-index slice a string")
     if not isinstance(item, str | bytes | list | tuple):
         raise TemplateError(f"can't slice item of type {type_name(item)}")
-    data = octets(item) if isinstance(item, str) else item
+    data = utf8(item) if isinstance(item, str) else item
     bounds = [0, len(data), len(data)]
     for number, place in enumerate(indexes):
         bounds[number] = _place(place, len(data))
@@ -178,86 +171,32 @@ def slice_(item: Any, *indexes: Any) -> Any:
         if low > high:
             raise TemplateError(f"invalid slice index: {low} > {high}")
     part = data[bounds[0] : bounds[1]]
-    return from_octets(part) if isinstance(item, str) and isinstance(part, bytes) else part
+    return from_utf8(part) if isinstance(item, str) and isinstance(part, bytes) else part
 
 
-def _text(values: tuple[Any, ...]) -> str:
-    """The arguments of an escaping function as one string."""
-    return sprint(["<no value>" if _absent(value) else value for value in values])
-
-
-_HTML = str.maketrans(
-    {'"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;", "\0": "\ufffd"}
-)
-_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"'} | {c: f"\\u00{ord(c):02X}" for c in "<>&="}
-
-
-def html(*values: Any) -> str:
-    """Safe in an HTML text."""
-    return _bounded(_text(values).translate(_HTML))
-
-
-def js(*values: Any) -> str:
-    """Safe in a JavaScript string."""
-    out = []
-    for char in _text(values):
-        code = ord(char)
-        if char in _JS:
-            out.append(_JS[char])
-        elif char == " " or char.isprintable():
-            out.append(char)
-        else:
-            out.append(f"\\u{code:04X}")
-    return joined(out)
-
-
-def urlquery(*values: Any) -> str:
-    """Safe in the query of a URL."""
-    return _bounded(quote_plus(octets(_text(values))))
-
-
-def _bounded(text: str) -> str:
-    if len(text) > LONGEST:
-        raise TemplateError("result is too long")
-    return text
-
-
-def println(*values: Any) -> str:
-    """The values with spaces and a newline."""
+def println(*values: object) -> str:
     return sprintln(values)
 
 
-def print_(*values: Any) -> str:
-    """The values one after another."""
+def print_(*values: object) -> str:
     return sprint(values)
 
 
-def printf(form: str, *values: Any) -> str:
-    """The values by a format."""
+def printf(form: str, *values: object) -> str:
     return sprintf(form, values)
 
 
-def _operands(first: Any, *others: Any) -> Any:
+def _operands(first: object, *others: object) -> object:
     """`and` and `or` when all is evaluated; the executor stops them earlier."""
     return others[-1] if others else first
 
 
-def call(name: str, function: Any, *_values: Any) -> Any:
-    """Call a function value. No value of ours is a function, so this fails; `name` is its text."""
-    if _absent(function):
-        raise TemplateError("call of nil")
-    raise TemplateError(f"non-function {name} of type {type_name(function)}")
-
-
-BUILTINS: Mapping[str, Callable[..., Any]] = {
+BUILTINS: Mapping[str, Callable[..., object]] = {
     "and": _operands,
-    "call": call,
     "eq": eq,
     "ge": ge,
     "gt": gt,
-    "html": html,
     "index": index,
-    "js": js,
     "le": le,
     "len": length,
     "lt": lt,
@@ -268,5 +207,8 @@ BUILTINS: Mapping[str, Callable[..., Any]] = {
     "printf": printf,
     "println": println,
     "slice": slice_,
-    "urlquery": urlquery,
 }
+
+# Of the functions that every Go template has, those that no model's template uses. `call` wants a
+# value that is a function, and there is none.
+UNSUPPORTED = ("call", "html", "js", "urlquery")

@@ -1,50 +1,51 @@
-"""Pipelines to values, and the place to name when that fails."""
+"""Pipelines to values. Errors name the template, line, column and node, as Go's do."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
+from gateway.golang.strconv import quote
 from gateway.golang.template.builtins import BUILTINS
 from gateway.golang.template.nodes import (
-    Bool,
-    Chain,
-    Command,
-    Dot,
-    Field,
-    Identifier,
-    Invoke,
-    Nil,
-    Number,
+    BoolNode,
+    ChainNode,
+    CommandNode,
+    DotNode,
+    FieldNode,
+    IdentifierNode,
+    NilNode,
+    NumberNode,
     Operand,
-    Pipe,
-    String,
+    PipeNode,
+    StringNode,
+    TemplateNode,
     Tree,
-    Variable,
+    VariableNode,
 )
-from gateway.golang.template.quoting import quote
-from gateway.golang.template.shown import shown
-from gateway.golang.template.values import (
+from gateway.golang.template.unparse import unparse
+from gateway.golang.values import (
     MISSING,
-    Missing,
-    Struct,
+    GoStruct,
+    MissingValue,
     TemplateError,
-    octets,
-    text_of,
+    string_method,
     truth,
     type_name,
+    utf8,
 )
 
 # Go allows templates to invoke each other a hundred thousand deep; none that ends needs this many.
-DEEPEST = 150
+MAX_DEPTH = 150
 # One step of work is one node, or this many characters that a function read or made.
-STRIDE = 256
+STEP_CHARACTERS = 256
 
-_NONE: Any = object()  # no value was piped in
+_NONE = object()
+"""Stands for a piped value where there is none; None would be Go's nil."""
 
 
+# `inspect` is slow, and loops call the same few functions again and again.
 @lru_cache(maxsize=256)
-def _arity(function: Callable[..., Any]) -> tuple[int, bool]:
+def _arity(function: Callable[..., object]) -> tuple[int, bool]:
     """How many arguments a function needs, and whether it takes more."""
     kinds = [item.kind for item in inspect.signature(function).parameters.values()]
     more = inspect.Parameter.VAR_POSITIONAL in kinds
@@ -52,57 +53,56 @@ def _arity(function: Callable[..., Any]) -> tuple[int, bool]:
 
 
 class Evaluator:
-    """The variables in sight, where we are, and what may still be spent.
+    """The variables in sight, the node under evaluation, and the steps that are left.
 
-    `name` is the template under execution, `at` the last node looked at.
+    `name` is the template under execution, `at` the last node looked at. Templates come from
+    other people's model files, so steps and depth are counted: a runaway must not hold up the
+    requests of everybody else.
     """
 
-    def __init__(self, tree: Tree, functions: Mapping[str, Callable[..., Any]], steps: int) -> None:
+    def __init__(
+        self, tree: Tree, functions: Mapping[str, Callable[..., object]], steps: int
+    ) -> None:
         self.name = tree.name
-        self.variables: list[tuple[str, Any]] = []
-        self.at: Operand | Command | Invoke | None = None
+        self.variables: list[tuple[str, object]] = []
+        self.at: Operand | CommandNode | TemplateNode | None = None
         self._source = tree.source
         self._functions = {**BUILTINS, **functions}
         self._steps = steps
         self._depth = 0
 
-    # Errors and limits.
-
     def error(self, message: str) -> TemplateError:
-        """The message with the place of the last node looked at."""
+        """The error with Go's line, column and text of the last node looked at."""
         node = self.at
         if node is None:
             return TemplateError(f"template: {self.name}: {message}")
         before = self._source[: node.pos]
         line = before.count("\n") + 1
-        column = len(octets(before[before.rfind("\n") + 1 :]))
-        if isinstance(node, Invoke):
-            pipe = f" {shown(node.pipe)}" if node.pipe else ""
+        column = len(utf8(before[before.rfind("\n") + 1 :]))
+        if isinstance(node, TemplateNode):
+            pipe = f" {unparse(node.pipe)}" if node.pipe else ""
             context = f"{{{{template {quote(node.name)}{pipe}}}}}"
         else:
-            context = shown(node)
+            context = unparse(node)
         place = f"template: :{line}:{column}: executing {quote(self.name)} at <{context}>"
         return TemplateError(f"{place}: {message}")
 
     def spend(self, steps: int) -> None:
-        """Account for some work."""
+        """Count some work; TemplateError when all that was allowed is done."""
         self._steps -= steps
         if self._steps < 0:
             raise self.error("template takes too long")
 
     def deeper(self) -> None:
-        """One level further in; `shallower` is the way back."""
+        """Count one level further in; `shallower` is the way back."""
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise self.error(f"exceeded maximum template depth ({DEEPEST})")
+        if self._depth > MAX_DEPTH:
+            raise self.error(f"exceeded maximum template depth ({MAX_DEPTH})")
 
     def shallower(self) -> None:
-        """One level back."""
         self._depth -= 1
 
-    # Variables.
-
-    def assign(self, name: str, value: Any) -> None:
+    def assign(self, name: str, value: object) -> None:
         """Give a variable in sight, the innermost of the name, a new value."""
         for place in range(len(self.variables) - 1, -1, -1):
             if self.variables[place][0] == name:
@@ -110,15 +110,7 @@ class Evaluator:
                 return
         raise self.error(f"undefined variable: {name}")
 
-    def _lookup(self, name: str) -> Any:
-        for known, value in reversed(self.variables):
-            if known == name:
-                return value
-        raise self.error(f"undefined variable: {name}")
-
-    # Pipelines and commands.
-
-    def pipeline(self, dot: Any, pipe: Pipe) -> Any:
+    def pipeline(self, dot: object, pipe: PipeNode) -> object:
         """The value of a pipeline; None for one that is nothing, or a nil out of a map."""
         self.at = pipe
         self.deeper()
@@ -126,7 +118,7 @@ class Evaluator:
         for command in pipe.commands:
             self.spend(1)
             value = self._command(dot, command, value)
-            if isinstance(value, Missing):
+            if isinstance(value, MissingValue):
                 value = None
         for name in pipe.variables:
             if pipe.assign:
@@ -136,176 +128,173 @@ class Evaluator:
         self.shallower()
         return value
 
-    def _command(self, dot: Any, command: Command, final: Any) -> Any:
+    def _command(self, dot: object, command: CommandNode, final: object) -> object:
         first = command.operands[0]
         match first:
-            case Field() | Variable() | Chain():
+            case FieldNode() | VariableNode() | ChainNode():
                 return self._chained(dot, first, command.operands, final)
-            case Identifier():
+            case IdentifierNode():
                 return self._function(dot, first, command, command.operands, final)
-            case Pipe():
+            case PipeNode():
                 self._no_arguments(command.operands, final)
                 return self.pipeline(dot, first)
         self.at = first
         self._no_arguments(command.operands, final)
-        if isinstance(first, Nil):
+        if isinstance(first, NilNode):
             raise self.error("nil is not a command")
         return self._constant(dot, first)
 
-    def _no_arguments(self, operands: tuple[Operand, ...], final: Any) -> None:
+    def _no_arguments(self, operands: tuple[Operand, ...], final: object) -> None:
         if len(operands) > 1 or final is not _NONE:
-            raise self.error(f"can't give argument to non-function {shown(operands[0])}")
+            raise self.error(f"can't give argument to non-function {unparse(operands[0])}")
 
-    def _constant(self, dot: Any, node: Dot | Bool | Number | String | Nil) -> Any:
+    def _constant(
+        self, dot: object, node: DotNode | BoolNode | NumberNode | StringNode | NilNode
+    ) -> object:
         match node:
-            case Dot():
+            case DotNode():
                 return dot
-            case Nil():
+            case NilNode():
                 return None
-            case Number():
+            case NumberNode():
                 if isinstance(node.value, int) and not -(1 << 63) <= node.value < 1 << 63:
                     raise self.error(f"{node.text} overflows int")
                 return node.value
-            case Bool() | String():
+            case BoolNode() | StringNode():
                 return node.value
 
-    def _argument(self, dot: Any, node: Operand) -> Any:
+    def _argument(self, dot: object, node: Operand) -> object:
         """The value of an operand that stands as an argument, or before names."""
         self.at = node
         match node:
-            case Field() | Variable() | Chain():
+            case FieldNode() | VariableNode() | ChainNode():
                 return self._chained(dot, node, (), _NONE)
-            case Identifier():
+            case IdentifierNode():
                 return self._function(dot, node, node, (), _NONE)
-            case Pipe():
+            case PipeNode():
                 return self.pipeline(dot, node)
         return self._constant(dot, node)
 
-    # Fields.
-
     def _chained(
         self,
-        dot: Any,
-        node: Field | Variable | Chain,
+        dot: object,
+        node: FieldNode | VariableNode | ChainNode,
         operands: tuple[Operand, ...],
-        final: Any,
-    ) -> Any:
+        final: object,
+    ) -> object:
         """Field after field; only the last may be a method with arguments."""
         self.at = node
         match node:
-            case Field():
+            case FieldNode():
                 value = dot
-            case Variable():
-                value = self._lookup(node.name)
+            case VariableNode():
+                visible = (held for name, held in reversed(self.variables) if name == node.name)
+                value = next(visible, _NONE)
+                if value is _NONE:
+                    raise self.error(f"undefined variable: {node.name}")
                 if not node.names:
                     self._no_arguments(operands or (node,), final)
-            case Chain():
-                if isinstance(node.operand, Nil):
-                    raise self.error(f"indirection through explicit nil in {shown(node)}")
+            case ChainNode():
+                if isinstance(node.operand, NilNode):
+                    raise self.error(f"indirection through explicit nil in {unparse(node)}")
                 value = self._argument(dot, node.operand)
-        given = max(len(operands) - 1, 0) + (final is not _NONE)
-        inner = False
+        arguments = max(len(operands) - 1, 0) + (final is not _NONE)
+        from_map = False
         for place, name in enumerate(node.names, start=1):
             last = place == len(node.names)
-            inside = value
-            value = self._field(value, name, given if last else 0, out_of_map=inner)
-            inner = isinstance(inside, Mapping)
+            receiver = value
+            value = self._field(receiver, name, arguments if last else 0, from_map=from_map)
+            from_map = isinstance(receiver, Mapping)
         return value
 
-    def _field(self, receiver: Any, name: str, given: int, *, out_of_map: bool) -> Any:
-        """A method, field or entry.
-
-        `given` counts the arguments; a receiver `out_of_map` has no type of its own in errors.
-        """
+    def _field(self, receiver: object, name: str, arguments: int, *, from_map: bool) -> object:
+        """The method, field or entry `name` of a value; only a method may have arguments."""
         if receiver is None:
             return None
-        if isinstance(receiver, Missing):
+        if isinstance(receiver, MissingValue):
             raise self.error(f"nil pointer evaluating interface {{}}.{name}")
-        if name == "String" and (text := text_of(receiver)) is not None:
-            if given:
-                raise self.error(f"wrong number of args for String: want 0 got {given}")
+        if name == "String" and (text := string_method(receiver)) is not None:
+            if arguments:
+                raise self.error(f"wrong number of args for String: want 0 got {arguments}")
             return text
-        if isinstance(receiver, Struct):
+        if isinstance(receiver, GoStruct):
             fields = receiver.fields
             if name in fields:
-                if given:
+                if arguments:
                     raise self.error(f"{name} has arguments but cannot be invoked as function")
                 return boxed(fields[name])
         elif isinstance(receiver, Mapping):
-            if given:
+            if arguments:
                 raise self.error(f"{name} is not a method but has arguments")
             return boxed(receiver.get(name))
-        kind = "interface {}" if out_of_map else type_name(receiver)
+        # A map's values are of interface type in Go, whatever they hold.
+        kind = "interface {}" if from_map else type_name(receiver)
         raise self.error(f"can't evaluate field {name} in type {kind}")
-
-    # Functions.
 
     def _function(
         self,
-        dot: Any,
-        node: Identifier,
-        whole: Command | Identifier,
+        dot: object,
+        node: IdentifierNode,
+        whole: CommandNode | IdentifierNode,
         operands: tuple[Operand, ...],
-        final: Any,
-    ) -> Any:
+        final: object,
+    ) -> object:
         self.at = node
         name, arguments = node.name, operands[1:]
         function = self._functions.get(name)
         if function is None:
             raise self.error(f"{quote(name)} is not a defined function")
-        self._check_count(name, function, len(arguments), final)
+        least, more = _arity(function)
+        given = len(arguments) + (final is not _NONE)
+        if more and given < least:
+            # Go leaves the piped value out of the count in this message alone.
+            raise self.error(
+                f"wrong number of args for {name}: want at least {least} got {len(arguments)}"
+            )
+        if not more and given != least:
+            raise self.error(f"wrong number of args for {name}: want {least} got {given}")
+        # A program may have functions of these names, which get all their arguments.
         if name in ("and", "or") and function is BUILTINS[name]:
-            return self._logic(dot, name, arguments, final)
+            # Operands are evaluated up to the one that decides, which is the result.
+            decided: object = None
+            for operand in arguments:
+                decided = self._argument(dot, operand)
+                if truth(decided) == (name == "or"):
+                    return decided
+            return decided if final is _NONE else final
         values = self._values(dot, name, arguments, final)
-        if name == "call":
-            values = [shown(arguments[0]) if arguments else "", *values]
         try:
             result = function(*values)
         except TemplateError as bad:
-            self.at = whole
+            self.at = whole  # Go shows the call with its arguments here, and only here
             raise self.error(f"error calling {name}: {bad}") from bad
-        self.spend(sum(len(item) for item in (*values, result) if isinstance(item, str)) // STRIDE)
+        # Few nodes can do much work: `print $x $x` doubles a text.
+        self.spend(
+            sum(len(item) for item in (*values, result) if isinstance(item, str)) // STEP_CHARACTERS
+        )
         return result
 
-    def _check_count(self, name: str, function: Callable[..., Any], count: int, final: Any) -> None:
-        least, more = (1, True) if name == "call" else _arity(function)
-        given = count + (final is not _NONE)
-        if more and given < least:
-            raise self.error(f"wrong number of args for {name}: want at least {least} got {count}")
-        if not more and given != least:
-            raise self.error(f"wrong number of args for {name}: want {least} got {given}")
-
-    def _values(self, dot: Any, name: str, arguments: tuple[Operand, ...], final: Any) -> list[Any]:
-        values = []
+    def _values(
+        self, dot: object, name: str, arguments: tuple[Operand, ...], final: object
+    ) -> list[object]:
+        values: list[object] = []
         for place, node in enumerate(arguments):
-            if name == "printf" and place == 0 and isinstance(node, Number | Bool):
+            if name == "printf" and place == 0 and isinstance(node, NumberNode | BoolNode):
                 self.at = node
-                raise self.error(f"expected string; found {shown(node)}")
+                raise self.error(f"expected string; found {unparse(node)}")
             values.append(self._argument(dot, node))
         if final is not _NONE:
             values.append(final)
+        # The one function of ours whose first argument has a type in Go, checked before the call.
         if name == "printf" and not isinstance(values[0], str):
-            self._not_text(arguments, values[0])
+            if arguments and isinstance(arguments[0], NilNode):
+                raise self.error("cannot assign nil to string")
+            if values[0] is None:
+                raise self.error("invalid value; expected string")
+            raise self.error(f"wrong type for value; expected string; got {type_name(values[0])}")
         return values
 
-    def _not_text(self, arguments: tuple[Operand, ...], value: Any) -> None:
-        """Complain about a format that is no string."""
-        if arguments and isinstance(arguments[0], Nil):
-            raise self.error("cannot assign nil to string")
-        if value is None:
-            raise self.error("invalid value; expected string")
-        raise self.error(f"wrong type for value; expected string; got {type_name(value)}")
 
-    def _logic(self, dot: Any, name: str, arguments: tuple[Operand, ...], final: Any) -> Any:
-        """`and` and `or`: operands are evaluated up to the one that decides, which is returned."""
-        value: Any = None
-        for node in arguments:
-            value = self._argument(dot, node)
-            if truth(value) == (name == "or"):
-                return value
-        return value if final is _NONE else final
-
-
-def boxed(value: Any) -> Any:
+def boxed(value: object) -> object:
     """A value as a map or list holds it: nil there is a nil of interface type."""
     return MISSING if value is None else value

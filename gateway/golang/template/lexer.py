@@ -5,14 +5,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from gateway.golang.template.quoting import quote
+from gateway.golang.strconv import quote
 
+# Other white space, such as a no-break space, is text to Go.
 SPACES = " \t\r\n"
 _LEFT, _RIGHT = "{{", "}}"
 
 
-class Kind(Enum):
-    """What a token is. KEYWORD covers all the words of the language, the lone dot, and nil."""
+class TokenKind(Enum):
+    """KEYWORD covers all the words of the language, the lone dot, and nil."""
 
     ERROR = auto()
     EOF = auto()
@@ -30,7 +31,6 @@ class Kind(Enum):
     RAW = auto()
     RUNE = auto()
     NUMBER = auto()
-    COMPLEX = auto()
     BOOL = auto()
     VARIABLE = auto()
     FIELD = auto()
@@ -42,18 +42,18 @@ class Kind(Enum):
 class Token:
     """A piece of the text (for ERROR the message), its offset, and its line from 1."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     pos: int
     line: int
 
     def __str__(self) -> str:
         """The token as error messages show it."""
-        if self.kind is Kind.EOF:
+        if self.kind is TokenKind.EOF:
             return "EOF"
-        if self.kind is Kind.ERROR:
+        if self.kind is TokenKind.ERROR:
             return self.text
-        if self.kind is Kind.KEYWORD:
+        if self.kind is TokenKind.KEYWORD:
             return f"<{self.text}>"
         return quote(self.text) if len(self.text) <= 10 else quote(self.text[:10]) + "..."
 
@@ -73,12 +73,17 @@ KEYWORDS = frozenset(
         "with",
     ]
 )
-_ONE = {"=": Kind.ASSIGN, "|": Kind.PIPE, "(": Kind.OPEN, ")": Kind.CLOSE}
+_ONE = {"=": TokenKind.ASSIGN, "|": TokenKind.PIPE, "(": TokenKind.OPEN, ")": TokenKind.CLOSE}
 _QUOTED = {
-    '"': (Kind.STRING, "unterminated quoted string", re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')),
-    "'": (Kind.RUNE, "unterminated character constant", re.compile(r"'(?:[^'\\\n]|\\[^\n])*'")),
-    "`": (Kind.RAW, "unterminated raw quoted string", re.compile(r"`[^`]*`")),
+    '"': (TokenKind.STRING, "unterminated quoted string", re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')),
+    "'": (
+        TokenKind.RUNE,
+        "unterminated character constant",
+        re.compile(r"'(?:[^'\\\n]|\\[^\n])*'"),
+    ),
+    "`": (TokenKind.RAW, "unterminated raw quoted string", re.compile(r"`[^`]*`")),
 }
+# As loose as Go's scanner: `1_`, `0x` and `.` are numbers here, and refused by the parser.
 _NUMBER = re.compile(
     r"[+-]?(?:0[xX][0-9a-fA-F_]*(?:\.[0-9a-fA-F_]*)?(?:[pP][+-]?[0-9_]*)?"
     r"|0[oO][0-7_]*(?:\.[0-7_]*)?|0[bB][01_]*(?:\.[01_]*)?"
@@ -86,8 +91,8 @@ _NUMBER = re.compile(
 )
 
 
-class _Bad(Exception):
-    """The text cannot be cut further; the message says why."""
+class _LexError(Exception):
+    """The text cannot be cut further; the message gives the reason."""
 
 
 def alphanumeric(char: str) -> bool:
@@ -96,7 +101,7 @@ def alphanumeric(char: str) -> bool:
 
 
 class Lexer:
-    """Hands out one token at a time; after the end, or an error, EOF for ever.
+    """Gives one token at a time; after the end, or an error, EOF for ever.
 
     `functions` matters for two words only: a function of that name takes the place of the
     keywords `break` and `continue`.
@@ -104,16 +109,17 @@ class Lexer:
 
     def __init__(self, text: str, functions: Collection[str] = ()) -> None:
         self._text = text
+        # The two words came late to the language; programs had functions of these names before.
         self._keywords = KEYWORDS - ({"break", "continue"} & set(functions))
         self._start = 0
+        # Newlines are counted as tokens are made: counting from the start each time is quadratic.
         self._counted, self._line = 0, 1
         self._tokens = self._run()
 
     def next(self) -> Token:
-        """The next token."""
         return next(self._tokens)
 
-    def _token(self, kind: Kind, start: int, end: int) -> Token:
+    def _token(self, kind: TokenKind, start: int, end: int) -> Token:
         """The token between two offsets; the line count moves on to its start."""
         return Token(kind, self._text[start:end], start, self._line_at(start))
 
@@ -125,45 +131,43 @@ class Lexer:
     def _run(self) -> Iterator[Token]:
         try:
             yield from self._stream()
-        except _Bad as bad:
-            yield Token(Kind.ERROR, str(bad), self._start, self._line_at(self._start))
+        except _LexError as bad:
+            yield Token(TokenKind.ERROR, str(bad), self._start, self._line_at(self._start))
         # The end counts as being on the line where the last token began to be read.
-        end = Token(Kind.EOF, "EOF", len(self._text), self._line_at(self._start))
-        while True:
+        end = Token(TokenKind.EOF, "EOF", len(self._text), self._line_at(self._start))
+        while True:  # the parser looks ahead, past the end too
             yield end
 
     def _stream(self) -> Iterator[Token]:
         """Text and actions in turn, up to the end of the text."""
         text, here = self._text, 0
-        while (found := text.find(_LEFT, here)) >= 0:
-            inside = found + 2
+        while (left := text.find(_LEFT, here)) >= 0:
+            inside = left + 2
+            # Without a space after it the minus is the sign of a number: `{{-3}}`.
             trims = text[inside : inside + 1] == "-" and text[inside + 1 : inside + 2] in (*SPACES,)
-            plain = len(text[here:found].rstrip(SPACES)) if trims else found - here
+            plain = len(text[here:left].rstrip(SPACES)) if trims else left - here
             if plain:
-                yield self._token(Kind.TEXT, here, here + plain)
+                yield self._token(TokenKind.TEXT, here, here + plain)
             after = inside + 2 * trims
+            # Comments make no tokens at all, not even those of an empty action.
             if text.startswith("/*", after):
                 self._start = after
-                here = self._comment(after)
+                end = text.find("*/", after + 2) + 2
+                if end < 2:
+                    raise _LexError("unclosed comment")
+                closes, trims = self._closing(end)
+                if not closes:
+                    raise _LexError("comment ends before closing delimiter")
+                here = self._past(end, trims)
                 continue
-            self._start = found
-            yield self._token(Kind.LEFT, found, inside)
+            self._start = left
+            yield self._token(TokenKind.LEFT, left, inside)
             self._start = after
             yield from self._action(after)
             here = self._start
         if here < len(text):
-            yield self._token(Kind.TEXT, here, len(text))
+            yield self._token(TokenKind.TEXT, here, len(text))
         self._start = len(text)
-
-    def _comment(self, start: int) -> int:
-        """Skip a comment; the offset after its closing delimiter."""
-        end = self._text.find("*/", start + 2)
-        if end < 0:
-            raise _Bad("unclosed comment")
-        closes, trims = self._closing(end + 2)
-        if not closes:
-            raise _Bad("comment ends before closing delimiter")
-        return self._past(end + 2, trims)
 
     def _closing(self, at: int) -> tuple[bool, bool]:
         """Whether a closing delimiter is here, and whether it trims."""
@@ -187,58 +191,52 @@ class Lexer:
             closes, trims = self._closing(here)
             if closes:
                 if depth:
-                    raise _Bad("unclosed left paren")
+                    raise _LexError("unclosed left paren")
                 mark = here + 2 * trims
-                yield self._token(Kind.RIGHT, mark, mark + 2)
+                yield self._token(TokenKind.RIGHT, mark, mark + 2)
                 self._start = self._past(here, trims)
                 return
             kind, end = self._piece(here)
-            depth += (kind is Kind.OPEN) - (kind is Kind.CLOSE)
+            depth += (kind is TokenKind.OPEN) - (kind is TokenKind.CLOSE)
             if depth < 0:
-                raise _Bad("unexpected right paren")
+                raise _LexError("unexpected right paren")
             yield self._token(kind, here, end)
             here = end
 
-    def _piece(self, here: int) -> tuple[Kind, int]:
+    def _piece(self, here: int) -> tuple[TokenKind, int]:
         """Kind and end of the token that starts here."""
         text = self._text
         char = text[here : here + 1]
         if not char:
-            raise _Bad("unclosed action")
+            raise _LexError("unclosed action")
         if char in SPACES:
-            return Kind.SPACE, self._spaces(here)
+            end = here
+            while end < len(text) and text[end] in SPACES:
+                end += 1
+            # The last one may belong to a trimming delimiter.
+            return TokenKind.SPACE, end - 1 if end - here > 1 and self._closing(end - 1)[1] else end
         if char in _ONE:
             return _ONE[char], here + 1
         if char in _QUOTED:
-            return self._quoted(here, char)
+            kind, message, shape = _QUOTED[char]
+            match = shape.match(text, here)
+            if match is None:
+                raise _LexError(message)
+            return kind, match.end()
         if char == ":":
             if not text.startswith("=", here + 1):
-                raise _Bad("expected :=")
-            return Kind.DECLARE, here + 2
+                raise _LexError("expected :=")
+            return TokenKind.DECLARE, here + 2
         following = text[here + 1 : here + 2]
         if char == "$" or (char == "." and following and not "0" <= following <= "9"):
-            return self._name(here, Kind.VARIABLE if char == "$" else Kind.FIELD)
+            return self._name(here, TokenKind.VARIABLE if char == "$" else TokenKind.FIELD)
         if char in "+-." or "0" <= char <= "9":
             return self._number(here)
         if alphanumeric(char):
             return self._word(here)
         if char.isascii() and char.isprintable():
-            return Kind.CHAR, here + 1
-        raise _Bad(f"unrecognized character in action: {_shown(char)}")
-
-    def _spaces(self, here: int) -> int:
-        """The end of a run of spaces, leaving one that belongs to a trimming delimiter."""
-        text, end = self._text, here
-        while end < len(text) and text[end] in SPACES:
-            end += 1
-        return end - 1 if end - here > 1 and self._closing(end - 1)[1] else end
-
-    def _quoted(self, here: int, mark: str) -> tuple[Kind, int]:
-        kind, complaint, shape = _QUOTED[mark]
-        match = shape.match(self._text, here)
-        if match is None:
-            raise _Bad(complaint)
-        return kind, match.end()
+            return TokenKind.CHAR, here + 1
+        raise _LexError(f"unrecognized character in action: {_code_point(char)}")
 
     def _letters(self, here: int) -> int:
         text, end = self._text, here
@@ -251,43 +249,49 @@ class Lexer:
         following = self._text[end : end + 1]
         return following in ("", *SPACES, *".,|:()") or self._text.startswith(_RIGHT, end)
 
-    def _name(self, here: int, kind: Kind) -> tuple[Kind, int]:
+    def _name(self, here: int, kind: TokenKind) -> tuple[TokenKind, int]:
         """A field or a variable; a lone dot is a keyword."""
         if self._terminated(here + 1):
-            return (Kind.VARIABLE if kind is Kind.VARIABLE else Kind.KEYWORD), here + 1
+            return (
+                TokenKind.VARIABLE if kind is TokenKind.VARIABLE else TokenKind.KEYWORD
+            ), here + 1
         end = self._letters(here + 1)
         if not self._terminated(end):
-            raise _Bad(f"bad character {_shown(self._text[end])}")
+            raise _LexError(f"bad character {_code_point(self._text[end])}")
         return kind, end
 
-    def _word(self, here: int) -> tuple[Kind, int]:
+    def _word(self, here: int) -> tuple[TokenKind, int]:
         end = self._letters(here)
         if not self._terminated(end):
-            raise _Bad(f"bad character {_shown(self._text[end])}")
+            raise _LexError(f"bad character {_code_point(self._text[end])}")
         word = self._text[here:end]
         if word in self._keywords:
-            return Kind.KEYWORD, end
-        return (Kind.BOOL if word in ("true", "false") else Kind.IDENTIFIER), end
+            return TokenKind.KEYWORD, end
+        return (TokenKind.BOOL if word in ("true", "false") else TokenKind.IDENTIFIER), end
 
-    def _number(self, here: int) -> tuple[Kind, int]:
+    def _number(self, here: int) -> tuple[TokenKind, int]:
         end = self._digits(here, here)
-        if self._text[end : end + 1] not in ("+", "-"):
-            return Kind.NUMBER, end
-        both = self._digits(end, here)
-        if self._text[both - 1] != "i":
-            raise _Bad(f"bad number syntax: {quote(self._text[here:both])}")
-        return Kind.COMPLEX, both
+        imaginary = self._text[end - 1] == "i"
+        if self._text[end : end + 1] in ("+", "-"):
+            end = self._digits(end, here)
+            imaginary = self._text[end - 1] == "i"
+            if not imaginary:
+                raise _LexError(f"bad number syntax: {quote(self._text[here:end])}")
+        # The language has them, but no model's template does.
+        if imaginary:
+            raise _LexError(f"complex numbers are not supported: {quote(self._text[here:end])}")
+        return TokenKind.NUMBER, end
 
     def _digits(self, here: int, start: int) -> int:
-        """The end of one number; nothing of a name may follow it. `start` is for the complaint."""
+        """The end of the number at `here`; an error quotes the text from `start` on."""
         match = _NUMBER.match(self._text, here)
         end = match.end() if match else here
         if end < len(self._text) and alphanumeric(self._text[end]):
-            raise _Bad(f"bad number syntax: {quote(self._text[start : end + 1])}")
+            raise _LexError(f"bad number syntax: {quote(self._text[start : end + 1])}")
         return end
 
 
-def _shown(char: str) -> str:
+def _code_point(char: str) -> str:
     """A character as `U+0040 '@'`."""
-    shown = f"U+{ord(char):04X}"
-    return f"{shown} '{char}'" if char.isprintable() else shown
+    code = f"U+{ord(char):04X}"
+    return f"{code} '{char}'" if char.isprintable() else code

@@ -1,4 +1,4 @@
-"""The syntax tree of a template: what the parser makes, and what layers above look through.
+"""The syntax tree of a template, with the node types of Go's `text/template/parse`.
 
 Lines count from 1. Positions are character offsets into the text, used only to say where an
 error happened; they take no part in comparisons.
@@ -8,23 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+# Positions are keyword arguments and optional, for tests and rewritten trees have none.
+
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class DotNode:
     """`.`"""
 
     pos: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Nil:
+class NilNode:
     """`nil`"""
 
     pos: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Bool:
+class BoolNode:
     """`true` or `false`"""
 
     value: bool
@@ -32,16 +34,16 @@ class Bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberNode:
     """A numeric or character constant: its text and the value it stands for."""
 
     text: str
-    value: int | float | complex
+    value: int | float
     pos: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class String:
+class StringNode:
     """A string constant: its value, and its text with the quotes."""
 
     value: str
@@ -50,7 +52,7 @@ class String:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FieldNode:
     """`.A.B`: names without their dots."""
 
     names: tuple[str, ...]
@@ -58,7 +60,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
+class VariableNode:
     """`$x.A.B`: the name with its `$`, then the names after it."""
 
     name: str
@@ -67,7 +69,7 @@ class Variable:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ChainNode:
     """`(pipeline).A.B`, or a function's result and names after it."""
 
     operand: "Operand"
@@ -76,7 +78,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Identifier:
+class IdentifierNode:
     """The name of a function."""
 
     name: str
@@ -84,7 +86,7 @@ class Identifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandNode:
     """Operands separated by spaces; the first may be called with the others."""
 
     operands: tuple["Operand", ...]
@@ -92,7 +94,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipe:
+class PipeNode:
     """Commands joined by `|`, and the variables (with their `$`) that take the result.
 
     `assign` is true for `=`, false for `:=` and where there is no variable.
@@ -100,19 +102,28 @@ class Pipe:
 
     variables: tuple[str, ...]
     assign: bool
-    commands: tuple[Command, ...]
+    commands: tuple[CommandNode, ...]
     line: int
     pos: int = field(default=0, compare=False, kw_only=True)
 
 
 Operand: TypeAlias = (
-    Dot | Nil | Bool | Number | String | Field | Variable | Chain | Identifier | Pipe
+    DotNode
+    | NilNode
+    | BoolNode
+    | NumberNode
+    | StringNode
+    | FieldNode
+    | VariableNode
+    | ChainNode
+    | IdentifierNode
+    | PipeNode
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """Plain text, trimmed where a neighbour asked for it."""
+class TextNode:
+    """Plain text, trimmed where the action beside it has a trim marker."""
 
     text: str
     line: int
@@ -120,19 +131,19 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ActionNode:
     """A pipeline whose value is printed, unless it goes into variables."""
 
-    pipe: Pipe
+    pipe: PipeNode
     line: int
     pos: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class If:
+class IfNode:
     """`else if` is an `otherwise` of one If."""
 
-    pipe: Pipe
+    pipe: PipeNode
     body: tuple["Node", ...]
     otherwise: tuple["Node", ...]
     line: int
@@ -140,10 +151,10 @@ class If:
 
 
 @dataclass(frozen=True, slots=True)
-class With:
+class WithNode:
     """Like If, with dot set to the value; `else with` is an `otherwise` of one With."""
 
-    pipe: Pipe
+    pipe: PipeNode
     body: tuple["Node", ...]
     otherwise: tuple["Node", ...]
     line: int
@@ -151,10 +162,10 @@ class With:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class RangeNode:
     """The body once per element; `otherwise` when there is none."""
 
-    pipe: Pipe
+    pipe: PipeNode
     body: tuple["Node", ...]
     otherwise: tuple["Node", ...]
     line: int
@@ -162,7 +173,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class BreakNode:
     """`{{break}}`"""
 
     line: int
@@ -170,7 +181,7 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
-class Continue:
+class ContinueNode:
     """`{{continue}}`"""
 
     line: int
@@ -178,16 +189,18 @@ class Continue:
 
 
 @dataclass(frozen=True, slots=True)
-class Invoke:
+class TemplateNode:
     """`{{template "name" pipe}}`, and the place where a `block` stood."""
 
     name: str
-    pipe: Pipe | None
+    pipe: PipeNode | None
     line: int
     pos: int = field(default=0, compare=False, kw_only=True)
 
 
-Node: TypeAlias = Text | Action | If | With | Range | Break | Continue | Invoke
+Node: TypeAlias = (
+    TextNode | ActionNode | IfNode | WithNode | RangeNode | BreakNode | ContinueNode | TemplateNode
+)
 
 
 @dataclass(frozen=True, slots=True)

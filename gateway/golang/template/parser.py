@@ -1,4 +1,4 @@
-"""Tokens to a syntax tree, with Go's grammar and Go's complaints.
+"""Tokens to a syntax tree, with Go's grammar and Go's error messages.
 
 The grammar needs up to three tokens of look-ahead, because a space is a token too.
 """
@@ -7,61 +7,63 @@ import re
 from collections.abc import Collection
 from enum import Enum
 
-from gateway.golang.template.builtins import BUILTINS
-from gateway.golang.template.lexer import Kind, Lexer, Token
+from gateway.golang.strconv import quote, unquote, unquote_char
+from gateway.golang.template.builtins import BUILTINS, UNSUPPORTED
+from gateway.golang.template.lexer import Lexer, Token, TokenKind
+from gateway.golang.template.literals import parse_number
 from gateway.golang.template.nodes import (
-    Action,
-    Bool,
-    Break,
-    Chain,
-    Command,
-    Continue,
-    Dot,
-    Field,
-    Identifier,
-    If,
-    Invoke,
-    Nil,
+    ActionNode,
+    BoolNode,
+    BreakNode,
+    ChainNode,
+    CommandNode,
+    ContinueNode,
+    DotNode,
+    FieldNode,
+    IdentifierNode,
+    IfNode,
+    NilNode,
     Node,
-    Number,
+    NumberNode,
     Operand,
-    Pipe,
-    Range,
-    String,
-    Text,
+    PipeNode,
+    RangeNode,
+    StringNode,
+    TemplateNode,
+    TextNode,
     Tree,
-    Variable,
-    With,
+    VariableNode,
+    WithNode,
 )
-from gateway.golang.template.numerals import character, number
-from gateway.golang.template.quoting import quote, unquote
-from gateway.golang.template.shown import shown
-from gateway.golang.template.stream import Stream
+from gateway.golang.template.token_stream import TokenStream
+from gateway.golang.template.unparse import unparse
 
 # How deep blocks and parentheses may nest. Far beyond any template for people, and small enough
 # for a parser and an executor that call themselves.
-DEEPEST = 100
+MAX_NESTING = 100
 
 _OPERANDS = {
-    Kind.BOOL,
-    Kind.COMPLEX,
-    Kind.FIELD,
-    Kind.IDENTIFIER,
-    Kind.NUMBER,
-    Kind.OPEN,
-    Kind.RAW,
-    Kind.RUNE,
-    Kind.STRING,
-    Kind.VARIABLE,
+    TokenKind.BOOL,
+    TokenKind.FIELD,
+    TokenKind.IDENTIFIER,
+    TokenKind.NUMBER,
+    TokenKind.OPEN,
+    TokenKind.RAW,
+    TokenKind.RUNE,
+    TokenKind.STRING,
+    TokenKind.VARIABLE,
 }
-_VALUES = (Bool, Dot, Nil, Number, String)
-_CONTROLS: dict[str, type[If | With | Range]] = {"if": If, "with": With, "range": Range}
+# Kinds of nodes that take no argument, so nothing can be piped into them.
+_VALUES = (BoolNode, DotNode, NilNode, NumberNode, StringNode)
+_CONTROLS: dict[str, type[IfNode | WithNode | RangeNode]] = {
+    "if": IfNode,
+    "with": WithNode,
+    "range": RangeNode,
+}
 _BLANK = re.compile(r"[ \t\r\n\v\f]*\Z")
 
 
-class _Mark(Enum):
-    """What ends a list of nodes."""
-
+class _ListEnd(Enum):
     END = "{{end}}"
     ELSE = "{{else}}"
 
@@ -82,11 +84,11 @@ def parse(text: str, *, functions: Collection[str]) -> Tree:
 
 def is_empty(body: tuple[Node, ...]) -> bool:
     """Whether there is nothing but white space in a body: such a definition may be replaced."""
-    return all(isinstance(node, Text) and _BLANK.match(node.text) for node in body)
+    return all(isinstance(node, TextNode) and _BLANK.match(node.text) for node in body)
 
 
 def _keyword(token: Token, *words: str) -> bool:
-    return token.kind is Kind.KEYWORD and token.text in words
+    return token.kind is TokenKind.KEYWORD and token.text in words
 
 
 class _Parser:
@@ -96,31 +98,30 @@ class _Parser:
         self, lexer: Lexer, names: Collection[str], trees: dict[str, tuple[Node, ...]]
     ) -> None:
         self.trees = trees
-        self._tokens = Stream(lexer)
+        self._tokens = TokenStream(lexer)
         self._names = names
+        # Definitions do not see the variables around them, but all have `$`.
         self._variables = ["$"]
         self._loops = 0
         self._depth = 0
 
     def _deeper(self) -> None:
         self._depth += 1
-        if self._depth > DEEPEST:
+        if self._depth > MAX_NESTING:
             raise self._tokens.error("max expression depth exceeded")
-
-    # Definitions.
 
     def whole(self) -> tuple[Node, ...]:
         """The body of the text as a whole; its definitions go into `trees`."""
         nodes: list[Node] = []
-        while self._tokens.peek().kind is not Kind.EOF:
-            if self._tokens.peek().kind is Kind.LEFT:
+        while self._tokens.peek().kind is not TokenKind.EOF:
+            if self._tokens.peek().kind is TokenKind.LEFT:
                 left = self._tokens.next()
                 if _keyword(self._tokens.next_solid(), "define"):
                     self._inner().define()
                     continue
                 self._tokens.back(left)
             node = self._node()
-            if isinstance(node, _Mark):
+            if isinstance(node, _ListEnd):
                 raise self._tokens.error(f"unexpected {node.value}")
             nodes.append(node)
         return tuple(nodes)
@@ -128,17 +129,14 @@ class _Parser:
     def define(self) -> None:
         """A definition, from its name to its end."""
         context = "define clause"
-        token = self._tokens.next_solid()
-        if token.kind not in (Kind.STRING, Kind.RAW):
-            raise self._tokens.unexpected(token, context)
-        name = self._unquoted(token)
-        self._tokens.expect(Kind.RIGHT, context)
+        name = self._name(self._tokens.next_solid(), context)
+        self._tokens.expect(TokenKind.RIGHT, context)
         self.body(name, context)
 
     def body(self, name: str, context: str) -> None:
-        """What belongs to a definition, up to its end."""
+        """The nodes of a definition, up to its end."""
         nodes, mark = self._list()
-        if mark is not _Mark.END:
+        if mark is not _ListEnd.END:
             raise self._tokens.error(f"unexpected {mark.value} in {context}")
         self.add(name, nodes)
 
@@ -151,28 +149,27 @@ class _Parser:
 
     def _inner(self) -> "_Parser":
         parser = _Parser(self._tokens.lexer, self._names, self.trees)
+        # Nesting counts across definitions: a block within a block is recursion here, too.
         parser._depth = self._depth
         return parser
 
-    # Nodes.
-
-    def _list(self) -> tuple[tuple[Node, ...], _Mark]:
+    def _list(self) -> tuple[tuple[Node, ...], _ListEnd]:
         """Nodes up to an end or an else, and which of them it was."""
         self._deeper()
         nodes: list[Node] = []
-        while self._tokens.peek_solid().kind is not Kind.EOF:
+        while self._tokens.peek_solid().kind is not TokenKind.EOF:
             node = self._node()
-            if isinstance(node, _Mark):
+            if isinstance(node, _ListEnd):
                 self._depth -= 1
                 return tuple(nodes), node
             nodes.append(node)
         raise self._tokens.error("unexpected EOF")
 
-    def _node(self) -> Node | _Mark:
+    def _node(self) -> Node | _ListEnd:
         token = self._tokens.next_solid()
-        if token.kind is Kind.TEXT:
-            return Text(token.text, token.line, pos=token.pos)
-        if token.kind is not Kind.LEFT:
+        if token.kind is TokenKind.TEXT:
+            return TextNode(token.text, token.line, pos=token.pos)
+        if token.kind is not TokenKind.LEFT:
             raise self._tokens.unexpected(token, "input")
         self._tokens.action_line = token.line
         try:
@@ -180,99 +177,85 @@ class _Parser:
         finally:
             self._tokens.action_line = 0
 
-    def _action(self) -> Node | _Mark:
+    def _action(self) -> Node | _ListEnd:
         token = self._tokens.next_solid()
-        if token.kind is Kind.KEYWORD:
+        if token.kind is TokenKind.KEYWORD:
             match token.text:
                 case "if" | "with" | "range":
                     return self._control(token.text)
                 case "else":
-                    return self._else()
+                    # `else if` and `else with` are left for the construct that they continue.
+                    if not _keyword(self._tokens.peek_solid(), "if", "with"):
+                        self._tokens.expect(TokenKind.RIGHT, "else")
+                    return _ListEnd.ELSE
                 case "end":
-                    self._tokens.expect(Kind.RIGHT, "end")
-                    return _Mark.END
+                    self._tokens.expect(TokenKind.RIGHT, "end")
+                    return _ListEnd.END
                 case "break" | "continue":
                     return self._leave(token)
                 case "template":
-                    return self._template()
+                    token = self._tokens.next_solid()
+                    name = self._name(token, "template clause")
+                    argument = None
+                    if self._tokens.next_solid().kind is not TokenKind.RIGHT:
+                        self._tokens.back()
+                        argument = self._pipeline("template clause", TokenKind.RIGHT)
+                    return TemplateNode(name, argument, token.line, pos=token.pos)
                 case "block":
-                    return self._block()
+                    # A definition, and an invocation in its place.
+                    token = self._tokens.next_solid()
+                    name = self._name(token, "block clause")
+                    pipe = self._pipeline("block clause", TokenKind.RIGHT)
+                    self._inner().body(name, "block clause")
+                    return TemplateNode(name, pipe, token.line, pos=token.pos)
         self._tokens.back()
         token = self._tokens.peek()
-        pipe = self._pipeline("command", Kind.RIGHT)
-        return Action(pipe, token.line, pos=token.pos)
+        pipe = self._pipeline("command", TokenKind.RIGHT)
+        return ActionNode(pipe, token.line, pos=token.pos)
 
     def _control(self, context: str) -> Node:
         """If, with or range, after its word."""
         kept = len(self._variables)
-        pipe = self._pipeline(context, Kind.RIGHT)
+        pipe = self._pipeline(context, TokenKind.RIGHT)
         self._loops += context == "range"
         body, mark = self._list()
         self._loops -= context == "range"
         otherwise: tuple[Node, ...] = ()
-        if mark is _Mark.ELSE:
-            otherwise = self._otherwise(context)
+        if mark is _ListEnd.ELSE:
+            if context != "range" and _keyword(self._tokens.peek(), context):
+                # `else if` and `else with` share the end of the whole.
+                self._tokens.next()
+                self._deeper()
+                otherwise = (self._control(context),)
+                self._depth -= 1
+            else:
+                otherwise, mark = self._list()
+                if mark is not _ListEnd.END:
+                    raise self._tokens.error(f"expected end; found {mark.value}")
         del self._variables[kept:]
         kind = _CONTROLS[context]
         return kind(pipe, body, otherwise, pipe.line, pos=pipe.pos)
 
-    def _otherwise(self, context: str) -> tuple[Node, ...]:
-        if context != "range" and _keyword(self._tokens.peek(), context):
-            self._tokens.next()
-            self._deeper()
-            nodes: tuple[Node, ...] = (self._control(context),)
-            self._depth -= 1
-            return nodes
-        nodes, mark = self._list()
-        if mark is not _Mark.END:
-            raise self._tokens.error(f"expected end; found {mark.value}")
-        return nodes
-
-    def _else(self) -> _Mark:
-        # `else if` and `else with` are left for the construct that they continue.
-        if not _keyword(self._tokens.peek_solid(), "if", "with"):
-            self._tokens.expect(Kind.RIGHT, "else")
-        return _Mark.ELSE
-
     def _leave(self, word: Token) -> Node:
         shape = "{{" + word.text + "}}"
         token = self._tokens.next_solid()
-        if token.kind is not Kind.RIGHT:
+        if token.kind is not TokenKind.RIGHT:
             raise self._tokens.unexpected(token, shape)
         if not self._loops:
             raise self._tokens.error(f"{shape} outside {{{{range}}}}")
-        kind = Break if word.text == "break" else Continue
+        kind = BreakNode if word.text == "break" else ContinueNode
         return kind(word.line, pos=word.pos)
 
-    def _template(self) -> Node:
-        token = self._tokens.next_solid()
-        name = self._name(token, "template clause")
-        pipe = None
-        if self._tokens.next_solid().kind is not Kind.RIGHT:
-            self._tokens.back()
-            pipe = self._pipeline("template clause", Kind.RIGHT)
-        return Invoke(name, pipe, token.line, pos=token.pos)
-
-    def _block(self) -> Node:
-        context = "block clause"
-        token = self._tokens.next_solid()
-        name = self._name(token, context)
-        pipe = self._pipeline(context, Kind.RIGHT)
-        self._inner().body(name, context)
-        return Invoke(name, pipe, token.line, pos=token.pos)
-
     def _name(self, token: Token, context: str) -> str:
-        if token.kind not in (Kind.STRING, Kind.RAW):
+        if token.kind not in (TokenKind.STRING, TokenKind.RAW):
             raise self._tokens.unexpected(token, context)
         return self._unquoted(token)
 
-    # Pipelines.
-
-    def _pipeline(self, context: str, end: Kind) -> Pipe:
+    def _pipeline(self, context: str, end: TokenKind) -> PipeNode:
         self._deeper()
         first = self._tokens.peek_solid()
         variables, assign = self._declarations(context)
-        commands: list[Command] = []
+        commands: list[CommandNode] = []
         while (token := self._tokens.next_solid()).kind is not end:
             if token.kind not in _OPERANDS and not _keyword(token, ".", "nil"):
                 raise self._tokens.unexpected(token, context)
@@ -284,35 +267,40 @@ class _Parser:
             if isinstance(command.operands[0], _VALUES):
                 raise self._tokens.error(f"non executable command in pipeline stage {stage}")
         self._depth -= 1
-        return Pipe(variables, assign, tuple(commands), first.line, pos=first.pos)
+        return PipeNode(variables, assign, tuple(commands), first.line, pos=first.pos)
 
     def _declarations(self, context: str) -> tuple[tuple[str, ...], bool]:
         """The variables before `:=` or `=`, if any, and whether it was `=`."""
-        found: list[str] = []
-        while self._tokens.peek_solid().kind is Kind.VARIABLE:
+        names: list[str] = []
+        while self._tokens.peek_solid().kind is TokenKind.VARIABLE:
             variable = self._tokens.next()
             adjacent = self._tokens.peek()
             following = self._tokens.peek_solid()
-            if following.kind in (Kind.ASSIGN, Kind.DECLARE):
+            if following.kind in (TokenKind.ASSIGN, TokenKind.DECLARE):
                 self._tokens.next_solid()
                 self._variables.append(variable.text)
-                return (*found, variable.text), following.kind is Kind.ASSIGN
-            if following.kind is not Kind.CHAR or following.text != ",":
-                if adjacent.kind is Kind.SPACE:
+                return (*names, variable.text), following.kind is TokenKind.ASSIGN
+            if following.kind is not TokenKind.CHAR or following.text != ",":
+                # Not a declaration. The space counts again: `$x .A` are two operands, `$x.A` one.
+                if adjacent.kind is TokenKind.SPACE:
                     self._tokens.back(adjacent, variable)
                 else:
                     self._tokens.back(variable)
                 break
             self._tokens.next_solid()
-            found.append(variable.text)
+            names.append(variable.text)
             self._variables.append(variable.text)
-            if context != "range" or len(found) > 1:
+            if context != "range" or len(names) > 1:
                 raise self._tokens.error(f"too many declarations in {context}")
-            if self._tokens.peek_solid().kind not in (Kind.VARIABLE, Kind.RIGHT, Kind.CLOSE):
+            if self._tokens.peek_solid().kind not in (
+                TokenKind.VARIABLE,
+                TokenKind.RIGHT,
+                TokenKind.CLOSE,
+            ):
                 raise self._tokens.error("range can only initialize variables")
-        return tuple(found), False
+        return tuple(names), False
 
-    def _command(self) -> Command:
+    def _command(self) -> CommandNode:
         pos = self._tokens.peek_solid().pos
         operands: list[Operand] = []
         while True:
@@ -321,69 +309,65 @@ class _Parser:
             if operand is not None:
                 operands.append(operand)
             token = self._tokens.next()
-            if token.kind is Kind.SPACE:
+            if token.kind is TokenKind.SPACE:
                 continue
-            if token.kind in (Kind.RIGHT, Kind.CLOSE):
+            if token.kind in (TokenKind.RIGHT, TokenKind.CLOSE):
                 self._tokens.back()
-            elif token.kind is not Kind.PIPE:
+            elif token.kind is not TokenKind.PIPE:
                 raise self._tokens.unexpected(token, "operand")
             break
         if not operands:
             raise self._tokens.error("empty command")
-        return Command(tuple(operands), pos=pos)
+        return CommandNode(tuple(operands), pos=pos)
 
     def _operand(self) -> Operand | None:
         """A term and the fields after it; None where no term begins."""
         node = self._term()
-        if node is None or self._tokens.peek().kind is not Kind.FIELD:
+        if node is None or self._tokens.peek().kind is not TokenKind.FIELD:
             return node
         pos = self._tokens.peek().pos
         names: list[str] = []
-        while self._tokens.peek().kind is Kind.FIELD:
+        while self._tokens.peek().kind is TokenKind.FIELD:
             names.append(self._tokens.next().text[1:])
         match node:
-            case Field():
-                return Field((*node.names, *names), pos=pos)
-            case Variable():
-                return Variable(node.name, (*node.names, *names), pos=pos)
-            case Bool() | String() | Number() | Nil() | Dot():
-                raise self._tokens.error(f"unexpected . after term {quote(shown(node))}")
-        return Chain(node, tuple(names), pos=pos)
+            case FieldNode():
+                return FieldNode((*node.names, *names), pos=pos)
+            case VariableNode():
+                return VariableNode(node.name, (*node.names, *names), pos=pos)
+            case BoolNode() | StringNode() | NumberNode() | NilNode() | DotNode():
+                raise self._tokens.error(f"unexpected . after term {quote(unparse(node))}")
+        return ChainNode(node, tuple(names), pos=pos)
 
     def _term(self) -> Operand | None:
         token = self._tokens.next_solid()
         match token.kind:
-            case Kind.IDENTIFIER:
+            case TokenKind.IDENTIFIER:
+                if token.text in UNSUPPORTED and token.text not in self._names:
+                    raise self._tokens.error(f"function {quote(token.text)} is not supported")
                 if token.text not in self._names:
                     raise self._tokens.error(f"function {quote(token.text)} not defined")
-                return Identifier(token.text, pos=token.pos)
-            case Kind.VARIABLE:
+                return IdentifierNode(token.text, pos=token.pos)
+            case TokenKind.VARIABLE:
                 if token.text not in self._variables:
                     raise self._tokens.error(f"undefined variable {quote(token.text)}")
-                return Variable(token.text, (), pos=token.pos)
-            case Kind.FIELD:
-                return Field((token.text[1:],), pos=token.pos)
-            case Kind.OPEN:
-                return self._pipeline("parenthesized pipeline", Kind.CLOSE)
-            case Kind.KEYWORD if token.text in (".", "nil"):
-                return Dot(pos=token.pos) if token.text == "." else Nil(pos=token.pos)
-        constant = self._constant(token)
-        if constant is None:
-            self._tokens.back()
-        return constant
-
-    def _constant(self, token: Token) -> Operand | None:
-        match token.kind:
-            case Kind.BOOL:
-                return Bool(token.text == "true", pos=token.pos)
-            case Kind.STRING | Kind.RAW:
-                return String(self._unquoted(token), token.text, pos=token.pos)
-            case Kind.RUNE | Kind.NUMBER | Kind.COMPLEX:
-                read = character if token.kind is Kind.RUNE else number
+                return VariableNode(token.text, (), pos=token.pos)
+            case TokenKind.FIELD:
+                return FieldNode((token.text[1:],), pos=token.pos)
+            case TokenKind.OPEN:
+                return self._pipeline("parenthesized pipeline", TokenKind.CLOSE)
+            case TokenKind.KEYWORD if token.text in (".", "nil"):
+                return DotNode(pos=token.pos) if token.text == "." else NilNode(pos=token.pos)
+            case TokenKind.BOOL:
+                return BoolNode(token.text == "true", pos=token.pos)
+            case TokenKind.STRING | TokenKind.RAW:
+                return StringNode(self._unquoted(token), token.text, pos=token.pos)
+            case TokenKind.RUNE | TokenKind.NUMBER:
+                parse_constant = unquote_char if token.kind is TokenKind.RUNE else parse_number
                 try:
-                    return Number(token.text, read(token.text), pos=token.pos)
+                    return NumberNode(token.text, parse_constant(token.text), pos=token.pos)
                 except ValueError as bad:
                     raise self._tokens.error(str(bad)) from bad
+        self._tokens.back()
         return None
 
     def _unquoted(self, token: Token) -> str:

@@ -1,98 +1,79 @@
-"""Numbers come out as Go would print them."""
-
-import struct
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.golang.fmt import display, exact, json_text, parameter_size, single
-from gateway.golang.json_encode import dumps
+from gateway.golang.fmt import FormatSpec, format_value, sprint, sprintf, sprintln
+from gateway.golang.values import MISSING, TemplateError
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (7, "7"),
-        (-1000.0, "-1000"),
-        (0.7, "0.7"),
-        (1e-05, "0.00001"),
-        (1e-06, "0.000001"),
-        (1e-07, "1e-7"),
-        (1.25e-9, "1.25e-9"),
-        (1e20, "100000000000000000000"),
-        (1e21, "1e+21"),
-        (-2.5e300, "-2.5e+300"),
-        (0.0, "0"),
-        (float("nan"), "null"),
-        (float("inf"), "null"),
-    ],
-)
-def test_json_uses_an_exponent_only_far_from_one(value: float, text: str) -> None:
-    assert json_text(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (4096, "4096"),
-        (262144, "262144"),
-        (999999, "999999"),
-        (1000000, "1e+06"),
-        (1048576, "1.048576e+06"),
-        (12345678, "1.2345678e+07"),
-        (0.5, "0.5"),
+        (None, "<nil>"),
+        (MISSING, "<nil>"),
+        (True, "true"),
+        (-3, "-3"),
+        (1e6, "1e+06"),
+        (12345678.0, "1.2345678e+07"),
         (0.0001, "0.0001"),
-        (1e-05, "1e-05"),
-        (-1e100, "-1e+100"),
-        (0, "0"),
+        (0.00001, "1e-05"),
         (float("inf"), "+Inf"),
-        (float("nan"), "NaN"),
+        ([1, "a", None, []], "[1 a <nil> []]"),
+        ({"b": True, "a": {"x": 1.5}}, "map[a:map[x:1.5] b:true]"),
+        (b"ab", "[97 98]"),
     ],
 )
-def test_display_switches_to_an_exponent_at_a_million(value: float, text: str) -> None:
-    assert display(value) == text
+def test_values_print_as_go_prints_them(value: Any, text: str) -> None:
+    assert format_value(value) == text
 
 
-def test_single_finds_the_short_decimal() -> None:
-    assert single(struct.unpack("<f", struct.pack("<f", 1e-05))[0]) == 1e-05
-    assert single(struct.unpack("<f", struct.pack("<f", 0.7))[0]) == 0.7
-    assert single(struct.unpack("<f", struct.pack("<f", 16777216.0))[0]) == 16777216.0
-    assert single(11.834640502929688) == 11.8346405
-    assert single(float("inf")) == float("inf")
-
-
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_single_never_names_another_float32(value: float) -> None:
-    assert struct.pack("<f", single(value)) == struct.pack("<f", value)
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_both_texts_name_the_same_number(value: float) -> None:
-    assert float(json_text(value)) == value
-    assert float(display(value)) == value
+def test_source_form() -> None:
+    spec = FormatSpec(source=True)
+    assert format_value(["a", None], spec) == '[]interface {}{"a", interface {}(nil)}'
+    assert format_value({"a": 1}, spec) == 'map[string]interface {}{"a":1}'
 
 
 @pytest.mark.parametrize(
-    ("number", "text"),
+    ("form", "values", "text"),
     [
-        (7_241_732_096, "7.2B"),
-        (8_030_261_248, "8.0B"),
-        (1_000_000_000, "1B"),
-        (22_713_216, "22.71M"),
-        (137_000_000, "137M"),
-        (999_999_999, "1000.00M"),
-        (944_256, "944K"),
-        (999_999, "1000K"),
-        (42, "42"),
+        ("%d|%5d|%-5d|%05d|%+d|% d", (1, 2, 3, 4, 5, 6), "1|    2|3    |00004|+5| 6"),
+        ("%x %X %#x %o %#o", (255, 255, 255, 8, 8), "ff FF 0xff 10 010"),
+        ("%.3d|%8.3d", (7, 7), "007|     007"),
+        ("%c %q", (97, 97), "a 'a'"),
+        ("%s|%5s|%-5s|%.2s", ("a", "b", "c", "abc"), "a|    b|c    |ab"),
+        ("%q %#q %x % x", ('a"', "b", "hi", "hi"), '"a\\"" `b` 6869 68 69'),
+        (
+            "%f %.2f %8.3f %e %g %G",
+            (1.5, 1.255, 1.5, 1.5, 1e6, 1e21),
+            "1.500000 1.25    1.500 1.500000e+00 1e+06 1E+21",
+        ),
+        ("%06.2f|%+.1f", (-1.5, 2.0), "-01.50|+2.0"),
+        ("%t %v %T %T", (True, False, 1, "a"), "true false int string"),
+        ("%v %d", ([1, 2], [3, 4]), "[1 2] [3 4]"),
+        ("%*d|%-*d|%.*f", (4, 1, 3, 2, 1, 2.55), "   1|2  |2.5"),
+        ("%[2]d %[1]d", (1, 2), "2 1"),
+        ("%%", (), "%"),
+        ("%d", ("x",), "%!d(string=x)"),
+        ("%s", (3,), "%!s(int=3)"),
+        ("%s", (None,), "%!s(<nil>)"),
+        ("%d", (), "%!d(MISSING)"),
+        ("%z", (1,), "%!z(int=1)"),
+        ("a", (1, "b"), "a%!(EXTRA int=1, string=b)"),
+        ("%", (), "%!(NOVERB)"),
+        ("%[5]d", (1,), "%!d(BADINDEX)"),
+        ("%*d", ("x", 1), "%!(BADWIDTH)1"),
     ],
 )
-def test_parameter_sizes_are_rounded_by_their_magnitude(number: int, text: str) -> None:
-    assert parameter_size(number) == text
+def test_sprintf(form: str, values: tuple[Any, ...], text: str) -> None:
+    assert sprintf(form, values) == text
 
 
-def test_exact_reaches_every_float_and_nothing_else() -> None:
-    value = {"a": [1.0, {"b": 1e-05}], "c": (2, True, None, "1.0"), "d": 10**15}
-    assert dumps(exact(value)) == (
-        b'{"a":[1,{"b":0.00001}],"c":[2,true,null,"1.0"],"d":1000000000000000}'
-    )
+def test_sprint_parts_only_values_that_are_no_strings() -> None:
+    assert sprint([1, 2, "a", "b", 3]) == "1 2ab3"
+    assert sprintln(["a", 1, None]) == "a 1 <nil>\n"
+
+
+@pytest.mark.parametrize("verb", ["U", "b", "O"])
+def test_three_verbs_are_not_supported(verb: str) -> None:
+    with pytest.raises(TemplateError, match=f"^the verb %{verb} is not supported$"):
+        sprintf(f"%{verb}", (1,))

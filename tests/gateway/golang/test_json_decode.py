@@ -23,6 +23,7 @@ from gateway.golang.json_decode import (
     Own,
     Struct,
     decode,
+    unmarshal_error,
 )
 from gateway.golang.json_syntax import MAX_DEPTH
 
@@ -137,7 +138,7 @@ def test_null_is_an_empty_object(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("data", "members"),
     [
         (b'{"TEXT":"a","MoreText":"b","moretext":"c"}', {"text": "a", "moreText": "c"}),
         (b'{"text":"a","TEXT":"b","text":"c"}', {"text": "c"}),
@@ -148,12 +149,14 @@ def test_null_is_an_empty_object(data: bytes) -> None:
         (b'{"map":{"A":1,"a":2}}', {"map": {"A": 1, "a": 2}}),
     ],
 )
-def test_names_match_in_any_case_and_the_last_one_wins(data: bytes, found: dict[str, Any]) -> None:
-    assert decode(data, OUTER) == found
+def test_names_match_in_any_case_and_the_last_one_wins(
+    data: bytes, members: dict[str, Any]
+) -> None:
+    assert decode(data, OUTER) == members
 
 
 @pytest.mark.parametrize(
-    ("data", "found"),
+    ("data", "members"),
     [
         (b'{"text":"a"} trailing', {"text": "a"}),
         (b'{"text":"a"}{"text":"b"}', {"text": "a"}),
@@ -163,8 +166,8 @@ def test_names_match_in_any_case_and_the_last_one_wins(data: bytes, found: dict[
         (b'{"count":-0}', {"count": 0}),
     ],
 )
-def test_what_go_tolerates_is_read(data: bytes, found: dict[str, Any]) -> None:
-    assert decode(data, OUTER) == found
+def test_what_go_tolerates_is_read(data: bytes, members: dict[str, Any]) -> None:
+    assert decode(data, OUTER) == members
 
 
 def test_a_null_inside_a_list_or_map_is_an_empty_value() -> None:
@@ -346,3 +349,19 @@ def test_deep_nesting_is_refused_whatever_the_fast_parser_takes(more: int) -> No
 def test_many_flat_values_are_not_deep() -> None:
     body: dict[str, Any] = {"any": [[] for _ in range(MAX_DEPTH * 2)]}
     assert read(body) == body
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("x", "string"), (True, "bool"), ([], "array"), ({}, "object"), (1.5, "number")],
+)
+def test_an_unmarshal_error_names_the_kind_of_json(value: object, kind: str) -> None:
+    assert unmarshal_error(value, "api.T") == (
+        f"json: cannot unmarshal {kind} into Go value of type api.T"
+    )
+
+
+def test_an_unmarshal_error_may_name_the_field_and_the_number() -> None:
+    assert unmarshal_error(1.5, "int", field="A.b", exact=True) == (
+        "json: cannot unmarshal number 1.5 into Go struct field A.b of type int"
+    )

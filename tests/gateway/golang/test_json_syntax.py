@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Invalid
-from gateway.golang.json_syntax import MAX_DEPTH, Number, first_value, quoted
+from gateway.golang.json_syntax import MAX_DEPTH, JsonNumber, first_value
 
 JSON = st.recursive(
     st.none()
@@ -23,7 +23,7 @@ JSON = st.recursive(
 
 def plain(value: object) -> object:
     """`value` with its numbers resolved."""
-    if isinstance(value, Number):
+    if isinstance(value, JsonNumber):
         return value.value()
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
@@ -81,8 +81,10 @@ def test_a_long_document_is_refused_in_fewer_words(start: bytes, error: str) -> 
 
 
 def test_what_is_no_int_keeps_its_text_in_a_long_document_too() -> None:
-    number = first_value(b"[" + b"0," * 500_000 + b"1" * 30 + b"]")[-1]
-    assert (type(number), number) == (Number, "1" * 30)
+    numbers = first_value(b"[" + b"0," * 500_000 + b"1" * 30 + b"]")
+    assert isinstance(numbers, list)
+    number = numbers[-1]
+    assert (type(number), number) == (JsonNumber, "1" * 30)
 
 
 @given(JSON, st.data())
@@ -133,7 +135,7 @@ def test_every_cut_of_a_document_is_an_unexpected_end(value: object, data: st.Da
         (b"[1e+]", "invalid character ']' in exponent of numeric literal"),
     ],
 )
-def test_a_syntax_error_is_told_as_go_tells_it(text: bytes, error: str) -> None:
+def test_a_syntax_error_has_gos_words(text: bytes, error: str) -> None:
     with pytest.raises(Invalid) as caught:
         first_value(text)
     assert caught.value.message == error
@@ -176,7 +178,9 @@ def test_what_is_no_text_becomes_the_replacement_character(text: bytes, value: s
 
 
 def test_a_repeated_key_counts_where_it_was_last_written() -> None:
-    assert list(first_value(b'{"a":1,"b":2,"a":3}').items()) == [("b", "2"), ("a", "3")]
+    value = first_value(b'{"a":1,"b":2,"a":3}')
+    assert isinstance(value, dict)
+    assert list(value.items()) == [("b", "2"), ("a", "3")]
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
@@ -202,19 +206,6 @@ def test_nesting_is_bounded(opening: bytes, closing: bytes) -> None:
     ],
 )
 def test_a_number_is_an_int_when_64_bits_hold_it(literal: str, value: float) -> None:
-    number = Number(literal).value()
+    number = JsonNumber(literal).value()
     assert number == value
     assert type(number) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain \u00e9 \U0001f600", '"plain \u00e9 \U0001f600"'),
-        ("\"'\\", '"\\"\'\\\\"'),
-        ("\a\b\f\n\r\t\v\x00\x7f", '"\\a\\b\\f\\n\\r\\t\\v\\x00\\x7f"'),
-        ("\u00a0\u200b\U000e0001", '"\\u00a0\\u200b\\U000e0001"'),
-    ],
-)
-def test_text_is_quoted_as_go_quotes_it(text: str, shown: str) -> None:
-    assert quoted(text) == shown

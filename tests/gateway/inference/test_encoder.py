@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.encoder import Translation
-from gateway.inference.types import Delta, End, EngineError, Restart, Tally
-from gateway.llama.events import ChatReader, CompletionReader
+from gateway.inference.encoder import ComputedReply, ReplyEncoder
+from gateway.llama.errors import EngineError
+from gateway.llama.events import ChatEventReader, CompletionEventReader, Delta, End, Usage
+from gateway.llama.sse import RestartNeeded
 from gateway.templates.reasoning import ReasoningParser
 from tests.fakes import recorded
 from tests.fakes.recorded import CUTS, failing, heard
@@ -32,28 +33,30 @@ class Notes:
         calls = "".join(f"[{piece.index}{piece.name}{piece.arguments}]" for piece in delta.calls)
         return f"{thinking}{delta.text}{calls}|".encode()
 
-    def end(self, end: End, tally: Tally) -> bytes:
-        return f"<{end.reason} {tally.tokens}>".encode()
+    def end(self, end: End, usage: Usage) -> bytes:
+        return f"<{end.reason} {usage.completion_tokens}>".encode()
 
     def failure(self, message: str, status: int) -> bytes:
         return f"!{status} {message}!".encode()
 
 
-def translating(reader: CompletionReader | None = None) -> Translation:
-    translation = Translation(Notes())
-    translation.reader = reader or CompletionReader()
-    return translation
+def encoding_text(reader: CompletionEventReader | None = None) -> ReplyEncoder:
+    encoder = ReplyEncoder(Notes())
+    encoder.start(reader or CompletionEventReader())
+    return encoder
 
 
-def chatting() -> Translation:
-    translation = Translation(Notes())
-    translation.reader = ChatReader()
-    return translation
+def chatting(*, single_call: bool = False) -> ReplyEncoder:
+    encoder = ReplyEncoder(Notes(), single_call=single_call)
+    encoder.start(ChatEventReader())
+    return encoder
 
 
-def restarting() -> Translation:
+def restarting() -> ReplyEncoder:
     """One that reads nothing but thinking before another call."""
-    return translating(CompletionReader(ReasoningParser("<think>", "</think>"), restart=True))
+    return encoding_text(
+        CompletionEventReader(ReasoningParser("<think>", "</think>"), stop_at_text=True)
+    )
 
 
 def said(*texts: str) -> bytes:
@@ -80,20 +83,19 @@ def calling(text: str, *calls: tuple[int, str, str]) -> bytes:
 def test_further_calls_are_left_out_of_a_reply_that_may_have_one(
     single: bool, told: list[bytes]
 ) -> None:
-    translation = chatting()
-    translation.single = single
+    encoder = chatting(single_call=single)
     fed = [
-        translation.feed(calling("", (0, "add", "{"), (1, "sub", "{}"))),
-        translation.feed(calling("", (0, "", "}"))),
-        translation.feed(calling("a", (2, "mul", "{}"))),
-        translation.feed(calling("", (2, "", "]"))),
+        encoder.feed(calling("", (0, "add", "{"), (1, "sub", "{}"))),
+        encoder.feed(calling("", (0, "", "}"))),
+        encoder.feed(calling("a", (2, "mul", "{}"))),
+        encoder.feed(calling("", (2, "", "]"))),
     ]
     assert fed == told
 
 
 def test_a_beginning_tokens_and_an_end() -> None:
     assert heard(chatting(), recorded.PLAIN, []) == "()Hi |you\u2028|<b>&|é.|<stop 5>"
-    assert heard(translating(), recorded.RAW_LIMITED, []) == "()Hi |you\u2028|<length 5>"
+    assert heard(encoding_text(), recorded.RAW_LIMITED, []) == "()Hi |you\u2028|<length 5>"
 
 
 def test_a_reply_without_a_token_begins_and_ends() -> None:
@@ -101,42 +103,43 @@ def test_a_reply_without_a_token_begins_and_ends() -> None:
 
 
 def test_what_is_only_held_back_is_begun_and_said_in_the_end() -> None:
-    translation = translating(CompletionReader(ReasoningParser("<think>", "</think>")))
+    encoder = encoding_text(CompletionEventReader(ReasoningParser("<think>", "</think>")))
     end = recorded.raw_end("eos", recorded.RAW_TIMINGS)
-    assert heard(translation, said("<thi") + end, []) == "()|<thi|<stop 5>"
+    assert heard(encoder, said("<thi") + end, []) == "()|<thi|<stop 5>"
 
 
 @given(st.sampled_from([*recorded.CHATS, *recorded.RAWS]), CUTS)
 def test_the_pieces_do_not_matter(data: bytes, cuts: list[int]) -> None:
-    begin = chatting if data in recorded.CHATS else translating
+    begin = chatting if data in recorded.CHATS else encoding_text
     whole = heard(begin(), data, [])
     assert heard(begin(), data, cuts) == whole
     assert whole.count("(") == 1
 
 
 def test_a_token_is_said_as_soon_as_its_line_is_complete() -> None:
-    translation = translating()
+    encoder = encoding_text()
     first, second, *_ = recorded.RAW_SAID
-    assert translation.feed(recorded.RAW_PROGRESS + first[:-2]) == b""
-    assert translation.feed(first[-2:] + second[:-2]) == b"()Hi |"
-    assert translation.feed(second[-2:]) == "you\u2028|".encode()
+    assert encoder.feed(recorded.RAW_PROGRESS + first[:-2]) == b""
+    assert encoder.feed(first[-2:] + second[:-2]) == b"()Hi |"
+    assert encoder.feed(second[-2:]) == "you\u2028|".encode()
 
 
-def test_the_tally_is_empty_before_the_first_call() -> None:
-    translation = Translation(Notes())
-    assert translation.tally == Tally()
-    translation.reader = CompletionReader()
-    translation.feed(recorded.RAW_LIMITED)
-    assert translation.tally == translation.reader.tally != Tally()
+def test_the_usage_is_empty_before_the_first_call() -> None:
+    encoder = ReplyEncoder(Notes())
+    assert encoder.usage == Usage()
+    reader = CompletionEventReader()
+    encoder.start(reader)
+    encoder.feed(recorded.RAW_LIMITED)
+    assert encoder.usage == reader.usage != Usage()
 
 
 def test_the_writer_learns_of_its_runner_and_names_the_media_type() -> None:
     notes = Notes()
-    translation = Translation(notes)
-    translation.assigned()
+    encoder = ReplyEncoder(notes)
+    encoder.assigned()
     assert notes.had_runner
-    assert translation.media_type == "text/notes"
-    assert translation.failure("Oh.", 503) == b"!503 Oh.!"
+    assert encoder.media_type == "text/notes"
+    assert encoder.failure("Oh.", 503) == b"!503 Oh.!"
 
 
 # ---- errors
@@ -144,21 +147,21 @@ def test_the_writer_learns_of_its_runner_and_names_the_media_type() -> None:
 
 @given(CUTS)
 def test_an_error_within_a_stream_comes_after_what_was_said(cuts: list[int]) -> None:
-    out, error = failing(translating(), recorded.RAW_FAILED, cuts)
+    out, error = failing(encoding_text(), recorded.RAW_FAILED, cuts)
     assert (out, error.message, error.status) == ("()Hi |", "Compute error.", 500)
 
 
 def test_an_error_alone_is_raised_at_once() -> None:
-    translation = translating()
+    encoder = encoding_text()
     with pytest.raises(EngineError, match=r"Compute error\."):
-        translation.feed(recorded.RAW_PROGRESS + recorded.event(recorded.FAILURE))
+        encoder.feed(recorded.RAW_PROGRESS + recorded.event(recorded.FAILURE))
 
 
 def test_an_error_in_the_piece_of_the_last_token_is_raised_by_flush() -> None:
-    translation = translating()
-    assert translation.feed(recorded.RAW_FAILED) == b"()Hi |"
+    encoder = encoding_text()
+    assert encoder.feed(recorded.RAW_FAILED) == b"()Hi |"
     with pytest.raises(EngineError, match=r"Compute error\."):
-        translation.flush()
+        encoder.flush()
 
 
 @given(CUTS)
@@ -172,47 +175,54 @@ def test_a_stream_that_stops_without_an_end_was_cut_short(cuts: list[int]) -> No
 
 def test_a_restart_has_what_was_said_before_it() -> None:
     data = recorded.RAW_PROGRESS + said("<think>", "hm ", "o.k.", "</think>", "So", " it")
-    with pytest.raises(Restart) as caught:
+    with pytest.raises(RestartNeeded) as caught:
         restarting().feed(data)
-    assert caught.value.said == b"()|?hm ?|?o.k.?|||"
+    assert caught.value.output == b"()|?hm ?|?o.k.?|||"
 
 
 @given(CUTS)
 def test_all_that_is_said_up_to_a_restart_is_the_same_whatever_the_pieces(cuts: list[int]) -> None:
     data = recorded.RAW_PROGRESS + said("<think>hm", " o.k.</think>", "So", " it")
-    translation, out = restarting(), b""
-    with pytest.raises(Restart) as caught:
+    encoder, out = restarting(), b""
+    with pytest.raises(RestartNeeded) as caught:
         for piece in recorded.pieces(data, cuts):
-            out += translation.feed(piece)
-    assert out + caught.value.said == b"()?hm?|? o.k.?||"
+            out += encoder.feed(piece)
+    assert out + caught.value.output == b"()?hm?|? o.k.?||"
 
 
 def test_a_restart_in_the_end_has_what_was_held_back() -> None:
-    translation = translating(CompletionReader(must_call=True))
-    assert translation.feed(said("No.") + recorded.raw_end("eos", recorded.RAW_TIMINGS)) == (
-        b"()No.|"
-    )
-    with pytest.raises(Restart) as caught:
-        translation.flush()
-    assert caught.value.said == b""
+    encoder = encoding_text(CompletionEventReader(must_call=True))
+    assert encoder.feed(said("No.") + recorded.raw_end("eos", recorded.RAW_TIMINGS)) == (b"()No.|")
+    with pytest.raises(RestartNeeded) as caught:
+        encoder.flush()
+    assert caught.value.output == b""
 
 
 def test_another_reader_goes_on_without_another_beginning() -> None:
-    translation = restarting()
-    with pytest.raises(Restart):
-        translation.feed(recorded.RAW_PROGRESS + said("<think>hm</think>", "So"))
-    translation.reader = CompletionReader()
+    encoder = restarting()
+    with pytest.raises(RestartNeeded):
+        encoder.feed(recorded.RAW_PROGRESS + said("<think>hm</think>", "So"))
+    encoder.start(CompletionEventReader())
     rest = said("{}") + recorded.raw_end("eos", recorded.RAW_TIMINGS)
-    assert heard(translation, rest, []) == "{}|<stop 5>"
+    assert heard(encoder, rest, []) == "{}|<stop 5>"
 
 
 def test_another_reader_forgets_half_a_line_and_an_error_of_the_call_before() -> None:
-    translation = translating()
+    encoder = encoding_text()
     (first, second, *_) = recorded.RAW_SAID
-    assert translation.feed(first + second[:30]) == b"()Hi |"
-    translation.reader = CompletionReader()
-    assert translation.feed(second) == "you\u2028|".encode()
-    assert translation.feed(first + recorded.event(recorded.FAILURE)) == b"Hi |"
-    translation.reader = CompletionReader()
+    assert encoder.feed(first + second[:30]) == b"()Hi |"
+    encoder.start(CompletionEventReader())
+    assert encoder.feed(second) == "you\u2028|".encode()
+    assert encoder.feed(first + recorded.event(recorded.FAILURE)) == b"Hi |"
+    encoder.start(CompletionEventReader())
     end = recorded.raw_end("limit", recorded.RAW_TIMINGS)
-    assert translation.feed(end) + translation.flush() == b"<length 5>"
+    assert encoder.feed(end) + encoder.flush() == b"<length 5>"
+
+
+def test_a_reply_that_is_not_generated_is_no_stream() -> None:
+    runners: list[str] = []
+    reply = ComputedReply("application/json", lambda: runners.append("assigned"))
+    reply.assigned()
+    assert (runners, reply.media_type, reply.usage) == (["assigned"], "application/json", Usage())
+    reply.start(CompletionEventReader())
+    assert (reply.feed(b"x"), reply.flush(), reply.failure("Oh.", 500)) == (b"", b"", b"")

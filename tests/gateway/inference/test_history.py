@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.inference.history import (
-    complete,
-    cut,
-    gathered,
-    has_part,
-    media_of,
-    starts,
-    tail,
+    cut_middle,
+    drop_before,
+    drop_points,
+    engine_message,
+    media_parts,
+    merge_system,
+    prepend_stored,
     without_old_thoughts,
 )
 
@@ -40,25 +40,25 @@ ROLES = st.text("sduat", min_size=1, max_size=30)
 
 def test_the_models_system_then_its_messages_then_the_requests() -> None:
     stored = [say("user", "Sure?"), say("assistant", "Sure.")]
-    assert complete("Be brief.", stored, [say("user", "hi")]) == [
+    assert prepend_stored("Be brief.", stored, [say("user", "hi")]) == [
         say("system", "Be brief."),
         *stored,
         say("user", "hi"),
     ]
-    assert complete("", iter(stored), [say("user", "hi")]) == [*stored, say("user", "hi")]
+    assert prepend_stored("", iter(stored), [say("user", "hi")]) == [*stored, say("user", "hi")]
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
 def test_a_system_message_at_the_head_of_a_request_stands_in_for_the_models(role: str) -> None:
     own = [say(role, "Be long."), say("user", "hi")]
     stored = [say("user", "Sure?")]
-    assert complete("Be brief.", stored, own) == [*stored, *own]
+    assert prepend_stored("Be brief.", stored, own) == [*stored, *own]
 
 
 def test_a_later_system_message_does_not() -> None:
     own = [say("user", "hi"), say("system", "Be long.")]
-    assert complete("Be brief.", (), own) == [say("system", "Be brief."), *own]
-    assert complete("Be brief.", (), []) == [say("system", "Be brief.")]
+    assert prepend_stored("Be brief.", (), own) == [say("system", "Be brief."), *own]
+    assert prepend_stored("Be brief.", (), []) == [say("system", "Be brief.")]
 
 
 # ---- old thoughts
@@ -109,22 +109,22 @@ def test_thoughts_after_the_last_question_stay() -> None:
 
 def test_a_tail_keeps_every_system_message_before_it() -> None:
     messages = conversation("suadut")
-    assert places(tail(messages, 0)) == [0, 1, 2, 3, 4, 5]
-    assert places(tail(messages, 3)) == [0, 3, 4, 5]
-    assert places(tail(messages, 5)) == [0, 3, 5]
+    assert places(drop_before(messages, 0)) == [0, 1, 2, 3, 4, 5]
+    assert places(drop_before(messages, 3)) == [0, 3, 4, 5]
+    assert places(drop_before(messages, 5)) == [0, 3, 5]
 
 
 def test_a_conversation_may_start_after_each_message_that_can_go() -> None:
-    assert starts(conversation("suadut")) == [2, 3, 5]
-    assert starts(conversation("u")) == []
-    assert starts(conversation("sdu")) == []
-    assert starts([]) == []
+    assert drop_points(conversation("suadut")) == [2, 3, 5]
+    assert drop_points(conversation("u")) == []
+    assert drop_points(conversation("sdu")) == []
+    assert drop_points([]) == []
 
 
 @given(ROLES)
 def test_each_start_leaves_out_one_message_more(roles: str) -> None:
     messages = conversation(roles)
-    shorter = [tail(messages, start) for start in starts(messages)]
+    shorter = [drop_before(messages, start) for start in drop_points(messages)]
     lengths = [len(messages), *map(len, shorter)]
     assert lengths == list(range(len(messages), len(messages) - len(lengths), -1))
     for kept in shorter:
@@ -141,7 +141,7 @@ def test_each_start_leaves_out_one_message_more(roles: str) -> None:
 
 
 def test_a_cut_keeps_the_head_and_as_much_tail_as_half_of_the_rest() -> None:
-    kept = cut(range(5000), 4096, 4)
+    kept = cut_middle(range(5000), 4096, 4)
     assert len(kept) == 2050
     assert kept == [*range(4), *range(5000 - 2046, 5000)]
 
@@ -158,13 +158,13 @@ def test_a_cut_keeps_the_head_and_as_much_tail_as_half_of_the_rest() -> None:
     ],
 )
 def test_how_much_is_kept(context: int, keep: int, kept: list[int]) -> None:
-    assert cut(range(20), context, keep) == kept
+    assert cut_middle(range(20), context, keep) == kept
 
 
 @given(st.integers(1, 300), st.integers(-1, 400), st.integers(0, 400))
 def test_a_cut_leaves_room_and_loses_only_the_middle(context: int, keep: int, more: int) -> None:
     tokens = list(range(context + more))
-    kept = cut(tokens, context, keep)
+    kept = cut_middle(tokens, context, keep)
     head = min(keep, context - 1) if keep >= 0 else context - 1
     assert len(kept) == context - max((context - head) // 2, 1) < context
     assert kept[:head] == tokens[:head]
@@ -176,23 +176,23 @@ def test_a_cut_leaves_room_and_loses_only_the_middle(context: int, keep: int, mo
 
 def test_system_texts_are_gathered_in_front() -> None:
     talk = [say("user", "a"), say("system", "b"), say("assistant", "c"), say("developer", "d")]
-    assert gathered(talk) == [say("system", "b\n\nd"), say("user", "a"), say("assistant", "c")]
+    assert merge_system(talk) == [say("system", "b\n\nd"), say("user", "a"), say("assistant", "c")]
 
 
 def test_one_in_front_stays_and_so_does_a_talk_without_any() -> None:
     for talk in ([say("system", "a"), say("user", "b")], [say("user", "b")], []):
-        assert gathered(talk) == talk
+        assert merge_system(talk) == talk
 
 
 def test_equal_texts_of_others_are_not_lost() -> None:
     talk = [say("user", "a"), say("system", "a"), say("user", "a"), say("system", "")]
-    assert gathered(talk) == [say("system", "a"), say("user", "a"), say("user", "a")]
+    assert merge_system(talk) == [say("system", "a"), say("user", "a"), say("user", "a")]
 
 
 def test_a_system_message_with_an_image_stays_where_it_is() -> None:
     picture = [{"type": "image_url", "image_url": {"url": ""}}]
     talk = [say("user", "a"), say("system", picture), say("system", "b")]
-    assert gathered(talk) == [say("system", "b"), say("user", "a"), say("system", picture)]
+    assert merge_system(talk) == [say("system", "b"), say("user", "a"), say("system", picture)]
 
 
 # ---- media
@@ -202,13 +202,56 @@ def test_images_and_sounds_are_found_in_order() -> None:
     text, image = {"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": ""}}
     sound = {"type": "input_audio", "input_audio": {"data": ""}}
     messages = [say("user", [text, image, sound]), say("user", "a"), say("user", [image, text])]
-    assert media_of(messages) == [image, sound, image]
-    assert media_of(iter(())) == []
+    assert media_parts(messages) == [image, sound, image]
+    assert media_parts(iter(())) == []
 
 
-def test_a_part_is_found_by_its_type() -> None:
-    image = {"type": "image_url", "image_url": {"url": ""}}
-    messages = [say("user", "input_audio"), say("assistant", None), say("user", [image])]
-    assert has_part(messages, "image_url")
-    assert not has_part(messages, "input_audio")
-    assert not has_part([], "image_url")
+# ---- messages of Ollama's
+
+
+def test_a_message_may_lack_everything() -> None:
+    assert engine_message({}) == {"role": "", "content": ""}
+
+
+def test_earlier_thinking_goes_by_the_engines_name() -> None:
+    said = {"role": "assistant", "content": "x"}
+    assert engine_message({**said, "thinking": "hm"}) == {**said, "reasoning_content": "hm"}
+    assert engine_message({**said, "thinking": ""}) == said
+
+
+def test_images_follow_the_text_and_an_empty_text_is_left_out() -> None:
+    one, two = (
+        {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
+        for data in ("AAA=", "BBB=")
+    )
+    said = engine_message({"role": "user", "content": "look", "images": ["AAA=", "BBB="]})
+    assert said["content"] == [{"type": "text", "text": "look"}, one, two]
+    assert engine_message({"role": "user", "content": "", "images": ["AAA="]})["content"] == [one]
+    assert engine_message({"role": "user", "content": "x", "images": []})["content"] == "x"
+
+
+def test_earlier_tool_calls_have_their_arguments_as_text() -> None:
+    calls = [
+        {"id": "c1", "function": {"index": 3, "name": "add", "arguments": {"b": "é", "a": 1}}},
+        {"function": {"name": "now", "arguments": None}},
+        {},
+    ]
+    assert engine_message({"role": "assistant", "tool_calls": calls})["tool_calls"] == [
+        {
+            "type": "function",
+            "function": {"name": "add", "arguments": '{"b":"é","a":1}'},
+            "id": "c1",
+        },
+        {"type": "function", "function": {"name": "now", "arguments": "{}"}},
+        {"type": "function", "function": {"name": "", "arguments": "{}"}},
+    ]
+
+
+def test_a_tool_result_names_its_tool_and_its_call() -> None:
+    said = {"role": "tool", "content": "3"}
+    assert engine_message({**said, "tool_name": "add", "tool_call_id": "c1"}) == {
+        **said,
+        "name": "add",
+        "tool_call_id": "c1",
+    }
+    assert engine_message({**said, "tool_name": "", "tool_call_id": ""}) == said

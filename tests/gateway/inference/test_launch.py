@@ -13,7 +13,7 @@ from gateway.store.config import Config
 from gateway.store.gguf import Array, Header
 from gateway.store.manifests import LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
-from runners import GIB, MIB, Device, Kind, Shape, Spec
+from runners import GIB, MIB, Device, DeviceKind, Shape, Spec
 
 METADATA: dict[str, Any] = {
     "general.architecture": "llama",
@@ -68,11 +68,11 @@ def spec(model: Model = MODEL, defaults: Defaults = DEFAULTS, **options: Any) ->
 
 
 def gpu(size: int) -> Device:
-    return Device("GPU", Kind.GPU, size, size)
+    return Device("GPU", DeviceKind.GPU, size, size)
 
 
 def cpu(size: int) -> Device:
-    return Device("CPU", Kind.CPU, size, size)
+    return Device("CPU", DeviceKind.CPU, size, size)
 
 
 def with_metadata(**changes: Any) -> Header:

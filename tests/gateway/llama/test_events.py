@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.types import CallPiece, Delta, End, Tally
-from gateway.llama.events import ChatReader, CompletionReader, Reader
-from gateway.llama.sse import Lines, event
+from gateway.llama.events import (
+    ChatEventReader,
+    CompletionEventReader,
+    Delta,
+    End,
+    EventReader,
+    ToolCallDelta,
+    Usage,
+)
+from gateway.llama.sse import LineSplitter, parse_event
 from gateway.templates.reasoning import ReasoningParser
 from gateway.templates.tool_calls import CallParser
 from tests.fakes import recorded
@@ -22,14 +29,14 @@ SUB = '{"name": "sub", "arguments": {}}'
 
 
 def events(data: bytes, cuts: list[int] | None = None) -> list[dict[str, Any]]:
-    lines = Lines()
-    found = (event(line) for piece in pieces(data, cuts or []) for line in lines.feed(piece))
+    lines = LineSplitter()
+    found = (parse_event(line) for piece in pieces(data, cuts or []) for line in lines.feed(piece))
     return [each for each in found if each is not None]
 
 
-def grown(reader: Reader, said: list[dict[str, Any]]) -> list[Delta]:
+def grown(reader: EventReader, said: list[dict[str, Any]]) -> list[Delta]:
     """All that the reply grows by, what was held back at the end included."""
-    deltas = [*(reader.take(each) for each in said), reader.rest()]
+    deltas = [*(reader.feed(each) for each in said), reader.flush()]
     return [delta for delta in deltas if delta is not None]
 
 
@@ -41,7 +48,7 @@ def thinking_of(deltas: list[Delta]) -> str:
     return "".join(delta.thinking for delta in deltas)
 
 
-def calls_of(deltas: list[Delta]) -> list[CallPiece]:
+def calls_of(deltas: list[Delta]) -> list[ToolCallDelta]:
     return [piece for delta in deltas for piece in delta.calls]
 
 
@@ -49,28 +56,32 @@ def calls_of(deltas: list[Delta]) -> list[CallPiece]:
 
 
 def test_a_chat_grows_by_the_engines_tokens_alone() -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     deltas = grown(reader, events(recorded.PLAIN))
     assert deltas == [Delta("Hi "), Delta("you\u2028"), Delta("<b>&"), Delta("é.")]
     assert reader.end == End("stop")
-    assert reader.tally == Tally(20, 0, 2.155 / 1e3, 5, 0.685 / 1e3)
+    assert reader.usage == Usage(20, 0, 2.155 / 1e3, 5, 0.685 / 1e3)
 
 
 def test_progress_says_nothing() -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     mark = {"total": 20, "cache": 7, "processed": 9, "time_ms": 2}
-    assert reader.take({"choices": [{"delta": {}}], "prompt_progress": mark}) is None
-    assert (reader.tally, reader.end) == (Tally(), None)
+    assert reader.feed({"choices": [{"delta": {}}], "prompt_progress": mark}) is None
+    assert (reader.usage, reader.end) == (Usage(), None)
 
 
 def test_timings_after_the_end_count_and_say_nothing() -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     *said, last = events(recorded.WITH_USAGE)
     assert last["choices"] == []
     for each in said:
-        reader.take(each)
-    assert reader.take(last) is None
-    assert (reader.tally.prompt_tokens, reader.tally.cached_tokens, reader.tally.tokens) == (
+        reader.feed(each)
+    assert reader.feed(last) is None
+    assert (
+        reader.usage.prompt_tokens,
+        reader.usage.cached_tokens,
+        reader.usage.completion_tokens,
+    ) == (
         20,
         19,
         5,
@@ -78,7 +89,7 @@ def test_timings_after_the_end_count_and_say_nothing() -> None:
 
 
 def test_a_chats_thinking_is_apart_from_its_text() -> None:
-    deltas = grown(ChatReader(), events(recorded.THOUGHT))
+    deltas = grown(ChatEventReader(), events(recorded.THOUGHT))
     assert [(delta.thinking, delta.text) for delta in deltas] == [
         ("hm ", ""),
         ("o.k.", ""),
@@ -89,14 +100,14 @@ def test_a_chats_thinking_is_apart_from_its_text() -> None:
 
 
 def test_a_chats_calls_come_in_pieces() -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     deltas = grown(reader, events(recorded.CALLED))
     assert calls_of(deltas) == [
-        CallPiece(0, recorded.ONE_ID, "add", "{"),
-        CallPiece(0, arguments='"a": 1'),
-        CallPiece(0, arguments=', "b": "<"}'),
-        CallPiece(1, recorded.TWO_ID, "sub", "{"),
-        CallPiece(1, arguments="}"),
+        ToolCallDelta(0, recorded.ONE_ID, "add", "{"),
+        ToolCallDelta(0, arguments='"a": 1'),
+        ToolCallDelta(0, arguments=', "b": "<"}'),
+        ToolCallDelta(1, recorded.TWO_ID, "sub", "{"),
+        ToolCallDelta(1, arguments="}"),
     ]
     assert (thinking_of(deltas), text_of(deltas)) == ("hm ", "Let me. ")
     assert reader.end == End("tool_calls")
@@ -111,19 +122,19 @@ def test_a_chats_calls_come_in_pieces() -> None:
     ],
 )
 def test_how_a_chat_ends(data: bytes, end: End) -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     grown(reader, events(data))
     assert reader.end == end
 
 
 def test_a_chat_that_was_cut_short_has_no_end() -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     assert grown(reader, events(recorded.KILLED)) == [Delta("Hi ")]
     assert reader.end is None
 
 
 def test_a_chats_tokens_have_their_log_probabilities() -> None:
-    first, second = grown(ChatReader(), events(recorded.SCORED))
+    first, second = grown(ChatEventReader(), events(recorded.SCORED))
     (entry,) = first.logprobs
     assert (first.text, entry["token"], entry["bytes"]) == ("Hi ", "Hi ", [72, 105, 32])
     assert [other["token"] for other in entry["top_logprobs"]] == ["Hi ", ""]
@@ -139,10 +150,10 @@ def completion(*said: str, kind: str = "eos", word: str = "") -> list[dict[str, 
     return [*({"content": text, "stop": False} for text in said), end]
 
 
-def telling(**more: Any) -> CompletionReader:
+def telling(**more: Any) -> CompletionEventReader:
     """A reader that tells thinking and calls from text."""
     numbers = count(1)
-    return CompletionReader(
+    return CompletionEventReader(
         ReasoningParser("<think>", "</think>"),
         CallParser("<tool_call>", TOOLS),
         lambda: f"call_{next(numbers)}",
@@ -151,19 +162,19 @@ def telling(**more: Any) -> CompletionReader:
 
 
 def test_a_completion_grows_by_tokens() -> None:
-    reader = CompletionReader()
+    reader = CompletionEventReader()
     deltas = grown(reader, events(recorded.RAW))
     assert [delta.text for delta in deltas] == ["Hi ", "you\u2028", "<b>&", "é."]
     assert reader.pieces == ["Hi ", "you\u2028", "<b>&", "é."]
     assert reader.end == End("stop")
-    assert reader.tally == Tally(4, 1, 0.592 / 1e3, 5, 0.585 / 1e3)
+    assert reader.usage == Usage(4, 1, 0.592 / 1e3, 5, 0.585 / 1e3)
 
 
 def test_a_completions_progress_says_nothing() -> None:
-    reader = CompletionReader()
+    reader = CompletionEventReader()
     (mark,) = events(recorded.RAW_PROGRESS)
-    assert reader.take(mark) is None
-    assert (reader.tally, reader.prompt) == (Tally(), 4)
+    assert reader.feed(mark) is None
+    assert (reader.usage, reader.prompt_tokens) == (Usage(), 4)
 
 
 @pytest.mark.parametrize(
@@ -176,24 +187,24 @@ def test_a_completions_progress_says_nothing() -> None:
     ],
 )
 def test_how_a_completion_ends(data: bytes, end: End | None) -> None:
-    reader = CompletionReader()
+    reader = CompletionEventReader()
     grown(reader, events(data))
     assert reader.end == end
 
 
 def test_the_stop_word_that_ended_a_completion_is_known() -> None:
-    reader = CompletionReader()
+    reader = CompletionEventReader()
     grown(reader, completion("Hi", kind="word", word="###"))
     assert reader.end == End("stop", "###")
 
 
 def test_an_end_that_only_counts_is_no_growth() -> None:
     (last,) = completion()
-    assert telling().take(last) is None
+    assert telling().feed(last) is None
 
 
 def test_a_completions_tokens_have_their_log_probabilities() -> None:
-    (delta,) = grown(CompletionReader(), events(recorded.RAW_SCORED))
+    (delta,) = grown(CompletionEventReader(), events(recorded.RAW_SCORED))
     (entry,) = delta.logprobs
     assert (delta.text, entry["token"], len(entry["top_logprobs"])) == ("Hi ", "Hi ", 2)
 
@@ -204,8 +215,8 @@ def test_thinking_and_calls_are_told_from_text() -> None:
     deltas = grown(reader, completion(*said))
     assert (thinking_of(deltas), text_of(deltas)) == ("hm", "So: ")
     assert calls_of(deltas) == [
-        CallPiece(0, "call_1", "add", '{"a":1}', whole=True),
-        CallPiece(1, "call_2", "sub", "{}", whole=True),
+        ToolCallDelta(0, "call_1", "add", '{"a":1}', whole=True),
+        ToolCallDelta(1, "call_2", "sub", "{}", whole=True),
     ]
     assert "".join(reader.pieces) == "".join(said)
     assert reader.end == End("tool_calls")
@@ -227,17 +238,17 @@ def test_a_call_that_is_found_after_the_end_is_its_reason() -> None:
         def flush(self) -> tuple[str, list[Any]]:
             return "", list(CallParser("{", TOOLS).feed(ADD)[1])
 
-    reader = CompletionReader(None, Late(), lambda: "call_x")
+    reader = CompletionEventReader(None, Late(), lambda: "call_x")
     *_, last = grown(reader, completion(ADD))
-    assert last.calls == [CallPiece(0, "call_x", "add", '{"a":1}', whole=True)]
+    assert last.calls == [ToolCallDelta(0, "call_x", "add", '{"a":1}', whole=True)]
     assert reader.end == End("tool_calls")
 
 
 def test_a_piece_that_is_kept_back_says_so() -> None:
     reader = telling()
     first, second, _ = completion("<thi", "ng>")
-    assert reader.take(first) == Delta(held=True)
-    then = reader.take(second)
+    assert reader.feed(first) == Delta(held=True)
+    then = reader.feed(second)
     assert then is not None
     assert (then.text, then.held) == ("<thing>", True)
 
@@ -276,70 +287,74 @@ def test_with_quiet_thinking_is_left_out_and_read_all_the_same() -> None:
 def test_with_restart_nothing_is_said_from_the_first_text_on(
     said: tuple[str, ...], before: str
 ) -> None:
-    reader = telling(restart=True)
+    reader = telling(stop_at_text=True)
     deltas = []
     for each in completion(*said):
-        deltas.append(reader.take(each) or Delta())
-        if reader.again:
+        deltas.append(reader.feed(each) or Delta())
+        if reader.restart_needed:
             break
-    assert reader.again
+    assert reader.restart_needed
     assert text_of(deltas) == ""
     assert "".join(reader.pieces) == before
 
 
 def test_with_restart_text_that_was_kept_back_to_the_end_counts_too() -> None:
-    reader = telling(restart=True)
+    reader = telling(stop_at_text=True)
     assert grown(reader, completion("<thi"))[-1].text == ""
-    assert reader.again
+    assert reader.restart_needed
     assert "".join(reader.pieces) == ""
 
 
 def test_tokens_of_earlier_calls_are_no_part_of_the_prompt() -> None:
-    first = CompletionReader()
-    first.take(events(recorded.RAW)[0])
-    reader = CompletionReader(spent=2, prompt=first.prompt - 1)
+    first = CompletionEventReader()
+    first.feed(events(recorded.RAW)[0])
+    reader = CompletionEventReader(spent=2, prompt_tokens=first.prompt_tokens - 1)
     grown(reader, events(recorded.RAW))
-    assert (reader.tally.prompt_tokens, reader.tally.tokens, reader.spent) == (3, 5 + 2, 2 + 4)
+    assert (reader.usage.prompt_tokens, reader.usage.completion_tokens, reader.spent) == (
+        3,
+        5 + 2,
+        2 + 4,
+    )
     timings = {"cache_n": 7, "prompt_n": 1}
-    reader.take({"stop": True, "timings": timings})
-    assert (reader.tally.prompt_tokens, reader.tally.cached_tokens) == (3, 3)
+    reader.feed({"stop": True, "timings": timings})
+    assert (reader.usage.prompt_tokens, reader.usage.cached_tokens) == (3, 3)
 
 
 def test_thinking_alone_needs_no_restart() -> None:
-    reader = telling(restart=True)
+    reader = telling(stop_at_text=True)
     assert thinking_of(grown(reader, completion("<think>hm</think>"))) == "hm"
-    assert not reader.again
+    assert not reader.restart_needed
 
 
 def test_a_reply_without_the_call_that_must_come_needs_another() -> None:
     reader = telling(must_call=True)
     assert text_of(grown(reader, completion("I will not."))) == "I will not."
-    assert reader.again
+    assert reader.restart_needed
     called = telling(must_call=True)
     assert len(calls_of(grown(called, completion(f"<tool_call>{ADD}")))) == 1
-    assert not called.again
+    assert not called.restart_needed
 
 
 # ---- pieces
 
 
-def merged(deltas: list[Delta]) -> tuple[str, str, list[CallPiece], list[Any]]:
+def merged(deltas: list[Delta]) -> tuple[str, str, list[ToolCallDelta], list[Any]]:
     logprobs = [entry for delta in deltas for entry in delta.logprobs]
     return text_of(deltas), thinking_of(deltas), calls_of(deltas), logprobs
 
 
 @given(st.sampled_from(recorded.CHATS), CUTS)
 def test_a_chat_reads_the_same_however_its_bytes_come(data: bytes, cuts: list[int]) -> None:
-    one, other = ChatReader(), ChatReader()
+    one, other = ChatEventReader(), ChatEventReader()
     assert grown(one, events(data, cuts)) == grown(other, events(data))
-    assert (one.tally, one.end) == (other.tally, other.end)
+    assert (one.usage, one.end) == (other.usage, other.end)
 
 
 @given(st.sampled_from(recorded.RAWS), CUTS)
 def test_a_completion_reads_the_same_however_its_bytes_come(data: bytes, cuts: list[int]) -> None:
-    one, other = CompletionReader(), CompletionReader()
+    one, other = CompletionEventReader(), CompletionEventReader()
     assert grown(one, events(data, cuts)) == grown(other, events(data))
-    assert (one.tally, one.end) == (other.tally, other.end)
+    assert (one.usage, one.end) == (other.usage, other.end)
 
 
 OUTPUTS = (
@@ -357,9 +372,9 @@ OUTPUTS = (
     st.booleans(),
 )
 def test_the_models_own_pieces_do_not_matter(
-    output: str, lengths: list[int], quiet: bool, restart: bool, must_call: bool
+    output: str, lengths: list[int], quiet: bool, stop_at_text: bool, must_call: bool
 ) -> None:
-    wishes = {"quiet": quiet, "restart": restart, "must_call": must_call}
+    wishes = {"quiet": quiet, "stop_at_text": stop_at_text, "must_call": must_call}
     one, other = telling(**wishes), telling(**wishes)
     said, rest = [], output
     for length in lengths:
@@ -368,8 +383,8 @@ def test_the_models_own_pieces_do_not_matter(
     assert merged(grown(one, completion(*filter(None, [*said, rest])))) == merged(
         grown(other, completion(output))
     )
-    assert (one.again, one.end) == (other.again, other.end)
-    if restart and one.again:
+    assert (one.restart_needed, one.end) == (other.restart_needed, other.end)
+    if stop_at_text and one.restart_needed:
         return  # each has read on, as a translation would not
     assert "".join(one.pieces) == "".join(other.pieces) == output
 
@@ -382,17 +397,17 @@ def test_arguments_are_json_text_whatever_the_model_wrote() -> None:
 
 
 def test_the_stop_text_is_told_to_those_who_ask_for_it() -> None:
-    reader = ChatReader()
-    reader.take({"choices": [{"delta": {"content": "a"}}], "__verbose": {"stopping_word": "STOP"}})
-    reader.take({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    reader = ChatEventReader()
+    reader.feed({"choices": [{"delta": {"content": "a"}}], "__verbose": {"stopping_word": "STOP"}})
+    reader.feed({"choices": [{"delta": {}, "finish_reason": "stop"}]})
     assert reader.end == End("stop", "STOP")
 
 
 def test_text_that_came_with_the_progress_stands_before_the_first() -> None:
-    reader = ChatReader()
+    reader = ChatEventReader()
     progress = {"total": 5, "cache": 1}
     early = {"choices": [{"delta": {"content": "\n\n"}}], "prompt_progress": progress}
-    assert reader.take(early) is None
-    assert reader.take({"choices": [{"delta": {"role": "assistant", "content": None}}]}) is None
-    assert reader.take({"choices": [{"delta": {"content": "It"}}]}) == Delta("\n\nIt")
-    assert reader.take({"choices": [{"delta": {"content": " is"}}]}) == Delta(" is")
+    assert reader.feed(early) is None
+    assert reader.feed({"choices": [{"delta": {"role": "assistant", "content": None}}]}) is None
+    assert reader.feed({"choices": [{"delta": {"content": "It"}}]}) == Delta("\n\nIt")
+    assert reader.feed({"choices": [{"delta": {"content": " is"}}]}) == Delta(" is")

@@ -12,9 +12,9 @@ import anyio
 import pytest
 from anyio.abc import SocketStream
 
-from gateway.llama.queries import beginning, media_marker, tokens
+from gateway.llama.queries import bos_text, known_bos_text, media_marker, tokenize
 from runners import Lease, Spec
-from runners.records import Runner
+from runners.runner import Runner
 from runners.spec import Placement
 from runners.supervise import Endpoint
 
@@ -66,9 +66,10 @@ async def test_the_beginning_is_what_would_stand_there_twice(
 ) -> None:
     heard: list[Any] = []
     async with runner({"/props": props, "/tokenize": {"tokens": found}}, heard) as lease:
-        assert await beginning(lease) == text
-        again = await beginning(lease)
-        assert again == text
+        assert known_bos_text(lease.runner.spec.digest) is None
+        assert await bos_text(lease) == text
+        again = await bos_text(lease)
+        assert again == known_bos_text(lease.runner.spec.digest) == text
     asked = [("/tokenize", {"content": "<s>", "add_special": True})]
     assert heard == [("/props", None), *(asked if props.get("bos_token") else [])]
 
@@ -76,8 +77,8 @@ async def test_the_beginning_is_what_would_stand_there_twice(
 async def test_tokens_are_counted_with_what_stands_before_them_or_without() -> None:
     heard: list[Any] = []
     async with runner({"/tokenize": {"tokens": [7, 8]}}, heard) as lease:
-        assert await tokens(lease, "hi") == [7, 8]
-        assert await tokens(lease, ["a", "b"], special=True) == [7, 8]
+        assert await tokenize(lease, "hi") == [7, 8]
+        assert await tokenize(lease, ["a", "b"], special=True) == [7, 8]
     bodies = [body for _, body in heard]
     assert bodies == [{"content": "hi"}, {"content": ["a", "b"], "add_special": True}]
 

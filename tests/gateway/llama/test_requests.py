@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from gateway.errors import Invalid
-from gateway.inference.types import Call, Turn
 from gateway.llama import requests as engine
+from gateway.llama.requests import Call
 
 HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "add"}}
@@ -22,9 +22,8 @@ def posted(call: Call, path: str) -> Any:
     return orjson.loads(call.body)
 
 
-def chat(think: engine.Think = None, **more: Any) -> Any:
-    turn = Turn(messages=[], **more)
-    return posted(engine.chat(turn, HI, {"seed": 7}, think), "/v1/chat/completions")
+def chat(think: engine.ThinkLevel = None, **more: Any) -> Any:
+    return posted(engine.chat(HI, {"seed": 7}, think, **more), "/v1/chat/completions")
 
 
 def completion(prompt: engine.Prompt = "hi", **more: Any) -> Any:
@@ -36,9 +35,9 @@ def completion(prompt: engine.Prompt = "hi", **more: Any) -> Any:
 
 @pytest.mark.parametrize(("spare", "told"), [(0, False), (-1, True)])
 def test_progress_is_told_of_prompts_that_may_not_fit_a_batch(spare: int, told: bool) -> None:
-    whole = engine.chat(Turn(messages=[]), HI, {}, None)
+    whole = engine.chat(HI, {}, None)
     size = len(whole.body) + spare
-    sent = posted(engine.chat(Turn(messages=[]), HI, {}, None, batch=size), engine.CHAT)
+    sent = posted(engine.chat(HI, {}, None, batch=size), engine.CHAT)
     assert ("return_progress" in sent) == told
     long = "a" * (engine.BATCH + spare)
     assert completion(long)["return_progress"] is True
@@ -66,8 +65,7 @@ def test_a_plain_chat_has_its_messages_and_options() -> None:
     ],
 )
 def test_a_reply_that_has_begun_is_gone_on_with(last: Any, more: Any, goes_on: Any) -> None:
-    turn = Turn(messages=[], **more)
-    sent = posted(engine.chat(turn, [*HI, last], {}, None), engine.CHAT)
+    sent = posted(engine.chat([*HI, last], {}, None, **more), engine.CHAT)
     members = ("continue_final_message", "add_generation_prompt")
     assert tuple(sent.get(member) for member in members) == goes_on
 
@@ -75,11 +73,14 @@ def test_a_reply_that_has_begun_is_gone_on_with(last: Any, more: Any, goes_on: A
 def test_a_reply_that_has_begun_is_shown_as_it_is_gone_on_with() -> None:
     talk = [*HI, {"role": "assistant", "content": "It"}, {"role": "assistant", "content": "is"}]
     begun = {"continue_final_message": True, "add_generation_prompt": False}
-    assert posted(engine.render(talk, None), "/apply-template") == {"messages": talk, **begun}
+    assert posted(engine.apply_template(talk, None), "/apply-template") == {
+        "messages": talk,
+        **begun,
+    }
 
 
 def test_tools_and_a_format_are_added_where_there_are_some() -> None:
-    assert chat(tools=[TOOL], format=FORM) == {
+    assert chat(tools=[TOOL], response_format=FORM) == {
         "seed": 7,
         **ALWAYS,
         "messages": HI,
@@ -104,9 +105,9 @@ def test_log_probabilities_come_with_one_alternative_at_least(asked: int, top: i
         ("high", {"enable_thinking": True, "reasoning_effort": "high"}),
     ],
 )
-def test_thinking_is_told_to_the_chat_template(think: engine.Think, kwargs: Any) -> None:
+def test_thinking_is_told_to_the_chat_template(think: engine.ThinkLevel, kwargs: Any) -> None:
     assert chat(think).get("chat_template_kwargs") == kwargs
-    rendered = posted(engine.render(HI, think), "/apply-template")
+    rendered = posted(engine.apply_template(HI, think), "/apply-template")
     assert rendered.get("chat_template_kwargs") == kwargs
 
 
@@ -130,8 +131,8 @@ def test_more_members_pass_but_not_those_that_shape_the_stream() -> None:
 
 
 def test_a_conversation_is_rendered_with_its_tools() -> None:
-    assert posted(engine.render(HI, None), "/apply-template") == {"messages": HI}
-    with_tools = posted(engine.render(iter(HI), None, [TOOL]), "/apply-template")
+    assert posted(engine.apply_template(HI, None), "/apply-template") == {"messages": HI}
+    with_tools = posted(engine.apply_template(HI, None, [TOOL]), "/apply-template")
     assert with_tools == {"messages": HI, "tools": [TOOL]}
 
 
@@ -183,7 +184,7 @@ def test_a_completion_leaves_out_what_only_a_chat_template_could_heed() -> None:
 
 
 def test_a_prompt_with_media_is_an_object() -> None:
-    assert completion(engine.media("a <m>", ("QUJD",)))["prompt"] == {
+    assert completion(engine.with_media("a <m>", ("QUJD",)))["prompt"] == {
         "prompt_string": "a <m>",
         "multimodal_data": ["QUJD"],
     }
@@ -208,8 +209,8 @@ def test_tokens_of_texts_between_images() -> None:
 
 
 def test_a_chat_is_counted_by_its_own_body() -> None:
-    call = engine.chat(Turn(messages=[]), HI, {"seed": 7}, None)
-    assert engine.count(call) == Call("/v1/chat/completions/input_tokens", call.body)
+    call = engine.chat(HI, {"seed": 7}, None)
+    assert engine.count_tokens(call) == Call("/v1/chat/completions/input_tokens", call.body)
 
 
 def test_a_text_of_tokens() -> None:
@@ -230,7 +231,7 @@ def test_a_text_of_tokens() -> None:
     ],
 )
 def test_the_schema_of_a_format(form: dict[str, Any], schema: dict[str, Any]) -> None:
-    assert engine.schema(form) == schema
+    assert engine.schema_of(form) == schema
 
 
 @pytest.mark.parametrize("value", ["\ud800", 1 << 70])

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
-from gateway.llama.schema_limits import check_bounds, check_grammar, check_schema
+from gateway.llama.schema_limits import check_grammar, check_limits, check_schema
 
 UNFIT = {"items": {"minItems": 2, "maxItems": 1}}
 WRONG = "JSON schema error at #/items: minItems 2 is above maxItems 1"
@@ -16,10 +15,10 @@ WRONG = "JSON schema error at #/items: minItems 2 is above maxItems 1"
     ("members", "words"),
     [
         (
-            {"format": {"type": "json_schema", "json_schema": {"schema": UNFIT}}},
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": UNFIT}}},
             f"the format: {WRONG}",
         ),
-        ({"format": {"type": "json_object", "schema": UNFIT}}, f"the format: {WRONG}"),
+        ({"response_format": {"type": "json_object", "schema": UNFIT}}, f"the format: {WRONG}"),
         ({"extra": {"json_schema": UNFIT}}, f"'json_schema': {WRONG}"),
         (
             {"extra": {"grammar": 'root ::= "a"{2,1}'}},
@@ -38,13 +37,15 @@ WRONG = "JSON schema error at #/items: minItems 2 is above maxItems 1"
 )
 def test_all_that_binds_a_reply_is_looked_at(members: Any, words: str) -> None:
     with pytest.raises(Invalid) as caught:
-        check_bounds(Turn(messages=[], **members))
+        check_limits(
+            members.get("response_format"), members.get("tools", ()), members.get("extra", {})
+        )
     assert caught.value.message == words
 
 
-def test_a_turn_may_be_unbound() -> None:
-    check_bounds(Turn(messages=[]))
-    check_bounds(Turn(messages=[], format={"type": "json_object"}, tools=[{"function": {}}]))
+def test_a_request_may_be_unbound() -> None:
+    check_limits(None, (), {})
+    check_limits({"type": "json_object"}, [{"function": {}}, {}], {})
 
 
 def refused(schema: Any) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.templates.detect import STOPS, bundled
 from gateway.templates.media import Rendered
+from gateway.templates.messages import ThinkFlags
 from gateway.templates.render import Template, compiled
-from gateway.templates.values import Think
 
 TODAY = date(2026, 11, 22)
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -147,7 +147,7 @@ def template(name: str) -> Template:
 
 
 def rendered(name: str, messages: Sequence[Mapping[str, Any]], *tools: Any) -> Rendered:
-    think = Think(on=False, given=False)
+    think = ThinkFlags(on=False, given=False)
     return template(name).conversation(messages, tools, think, today=TODAY)
 
 
@@ -168,10 +168,10 @@ def test_a_conversation_with_a_system_message(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_is_where_its_message_is(name: str) -> None:
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
-    told = {"role": "user", "content": [{"type": "text", "text": "Hi"}, picture]}
-    found = rendered(name, [told])
-    assert found.text == PROMPTS[name][0].replace("Hi", "[img-0]Hi")
-    assert found.media == (PIXEL,)
+    message = {"role": "user", "content": [{"type": "text", "text": "Hi"}, picture]}
+    prompt = rendered(name, [message])
+    assert prompt.text == PROMPTS[name][0].replace("Hi", "[img-0]Hi")
+    assert prompt.media == (PIXEL,)
 
 
 @pytest.mark.parametrize("name", NAMES)

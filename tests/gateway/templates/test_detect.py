@@ -11,8 +11,8 @@ from gateway.templates.detect import (
     FORMS,
     KNOWN,
     STOPS,
-    Bundled,
-    Form,
+    BundledTemplate,
+    TemplateForm,
     bundled,
     detect,
     distance,
@@ -49,7 +49,7 @@ def test_every_name_has_a_template_and_stops() -> None:
 
 
 def test_chatml_is_ollamas_own_text() -> None:
-    assert bundled("chatml") == Bundled(
+    assert bundled("chatml") == BundledTemplate(
         "chatml",
         "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
         "<|im_start|>assistant\n",
@@ -65,7 +65,7 @@ def test_an_unknown_name_has_no_template() -> None:
 # ---- exact
 
 
-def test_a_known_input_is_found_by_its_digest() -> None:
+def test_a_known_input_has_its_name_by_its_digest() -> None:
     """Our first form without two blanks is one of them."""
     text = FORMS[0].text.replace("{{ '<|im_start|>' + ", "{{'<|im_start|>' + ")
     text = text.replace("'\n' }}{% endfor %}", "'\n'}}{% endfor %}")
@@ -79,15 +79,15 @@ def test_a_known_input_is_found_by_its_digest() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.name}-{len(form.text)}")
-def test_every_form_is_its_own_name(form: Form) -> None:
+def test_every_form_is_its_own_name(form: TemplateForm) -> None:
     assert detect(form.text) == bundled(form.name)
     assert distance(form.text, form.text, 1) == 0
 
 
 def test_the_scripted_models_are_chatml() -> None:
-    found = detect(CHATML)
-    assert found is not None
-    assert (found.name, found.stop) == ("chatml", ("<|im_start|>", "<|im_end|>"))
+    bundle = detect(CHATML)
+    assert bundle is not None
+    assert (bundle.name, bundle.stop) == ("chatml", ("<|im_start|>", "<|im_end|>"))
 
 
 def test_the_nearest_form_wins() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.templates import forced_call as forced
-from gateway.templates.tool_calls import Call, CallParser
+from gateway.templates.tool_calls import CallParser, ParsedCall
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS: list[dict[str, Any]] = [
@@ -61,5 +61,5 @@ def test_what_the_schema_allows_is_read_as_a_call(tag: str, member: str) -> None
     assert parser.feed(forced.opening(tag)) == ("", [])
     written = json.dumps({"name": "weather", member: {"city": "Par]is"}})
     assert parser.feed(written[:20]) == ("", [])
-    assert parser.feed(written[20:]) == ("", [Call("weather", {"city": "Par]is"})])
+    assert parser.feed(written[20:]) == ("", [ParsedCall("weather", {"city": "Par]is"})])
     assert parser.flush() == ("", [])

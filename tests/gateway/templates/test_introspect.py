@@ -125,7 +125,7 @@ def test_the_tool_tag_is_the_first_text_where_calls_are_shown(template: str, tag
 
 
 @pytest.mark.parametrize(
-    ("names", "tags", "found"),
+    ("names", "tags", "expected"),
     [
         ({"prompt"}, None, ()),
         ({"tools"}, None, ("tools",)),
@@ -135,9 +135,9 @@ def test_the_tool_tag_is_the_first_text_where_calls_are_shown(template: str, tag
     ],
 )
 def test_abilities_come_in_one_order(
-    names: set[str], tags: tuple[str, str] | None, found: tuple[str, ...]
+    names: set[str], tags: tuple[str, str] | None, expected: tuple[str, ...]
 ) -> None:
-    assert abilities(frozenset(names), tags) == found
+    assert abilities(frozenset(names), tags) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import pytest
 
 from gateway.golang.template import parse
 from gateway.templates.legacy import Round, rounds, unfinished, with_response
-from gateway.templates.values import Message
+from gateway.templates.messages import TemplateMessage
 
 
-def said(*pairs: tuple[str, str]) -> list[Round]:
-    return list(rounds(Message(role, content) for role, content in pairs))
+def rounds_of(*pairs: tuple[str, str]) -> list[Round]:
+    return list(rounds(TemplateMessage(role, content) for role, content in pairs))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def said(*pairs: tuple[str, str]) -> list[Round]:
 def test_every_turn_is_a_round(
     messages: tuple[tuple[str, str], ...], expected: list[Round]
 ) -> None:
-    assert said(*messages) == expected
+    assert rounds_of(*messages) == expected
 
 
 def test_templates_see_a_round_by_its_names() -> None:

@@ -1,24 +1,29 @@
 """Neighbouring messages of one role."""
 
-from gateway.templates.merge_roles import collated, system_text
-from gateway.templates.values import Arguments, CalledFunction, Message, ToolCall
+from gateway.templates.merge_roles import merge_roles, system_text
+from gateway.templates.messages import (
+    CallArguments,
+    TemplateCallFunction,
+    TemplateMessage,
+    TemplateToolCall,
+)
 
 
-def call(index: int, name: str) -> ToolCall:
-    return ToolCall("", CalledFunction(index, name, Arguments()))
+def call(index: int, name: str) -> TemplateToolCall:
+    return TemplateToolCall("", TemplateCallFunction(index, name, CallArguments()))
 
 
 def test_messages_of_one_role_in_a_row_become_one() -> None:
     messages = [
-        Message("system", "S"),
-        Message("system", "T"),
-        Message("user", "a"),
-        Message("user", "b"),
-        Message("user", "c"),
-        Message("assistant", "d"),
-        Message("user", "e"),
+        TemplateMessage("system", "S"),
+        TemplateMessage("system", "T"),
+        TemplateMessage("user", "a"),
+        TemplateMessage("user", "b"),
+        TemplateMessage("user", "c"),
+        TemplateMessage("assistant", "d"),
+        TemplateMessage("user", "e"),
     ]
-    assert [(message.role, message.content) for message in collated(messages)] == [
+    assert [(message.role, message.content) for message in merge_roles(messages)] == [
         ("system", "S\n\nT"),
         ("user", "a\n\nb\n\nc"),
         ("assistant", "d"),
@@ -28,23 +33,33 @@ def test_messages_of_one_role_in_a_row_become_one() -> None:
 
 
 def test_tool_results_stay_apart() -> None:
-    results = (Message("tool", "1", tool_call_id="a"), Message("tool", "2", tool_call_id="b"))
-    assert collated(results) == results
+    results = (
+        TemplateMessage("tool", "1", tool_call_id="a"),
+        TemplateMessage("tool", "2", tool_call_id="b"),
+    )
+    assert merge_roles(results) == results
 
 
 def test_later_images_and_calls_are_kept() -> None:
-    users = (Message("user", "a", images=("A",)), Message("user", "b", images=("B",)))
-    assert collated(users) == (Message("user", "a\n\nb", images=("A", "B")),)
-    assistants = (
-        Message("assistant", "", thinking="first", calls=(call(0, "f"),)),
-        Message("assistant", "x", thinking="second", calls=(call(0, "g"),)),
+    users = (
+        TemplateMessage("user", "a", images=("A",)),
+        TemplateMessage("user", "b", images=("B",)),
     )
-    assert collated(assistants) == (
-        Message("assistant", "\n\nx", thinking="first", calls=(call(0, "f"), call(1, "g"))),
+    assert merge_roles(users) == (TemplateMessage("user", "a\n\nb", images=("A", "B")),)
+    assistants = (
+        TemplateMessage("assistant", "", thinking="first", calls=(call(0, "f"),)),
+        TemplateMessage("assistant", "x", thinking="second", calls=(call(0, "g"),)),
+    )
+    assert merge_roles(assistants) == (
+        TemplateMessage("assistant", "\n\nx", thinking="first", calls=(call(0, "f"), call(1, "g"))),
     )
 
 
 def test_the_system_text_is_of_all_system_messages() -> None:
-    messages = [Message("system", "S"), Message("user", "a"), Message("system", "T")]
+    messages = [
+        TemplateMessage("system", "S"),
+        TemplateMessage("user", "a"),
+        TemplateMessage("system", "T"),
+    ]
     assert system_text(messages) == "S\n\nT"
     assert system_text(messages[1:2]) == ""

@@ -1,10 +1,10 @@
-"""Thinking told from text."""
+"""Thinking separated from text."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.templates.reasoning import ReasoningParser
+from gateway.templates.reasoning import ReasoningParser, partial_tag_length
 
 PIECES = st.lists(
     st.sampled_from(["<think>", "</think>", "<", "</", "th", "ink>", ">", " ", "\n", "a", "é", ""]),
@@ -84,3 +84,23 @@ def test_nothing_but_tags_and_white_space_is_lost(pieces: list[str]) -> None:
     kept = "".join(read(pieces))
     lost = len("".join(output.split())) - len("".join(kept.split()))
     assert lost in (0, len("<think>"), len("<think></think>"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("", 0),
+        ("text", 0),
+        ("a <", 1),
+        ("<think", 6),
+        ("<think>", 0),
+        ("<<th", 3),
+        ("<th ", 0),
+    ],
+)
+def test_the_end_of_a_text_may_begin_a_tag(text: str, size: int) -> None:
+    assert partial_tag_length(text, "<think>") == size
+
+
+def test_a_tag_of_one_character_has_no_beginning() -> None:
+    assert partial_tag_length("{", "{") == 0

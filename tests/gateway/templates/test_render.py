@@ -8,11 +8,11 @@ import pytest
 
 from gateway.golang.template import TemplateError
 from gateway.templates.media import Rendered
-from gateway.templates.render import abilities, compiled
-from gateway.templates.values import Think
+from gateway.templates.messages import ThinkFlags
+from gateway.templates.render import FUNCTION_NAMES, abilities, compiled, template_functions
 
 TODAY = date(2026, 3, 1)
-NOT_ASKED = Think(False, given=False)
+NOT_ASKED = ThinkFlags(False, given=False)
 CHAT = (
     "{{- if .Tools }}Tools: {{ .Tools }}\n{{ end }}"
     "{{- range .Messages }}<{{ .Role }}>{{ .Content }}\n{{ end }}<assistant>"
@@ -20,7 +20,7 @@ CHAT = (
 TURN = "{{ if .System }}S:{{ .System }} {{ end }}U:{{ .Prompt }} A:{{ .Response }}\n"
 
 
-def said(*pairs: tuple[str, str]) -> list[dict[str, str]]:
+def turns(*pairs: tuple[str, str]) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in pairs]
 
 
@@ -28,23 +28,23 @@ def prompt(
     template: str,
     messages: Sequence[dict[str, Any]],
     tools: Sequence[dict[str, Any]] = (),
-    think: Think = NOT_ASKED,
+    think: ThinkFlags = NOT_ASKED,
 ) -> str:
     return compiled(template).conversation(messages, tools, think, today=TODAY).text
 
 
 def test_messages_are_laid_out_by_the_template() -> None:
-    messages = said(("system", "S"), ("user", "a"), ("user", "b"))
+    messages = turns(("system", "S"), ("user", "a"), ("user", "b"))
     assert prompt(CHAT, messages) == "<system>S\n<user>a\n\nb\n<assistant>"
 
 
 def test_tools_are_there_if_there_are_any() -> None:
     tool = {"type": "function", "function": {"name": "f"}}
-    assert prompt(CHAT, said(("user", "a")), [tool]) == (
+    assert prompt(CHAT, turns(("user", "a")), [tool]) == (
         'Tools: [{"type":"function","function":{"name":"f","description":"",'
         '"parameters":{"type":"","properties":null}}}]\n<user>a\n<assistant>'
     )
-    assert prompt("{{ .Tools }}{{ .Messages | len }}", said(("user", "a"))) == "null1"
+    assert prompt("{{ .Tools }}{{ .Messages | len }}", turns(("user", "a"))) == "null1"
 
 
 def test_tool_calls_are_there() -> None:
@@ -75,18 +75,18 @@ def test_a_functions_parts_print_as_in_go() -> None:
 def test_images_leave_markers() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
     messages = [{"role": "user", "content": [{"type": "text", "text": "see"}, image]}]
-    rendered = compiled(CHAT).conversation(messages, [], Think(True), today=TODAY)
+    rendered = compiled(CHAT).conversation(messages, [], ThinkFlags(True), today=TODAY)
     assert rendered == Rendered("<user>[img-0]see\n<assistant>", ("QUJD",))
 
 
-def test_thinking_can_be_asked_for() -> None:
+def test_thinking_can_be_requested() -> None:
     template = "{{ .Think }} {{ .ThinkLevel }} {{ .IsThinkSet }}{{ .Response }}"
-    assert prompt(template, [], think=Think(True, "low")) == "true low true"
-    assert prompt(template, [], think=Think(False, given=False)) == "false  false"
+    assert prompt(template, [], think=ThinkFlags(True, "low")) == "true low true"
+    assert prompt(template, [], think=ThinkFlags(False, given=False)) == "false  false"
 
 
 def test_the_system_text_is_of_all_system_messages() -> None:
-    messages = said(("system", "S"), ("user", "a"), ("system", "T"))
+    messages = turns(("system", "S"), ("user", "a"), ("system", "T"))
     template = "{{ .System }}|{{ range .Messages }}{{ .Content }}{{ end }}"
     assert prompt(template, messages) == "S\n\nT|SaT"
 
@@ -105,12 +105,12 @@ def test_the_system_text_is_of_all_system_messages() -> None:
 def test_a_template_without_messages_is_run_for_every_turn(
     messages: tuple[tuple[str, str], ...], text: str
 ) -> None:
-    assert prompt(TURN, said(*messages)) == text
+    assert prompt(TURN, turns(*messages)) == text
 
 
 def test_defines_and_functions_work_in_the_last_turn_too() -> None:
     template = '{{ define "u" }}[{{ .Prompt }}]{{ end }}{{ template "u" . }}{{ json .Prompt }}'
-    assert prompt(template, said(("user", "a"), ("assistant", "b"), ("user", "c"))) == (
+    assert prompt(template, turns(("user", "a"), ("assistant", "b"), ("user", "c"))) == (
         '[a]"a"b[c]"c"'
     )
 
@@ -125,12 +125,12 @@ def test_defines_and_functions_work_in_the_last_turn_too() -> None:
     ],
 )
 def test_the_reply_is_printed_last_unless_the_template_prints_it(template: str, text: str) -> None:
-    assert prompt(template, said(("user", "a"), ("assistant", "b"))) == text
+    assert prompt(template, turns(("user", "a"), ("assistant", "b"))) == text
 
 
 def test_the_gap_between_two_texts_is_filled() -> None:
     template = compiled("<pre>{{ .Prompt }}<suf>{{ .Suffix }}<mid>{{ .Think }}")
-    assert template.insert("a", "b", Think(False), today=TODAY) == "<pre>a<suf>b<mid>false"
+    assert template.insert("a", "b", ThinkFlags(False), today=TODAY) == "<pre>a<suf>b<mid>false"
 
 
 def test_dates_are_of_the_day_given() -> None:
@@ -168,17 +168,32 @@ def test_a_template_is_compiled_once() -> None:
         ('{{ template "x" }}', "undefined template specified"),
     ],
 )
-def test_a_fault_is_told_in_gos_words(text: str, error: str) -> None:
+def test_a_fault_has_gos_words(text: str, error: str) -> None:
     with pytest.raises(TemplateError) as caught:
         compiled(text)
     assert str(caught.value) == error
 
 
-def test_a_failed_execution_is_told() -> None:
+def test_a_failed_execution_is_an_error() -> None:
     with pytest.raises(TemplateError, match=r"^template: :1:24: executing .*\.templateMessage$"):
-        prompt("{{ range .Messages }}{{ .Nothing }}{{ end }}", said(("user", "a")))
+        prompt("{{ range .Messages }}{{ .Nothing }}{{ end }}", turns(("user", "a")))
 
 
 def test_a_text_that_is_no_template_can_do_nothing() -> None:
     assert abilities("{{ .Tools }}") == ("tools",)
     assert abilities("{{ .Tools }}{{ if }}") == ()
+
+
+def test_every_function_has_its_name() -> None:
+    assert tuple(template_functions(TODAY)) == FUNCTION_NAMES
+
+
+def test_date_functions_ignore_arguments() -> None:
+    ours = template_functions(TODAY)
+    assert ours["currentDate"]() == "2026-03-01"
+    assert ours["yesterdayDate"]() == "2026-02-28"
+    assert ours["currentDate"]("ignored", 1) == "2026-03-01"
+
+
+def test_json_is_an_encoder() -> None:
+    assert template_functions(TODAY)["json"]({"b": 1.0, "a": "<"}) == '{"a":"\\u003c","b":1}'

@@ -1,4 +1,4 @@
-"""Tool calls told from text."""
+"""Tool calls separated from text."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.templates.tool_calls import Call, CallParser
+from gateway.templates.tool_calls import CallParser, ParsedCall
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("get", "get_weather", "now")]
 TAGS = ["<tool_call>", "{", "[", "[TOOL_CALLS] ["]
@@ -23,14 +23,14 @@ FRAGMENTS = [
 ]
 
 
-def read(tag: str, pieces: list[str]) -> tuple[str, list[Call]]:
+def read(tag: str, pieces: list[str]) -> tuple[str, list[ParsedCall]]:
     parser = CallParser(tag, TOOLS)
     both = [parser.feed(piece) for piece in pieces] + [parser.flush()]
     return "".join(text for text, _ in both), [call for _, calls in both for call in calls]
 
 
-def weather(city: str = "Paris") -> Call:
-    return Call("get_weather", {"city": city})
+def weather(city: str = "Paris") -> ParsedCall:
+    return ParsedCall("get_weather", {"city": city})
 
 
 CALL = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
@@ -44,12 +44,12 @@ CALL = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
         (f"<tool_call>{CALL}</tool_call><tool_call>{CALL}</tool_call>", "", [weather()] * 2),
         ('<tool_call>get_weather{"city": "Paris"}', "", [weather()]),
         ('<tool_call>get_weather {no json} {"city": "Paris"}', "", [weather()]),
-        ('<tool_call>now {"name": "get", "arguments": {}}', "", [Call("get", {})]),
+        ('<tool_call>now {"name": "get", "arguments": {}}', "", [ParsedCall("get", {})]),
         ("no call <tool", "no call <tool", []),
         ("no call <tools>", "no call <tools>", []),
     ],
 )
-def test_a_tag_begins_calls(output: str, text: str, calls: list[Call]) -> None:
+def test_a_tag_begins_calls(output: str, text: str, calls: list[ParsedCall]) -> None:
     assert read("<tool_call>", [output]) == (text, calls)
 
 
@@ -71,13 +71,13 @@ def test_a_tag_begins_calls(output: str, text: str, calls: list[Call]) -> None:
 def test_arguments_are_looked_for_where_models_put_them(
     value: dict[str, Any], arguments: dict[str, Any]
 ) -> None:
-    assert read("{", [json.dumps(value)]) == ("", [Call("get", arguments)])
+    assert read("{", [json.dumps(value)]) == ("", [ParsedCall("get", arguments)])
 
 
 def test_a_name_can_be_an_argument() -> None:
     assert read("<tool_call>", ['<tool_call>now{"name": "Ada"}']) == (
         "",
-        [Call("now", {"name": "Ada"})],
+        [ParsedCall("now", {"name": "Ada"})],
     )
 
 
@@ -116,7 +116,7 @@ def test_no_object_with_arguments_or_no_known_name_is_no_call(value: dict[str, A
     ],
 )
 def test_a_mere_bracket_begins_calls_only_where_a_reply_begins(
-    tag: str, output: str, text: str, calls: list[Call]
+    tag: str, output: str, text: str, calls: list[ParsedCall]
 ) -> None:
     assert read(tag, [output]) == (text, calls)
 
@@ -130,8 +130,8 @@ def test_what_never_became_a_call_is_given_as_it_stands(output: str) -> None:
 
 def test_the_longest_of_names_that_begin_alike_is_meant() -> None:
     assert read("<t>", ['<t>get_weather {"a": 1} get {"b": 2}'])[1] == [
-        Call("get_weather", {"a": 1}),
-        Call("get", {"b": 2}),
+        ParsedCall("get_weather", {"a": 1}),
+        ParsedCall("get", {"b": 2}),
     ]
 
 
@@ -140,7 +140,7 @@ def test_a_call_is_given_as_soon_as_it_ends() -> None:
     assert parser.feed("Let me <") == ("Let me ", [])
     assert parser.feed("see <tool_call") == ("<see ", [])
     assert parser.feed('>{"name": "now", "argum') == ("", [])
-    assert parser.feed('ents": {}}') == ("", [Call("now", {})])
+    assert parser.feed('ents": {}}') == ("", [ParsedCall("now", {})])
     assert parser.feed("</tool_call>") == ("", [])
     assert parser.flush() == ("", [])
 

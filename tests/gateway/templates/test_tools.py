@@ -2,8 +2,17 @@
 
 from typing import Any
 
-from gateway.templates.encode import encoded
-from gateway.templates.tools import Kinds, Parameters, Tool, floats, tools_of
+import pytest
+
+from gateway.golang.json_encode import marshal
+from gateway.templates.tools import (
+    PropertyTypes,
+    TemplateTool,
+    ToolParameters,
+    floats,
+    template_tools,
+    typescript_type,
+)
 
 WEATHER = {
     "type": "function",
@@ -42,19 +51,26 @@ TEXT = (
 )
 
 
-def parameters(tool: Tool) -> Parameters:
+def field(value: Any, *names: str) -> Any:
+    """The field of a field … of a struct, as `.A.B` in a template."""
+    for name in names:
+        value = value.fields[name]
+    return value
+
+
+def parameters(tool: TemplateTool) -> ToolParameters:
     return tool.function.parameters
 
 
 def test_a_tool_prints_as_the_json_of_what_ollama_knows_of_it() -> None:
-    tools = tools_of([WEATHER])
+    tools = template_tools([WEATHER])
     assert tools[0].text() == TEXT
-    assert tools.text() == encoded(tools) == f"[{TEXT}]"
+    assert tools.text() == marshal(tools) == f"[{TEXT}]"
 
 
 def test_properties_print_as_json_in_order_of_their_names() -> None:
-    (tool,) = tools_of([WEATHER])
-    properties = parameters(tool).fields["Properties"]
+    (tool,) = template_tools([WEATHER])
+    properties = field(parameters(tool), "Properties")
     assert properties.text() == PROPERTIES
     assert properties["at"].fields["Properties"].text() == (
         '{"y":{"type":"number"},"x":{"anyOf":[{"type":"null"}]}}'
@@ -62,11 +78,11 @@ def test_properties_print_as_json_in_order_of_their_names() -> None:
 
 
 def test_fields_have_gos_names() -> None:
-    (tool,) = tools_of([WEATHER])
+    (tool,) = template_tools([WEATHER])
     assert list(tool.fields) == ["Type", "Items", "Function"]
     assert list(tool.function.fields) == ["Name", "Description", "Parameters"]
     assert list(parameters(tool).fields) == ["Type", "Defs", "Items", "Required", "Properties"]
-    city = parameters(tool).fields["Properties"]["city"].fields
+    city = field(parameters(tool), "Properties")["city"].fields
     assert {key: value for key, value in city.items() if value} == {
         "Type": ["string"],
         "Description": "Name & place",
@@ -77,8 +93,10 @@ def test_fields_have_gos_names() -> None:
 
 
 def test_a_tool_without_parameters_has_empty_ones() -> None:
-    (tool,) = tools_of([{"type": "function", "function": {"name": "now", "description": "Time"}}])
-    assert parameters(tool).fields["Properties"].text() == "{}"
+    (tool,) = template_tools(
+        [{"type": "function", "function": {"name": "now", "description": "Time"}}]
+    )
+    assert field(parameters(tool), "Properties").text() == "{}"
     assert tool.text() == (
         '{"type":"function","function":{"name":"now","description":"Time",'
         '"parameters":{"type":"","properties":null}}}'
@@ -86,25 +104,25 @@ def test_a_tool_without_parameters_has_empty_ones() -> None:
 
 
 def test_no_tools_are_null_and_false() -> None:
-    none = tools_of([])
-    assert none.text() == encoded(none) == "null"
+    none = template_tools([])
+    assert none.text() == marshal(none) == "null"
     assert not none
 
 
 def test_kinds_are_a_list_unless_there_is_one() -> None:
-    assert [Kinds(kinds).text() for kinds in ([], ["a"], ["a", "b"])] == ["", "a", "[a b]"]
-    assert [encoded(Kinds(kinds)) for kinds in (["a"], ["a", "b"])] == ['"a"', '["a","b"]']
+    assert [PropertyTypes(kinds).text() for kinds in ([], ["a"], ["a", "b"])] == ["", "a", "[a b]"]
+    assert [marshal(PropertyTypes(kinds)) for kinds in (["a"], ["a", "b"])] == ['"a"', '["a","b"]']
 
 
 def test_members_of_a_wrong_type_are_left_out() -> None:
     function: dict[str, Any] = {"name": 1, "parameters": {"properties": {"p": "text"}}}
-    (tool,) = tools_of([{"function": function, "items": 1}])
+    (tool,) = template_tools([{"function": function, "items": 1}])
     assert tool.text() == (
         '{"type":"","items":1,"function":{"name":"","description":"",'
         '"parameters":{"type":"","properties":{"p":{}}}}}'
     )
-    (tool,) = tools_of([{"function": {"parameters": {"properties": [1], "required": "x"}}}])
-    assert parameters(tool).fields["Properties"].text() == "{}"
+    (tool,) = template_tools([{"function": {"parameters": {"properties": [1], "required": "x"}}}])
+    assert field(parameters(tool), "Properties").text() == "{}"
 
 
 def test_numbers_are_floats_as_long_as_that_loses_nothing() -> None:
@@ -113,3 +131,34 @@ def test_numbers_are_floats_as_long_as_that_loses_nothing() -> None:
     assert result == given
     assert [type(value) for value in result["a"]] == [float, bool, str, float]
     assert isinstance(result["b"], int)
+
+
+def one_property(schema: dict[str, Any]) -> Any:
+    tools = template_tools(
+        [{"function": {"name": "f", "parameters": {"properties": {"p": schema}}}}]
+    )
+    return field(tools[0], "Function", "Parameters", "Properties")["p"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "string"}, "string"),
+        ({"type": "number"}, "number"),
+        ({"type": "integer"}, "number"),
+        ({"type": "boolean"}, "boolean"),
+        ({"type": "array", "items": {"type": "string"}}, "any[]"),
+        ({"type": "object"}, "Record<string, any>"),
+        ({"type": "null"}, "null"),
+        ({"type": "date"}, "any"),
+        ({}, "any"),
+        ({"type": ["string", "null"]}, "string | null"),
+        ({"anyOf": [{"type": "string"}, {"type": ["integer", "null"]}]}, "string | number | null"),
+    ],
+)
+def test_a_property_has_a_type_in_typescript(schema: dict[str, Any], text: str) -> None:
+    assert typescript_type(one_property(schema)) == text
+
+
+def test_what_is_no_property_is_any() -> None:
+    assert typescript_type("string") == "any"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.api.anthropic.fields import BLOCKS, FIELDS
 from gateway.api.anthropic.requests import Asked, read, too_long
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 
 HI = {"role": "user", "content": "hi"}
 ADD = {"name": "add"}
@@ -65,7 +65,7 @@ def test_anything_is_read_or_refused(body: dict[str, Any], messages: list[Any]) 
     assert asked.terms.estimate >= 1
 
 
-def turn(**body: Any) -> Turn:
+def turn(**body: Any) -> GenerationRequest:
     return ask(**body).turn
 
 
@@ -104,7 +104,7 @@ def test_what_is_missing_is_said_in_this_order(body: dict[str, Any], message: st
 
 def test_counting_needs_no_limit() -> None:
     asked = read(json.dumps({"model": "m", "messages": [HI]}).encode(), counting=True)
-    assert asked.turn == Turn(messages=[HI], tools=[])
+    assert asked.turn == GenerationRequest(messages=[HI], tools=[])
     with pytest.raises(Invalid, match=r"^messages is required$"):
         read(b'{"model": "m"}', counting=True)
 
@@ -114,7 +114,7 @@ def test_counting_needs_no_limit() -> None:
 
 def test_the_least_request() -> None:
     asked = ask()
-    assert asked.turn == Turn(messages=[HI], tools=[], options={"num_predict": 5})
+    assert asked.turn == GenerationRequest(messages=[HI], tools=[], options={"num_predict": 5})
     assert (asked.stream, asked.unknown) == (False, ())
     terms = asked.terms
     assert (terms.model, terms.max_tokens, terms.stops) == ("m", 5, ())

@@ -8,9 +8,10 @@ import pytest
 from gateway.api.anthropic.fields import refuse
 from gateway.api.anthropic.stream import Events, Terms, Whole, error_body
 from gateway.errors import Invalid
-from gateway.inference.types import CallPiece, Delta, End, EngineError, Tally
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
-TALLY = Tally(prompt_tokens=30, cached_tokens=20, tokens=5)
+TALLY = Usage(prompt_tokens=30, cached_tokens=20, tokens=5)
 STOP = End("stop")
 CALLED = End("tool_calls")
 TERMS = Terms(model="m", max_tokens=5, estimate=7)
@@ -23,29 +24,29 @@ USAGE = {
 
 
 def call(index: int = 0, arguments: str = "", **more: Any) -> Delta:
-    return Delta(calls=[CallPiece(index, arguments=arguments, **more)])
+    return Delta(calls=[ToolCallDelta(index, arguments=arguments, **more)])
 
 
 def whole(
-    *deltas: Delta, end: End = STOP, tally: Tally = TALLY, terms: Terms = TERMS
+    *deltas: Delta, end: End = STOP, usage: Usage = TALLY, terms: Terms = TERMS
 ) -> dict[str, Any]:
     writer = Whole(terms, "1", "req_1")
     assert writer.media_type == "application/json"
     writer.assigned()
     assert writer.begin() == b""
     assert [writer.write(delta) for delta in deltas] == [b""] * len(deltas)
-    found: dict[str, Any] = json.loads(writer.end(end, tally))
+    found: dict[str, Any] = json.loads(writer.end(end, usage))
     return found
 
 
 def events(
-    *deltas: Delta, end: End = STOP, tally: Tally = TALLY, terms: Terms = TERMS
+    *deltas: Delta, end: End = STOP, usage: Usage = TALLY, terms: Terms = TERMS
 ) -> list[dict[str, Any]]:
     """The data of all events; that their names and framing are right is checked here."""
     writer = Events(terms, "1", "req_1")
     assert writer.media_type == "text/event-stream"
     writer.assigned()
-    said = writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, tally)
+    said = writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, usage)
     *found, nothing = said.split(b"\n\n")
     assert nothing == b""
     read = []
@@ -141,10 +142,10 @@ def test_a_call_without_an_id_gets_one() -> None:
 def test_why_a_reply_ends(end: End, tokens: int, reason: str, text: str | None) -> None:
     terms = Terms(model="m", max_tokens=5, stops=("never", "END"))
     wanted = {"stop_reason": reason, "stop_sequence": text}
-    tally = Tally(prompt_tokens=1, tokens=tokens)
-    reply = whole(Delta("x"), end=end, tally=tally, terms=terms)
+    usage = Usage(prompt_tokens=1, tokens=tokens)
+    reply = whole(Delta("x"), end=end, usage=usage, terms=terms)
     assert {key: reply[key] for key in wanted} == wanted
-    [delta] = [e for e in events(Delta("x"), end=end, tally=tally, terms=terms) if "delta" in e][1:]
+    [delta] = [e for e in events(Delta("x"), end=end, usage=usage, terms=terms) if "delta" in e][1:]
     assert delta["delta"] == wanted
 
 
@@ -195,11 +196,11 @@ def test_arguments_that_are_no_object_are_an_error(arguments: str) -> None:
 def test_the_cache_is_told_apart_for_those_who_ask(
     asked: bool, cached: int, fresh: int, read: int
 ) -> None:
-    tally = Tally(prompt_tokens=2000, cached_tokens=cached, tokens=5)
+    usage = Usage(prompt_tokens=2000, cached_tokens=cached, tokens=5)
     terms = Terms(model="m", max_tokens=9, cached=asked)
-    used = whole(tally=tally, terms=terms)["usage"]
+    used = whole(usage=usage, terms=terms)["usage"]
     assert used == {**USAGE, "input_tokens": fresh, "cache_read_input_tokens": read}
-    start, delta, _ = events(tally=tally, terms=terms)
+    start, delta, _ = events(usage=usage, terms=terms)
     assert delta["usage"] == used
     assert start["message"]["usage"] == {**used, "output_tokens": 0}
 

@@ -13,7 +13,8 @@ import pytest
 
 from gateway.api.embeddings.routes import embedded
 from gateway.errors import Invalid
-from gateway.inference.types import Call
+from gateway.llama.errors import EngineError, from_refusal
+from gateway.llama.requests import Call
 from runners import Refused
 from tests.fakes.engine import embeddings as fake_embeddings
 from tests.fakes.server import Gateway, open_gateway
@@ -284,7 +285,7 @@ class Narrow:
         inputs = [[1, *tokens(one), 2] if isinstance(one, str) else one for one in body["input"]]
         for one in inputs:
             if len(one) > self.room:
-                raise Refused(self.say(len(one), self.room), 500, "server_error")
+                raise from_refusal(Refused(self.say(len(one), self.room), 500, "server_error"))
         texts = [bytes(one[1:-1]).decode() for one in inputs]
         reply = fake_embeddings({"input": texts, "encoding_format": "base64"}, "")
         count = sum(map(len, inputs))
@@ -348,6 +349,6 @@ async def test_what_cannot_be_cut_is_refused() -> None:
 
 
 async def test_other_refusals_are_passed_on() -> None:
-    with pytest.raises(Refused) as error:
+    with pytest.raises(EngineError) as error:
         await ask(Narrow(3, lambda count, room: "Input content cannot be empty"), ["1234"])
     assert (error.value.message, error.value.status) == ("Input content cannot be empty", 500)

@@ -8,24 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.api.embeddings.requests import EMBED, OLD_EMBED
+from gateway.api.fields import RequestTable
 from gateway.api.ollama.fields import (
     CHAT,
     COPY,
     CREATE,
     DELETE,
-    EMBED,
-    EMBEDDINGS,
     GENERATE,
     PULL,
     PUSH,
     SHOW,
-    model_name,
     parse_think,
 )
 from gateway.errors import Invalid
 from gateway.golang.json_decode import Struct, decode
 
-STRUCTS = (GENERATE, CHAT, EMBED, EMBEDDINGS, CREATE, SHOW, COPY, DELETE, PULL, PUSH)
+TABLES = (GENERATE, CHAT, EMBED, OLD_EMBED, CREATE, SHOW, COPY, DELETE, PULL, PUSH)
 Sample = tuple[Any, Any, str]  # a right value, a wrong one, and the fault of that
 TEXT: Sample = ("x", 5, "number {} string")
 FLAG: Sample = (False, "x", "string {} bool")
@@ -37,11 +36,18 @@ MEMBERS = (
 )
 
 
-def read(struct: Struct, value: Any) -> dict[str, Any]:
-    return decode(orjson.dumps(value), struct)
+Table = Struct | RequestTable[Any]
 
 
-def error(struct: Struct, value: Any) -> str:
+def struct_of(table: Table) -> Struct:
+    return table.struct if isinstance(table, RequestTable) else table
+
+
+def read(table: Table, value: Any) -> dict[str, Any]:
+    return decode(orjson.dumps(value), struct_of(table))
+
+
+def error(struct: Table, value: Any) -> str:
     with pytest.raises(Invalid) as caught:
         read(struct, value)
     return caught.value.message
@@ -54,7 +60,7 @@ def field_error(fault: str) -> str:
 
 
 def test_every_body_is_called_by_its_name_in_go() -> None:
-    assert " ".join(error(struct, []).rpartition(" ")[2] for struct in STRUCTS) == (
+    assert " ".join(error(struct, []).rpartition(" ")[2] for struct in TABLES) == (
         "api.GenerateRequest api.ChatRequest api.EmbedRequest api.EmbeddingRequest"
         " api.CreateRequest api.ShowRequest api.CopyRequest api.DeleteRequest"
         " api.PullRequest api.PushRequest"
@@ -73,7 +79,7 @@ def test_every_body_is_called_by_its_name_in_go() -> None:
         (EMBED, TEXT, "model"),
         (EMBED, FLAG, "truncate"),
         (EMBED, COUNT, "dimensions"),
-        (EMBEDDINGS, TEXT, "model prompt"),
+        (OLD_EMBED, TEXT, "model prompt"),
         (SHOW, TEXT, "model name system template"),
         (SHOW, FLAG, "verbose"),
         (COPY, TEXT, "source destination"),
@@ -87,11 +93,11 @@ def test_every_body_is_called_by_its_name_in_go() -> None:
         (CREATE, FLAG, "stream"),
     ],
 )
-def test_plain_members_hold_one_kind(struct: Struct, kind: Sample, members: str) -> None:
+def test_plain_members_hold_one_kind(struct: Table, kind: Sample, members: str) -> None:
     right, wrong, fault = kind
     for member in members.split():
         assert read(struct, {member: right}) == {member: right}
-        expected = field_error(fault.format(f"{struct.name}.{member}"))
+        expected = field_error(fault.format(f"{struct_of(struct).name}.{member}"))
         assert error(struct, {member: wrong}) == expected
 
 
@@ -101,16 +107,16 @@ def test_plain_members_hold_one_kind(struct: Struct, kind: Sample, members: str)
         (GENERATE, "options"),
         (CHAT, "options"),
         (EMBED, "options"),
-        (EMBEDDINGS, "options"),
+        (OLD_EMBED, "options"),
         (SHOW, "options"),
         (CREATE, "parameters"),
         (CREATE, "info"),
     ],
 )
-def test_free_objects_keep_everything(struct: Struct, member: str) -> None:
+def test_free_objects_keep_everything(struct: Table, member: str) -> None:
     value = {"Any": [1, None, {"x": "y"}], "null": None}
     assert read(struct, {member: value}) == {member: value}
-    fault = f"array {struct.name}.{member} map[string]interface {{}}"
+    fault = f"array {struct_of(struct).name}.{member} map[string]interface {{}}"
     assert error(struct, {member: []}) == field_error(fault)
 
 
@@ -128,7 +134,7 @@ def test_files_are_named_digests(member: str) -> None:
 )
 @pytest.mark.parametrize("value", ["json", "", 5, True, [], {"type": "object"}, ["a", 1]])
 def test_members_of_any_shape_are_left_to_the_endpoint(
-    struct: Struct, member: str, value: Any
+    struct: Table, member: str, value: Any
 ) -> None:
     assert read(struct, {member: value}) == {member: value}
 
@@ -144,8 +150,8 @@ def test_generate_ignores_what_belongs_to_chat() -> None:
     assert read(GENERATE, {"messages": 5, "tools": 5, "name": 5, "seed": "x"}) == {}
 
 
-@pytest.mark.parametrize("struct", [GENERATE, CHAT, EMBED, EMBEDDINGS])
-def test_keep_alive_arrives_in_seconds(struct: Struct) -> None:
+@pytest.mark.parametrize("struct", [GENERATE, CHAT, EMBED, OLD_EMBED])
+def test_keep_alive_arrives_in_seconds(struct: Table) -> None:
     assert read(struct, {"keep_alive": "1h30m"}) == {"keep_alive": 5400.0}
     assert read(struct, {"keep_alive": 2.5}) == {"keep_alive": 2.5}
     assert read(struct, {"keep_alive": -1}) == {"keep_alive": math.inf}
@@ -156,7 +162,7 @@ def test_keep_alive_arrives_in_seconds(struct: Struct) -> None:
 
 @pytest.mark.parametrize("struct", [GENERATE, CHAT])
 @pytest.mark.parametrize("value", [True, False, "low", "medium", "high", "max"])
-def test_think_is_a_switch_or_a_level(struct: Struct, value: bool | str) -> None:
+def test_think_is_a_switch_or_a_level(struct: Table, value: bool | str) -> None:
     assert read(struct, {"think": value}) == {"think": value}
 
 
@@ -189,7 +195,7 @@ def test_think_of_another_type_is_refused(value: Any) -> None:
 def test_the_older_member_names_the_model_if_the_present_one_does_not(
     body: dict[str, Any], name: str
 ) -> None:
-    assert model_name(body) == name
+    assert DELETE.decode(orjson.dumps(body)).named == name
 
 
 def test_a_whole_message_is_kept() -> None:
@@ -237,9 +243,9 @@ def test_messages_are_read_leniently() -> None:
 )
 @pytest.mark.parametrize("struct", [CHAT, CREATE])
 def test_a_wrong_message_is_named_from_the_request(
-    struct: Struct, messages: Any, fault: str
+    struct: Table, messages: Any, fault: str
 ) -> None:
-    expected = field_error(fault.replace(" ", f" {struct.name}.", 1))
+    expected = field_error(fault.replace(" ", f" {struct_of(struct).name}.", 1))
     assert error(struct, {"messages": messages}) == expected
 
 
@@ -383,9 +389,9 @@ def test_properties_must_be_an_object(value: Any) -> None:
             | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=4)
         ),
     ),
-    st.sampled_from(STRUCTS),
+    st.sampled_from(TABLES),
 )
-def test_any_document_is_read_or_refused_alike_at_both_looks(value: Any, struct: Struct) -> None:
+def test_any_document_is_read_or_refused_alike_at_both_looks(value: Any, struct: Table) -> None:
     try:
         data = orjson.dumps(value)
     except orjson.JSONEncodeError:  # an integer beyond 64 bits
@@ -393,7 +399,7 @@ def test_any_document_is_read_or_refused_alike_at_both_looks(value: Any, struct:
     outcomes = []
     for tail in (b"", b" trailing"):
         try:
-            outcomes.append(orjson.dumps(decode(data + tail, struct)).decode())
+            outcomes.append(orjson.dumps(decode(data + tail, struct_of(struct))).decode())
         except Invalid as refusal:
             outcomes.append(refusal.message)
     assert outcomes[0] == outcomes[1]

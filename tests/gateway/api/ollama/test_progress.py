@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.types import Message, Scope
 
-from gateway.api.ollama.progress import Progress
+from gateway.api.ollama.progress import ProgressResponse
 from gateway.errors import Broken, Invalid
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ async def ask(
 ) -> tuple[httpx.Response, SimpleNamespace]:
     """The reply of one such response, and what the log is told of it."""
     facts = SimpleNamespace(error="")
-    reply = Progress(work, stream=stream)
+    reply = ProgressResponse(work, stream=stream)
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         scope["state"] = {"facts": facts}
@@ -98,6 +98,6 @@ async def test_a_client_that_leaves_ends_the_work() -> None:
         sent.append(message)
 
     with anyio.fail_after(10):
-        await Progress(work, stream=True)({"type": "http", "state": {}}, receive, send)
+        await ProgressResponse(work, stream=True)({"type": "http", "state": {}}, receive, send)
     assert ended.is_set()
     assert [message.get("body") for message in sent] == [None, b'{"status":"one"}\n']

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.ollama.replies import logprob, tool_call
-from gateway.inference.types import CallPiece, Delta, End, EngineError, Tally
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 from tests.fakes import recorded
 from tests.fakes.writing import HEAD, chat, of_chat, run, whole
 
@@ -151,8 +152,8 @@ def test_a_call_without_an_id_or_a_name_is_still_a_call() -> None:
 
 def test_a_call_that_comes_whole_has_a_line_of_its_own() -> None:
     reply = chat()
-    one = CallPiece(0, "c1", "add", '{"a":1}', whole=True)
-    two = CallPiece(1, "c2", "now", "{}", whole=True)
+    one = ToolCallDelta(0, "c1", "add", '{"a":1}', whole=True)
+    two = ToolCallDelta(1, "c2", "now", "{}", whole=True)
     function = '{"index":0,"name":"add","arguments":{"a":1}}'
     other = '{"index":1,"name":"now","arguments":{}}'
     assert reply.write(Delta("So: ", calls=[one])).decode() == said("So: ") + said(
@@ -161,7 +162,7 @@ def test_a_call_that_comes_whole_has_a_line_of_its_own() -> None:
     assert reply.write(Delta(calls=[two])).decode() == said(
         "", f',"tool_calls":[{{"id":"c2","function":{other}}}]'
     )
-    last = json.loads(reply.end(End("tool_calls"), Tally()))
+    last = json.loads(reply.end(End("tool_calls"), Usage()))
     assert last["message"] == {"role": "assistant", "content": ""}
     assert last["done_reason"] == "stop"
 
@@ -180,17 +181,19 @@ def test_a_call_that_a_limit_cut_short_is_none(stream: bool) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_limit_leaves_the_calls_that_were_complete(stream: bool) -> None:
     reply = chat(stream=stream)
-    reply.write(Delta(calls=[CallPiece(0, "c", "now", "{}"), CallPiece(1, "d", "add", '{"a')]))
-    last = json.loads(reply.end(End("length"), Tally()))
+    reply.write(
+        Delta(calls=[ToolCallDelta(0, "c", "now", "{}"), ToolCallDelta(1, "d", "add", '{"a')])
+    )
+    last = json.loads(reply.end(End("length"), Usage()))
     function = {"index": 0, "name": "now", "arguments": {}}
     assert last["message"]["tool_calls"] == [{"id": "c", "function": function}]
 
 
 def test_arguments_that_are_no_json_are_an_error_that_shows_them() -> None:
     reply = chat(stream=False)
-    reply.write(Delta(calls=[CallPiece(0, "c", "add", "{")]))
+    reply.write(Delta(calls=[ToolCallDelta(0, "c", "add", "{")]))
     with pytest.raises(EngineError) as caught:
-        reply.end(End("tool_calls"), Tally())
+        reply.end(End("tool_calls"), Usage())
     message = 'llama-server returned invalid tool call arguments for "add": {'
     assert (caught.value.message, caught.value.status) == (message, 500)
 
@@ -210,7 +213,7 @@ def test_any_text_survives(text: str, thought: str) -> None:
 def test_a_reply_has_its_tally_at_the_end() -> None:
     reply = of_chat(chat())
     reply.feed(recorded.THOUGHT)
-    assert reply.tally == Tally(22, 0, 1.315 / 1e3, 7, 1.082 / 1e3)
+    assert reply.usage == Usage(22, 0, 1.315 / 1e3, 7, 1.082 / 1e3)
 
 
 # ---- parts

@@ -7,19 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.inference.encoder import Translation
-from gateway.inference.types import Delta, End, EngineError, Tally
+from gateway.inference.encoder import ReplyEncoder
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Delta, End, Usage
 from tests.fakes import recorded
 from tests.fakes.writing import HEAD, chat, generate, of_chat, of_completion, run, whole
 
 CUT_SHORT = "an error was encountered while running the model: unexpected EOF"
 
 
-def chatting(*, stream: bool = True) -> Translation:
+def chatting(*, stream: bool = True) -> ReplyEncoder:
     return of_chat(chat(stream=stream))
 
 
-def completing(*, stream: bool = True) -> Translation:
+def completing(*, stream: bool = True) -> ReplyEncoder:
     return of_completion(generate(stream=stream))
 
 
@@ -86,7 +87,7 @@ def test_thinking_has_a_member_of_its_own() -> None:
     assert generate().write(Delta(thinking="hm <")).decode() == line
     reply = generate(stream=False)
     assert reply.write(Delta("a", "hm ")) + reply.write(Delta("b", "so")) == b""
-    found = json.loads(reply.end(End("stop"), Tally()))
+    found = json.loads(reply.end(End("stop"), Usage()))
     assert list(found)[2:5] == ["response", "thinking", "done"]
     assert (found["response"], found["thinking"]) == ("ab", "hm so")
 
@@ -107,7 +108,7 @@ REPLIES = [(chatting, data) for data in recorded.CHATS] + [
 
 @given(st.sampled_from(REPLIES), st.booleans(), recorded.CUTS)
 def test_a_reply_is_the_same_whatever_the_pieces(
-    case: tuple[Callable[..., Translation], bytes], stream: bool, cuts: list[int]
+    case: tuple[Callable[..., ReplyEncoder], bytes], stream: bool, cuts: list[int]
 ) -> None:
     make, data = case
     assert recorded.heard(make(stream=stream), data, cuts) == run(make(stream=stream), data)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway import __version__
-from runners import GIB, MIB, Device, Kind
+from runners import GIB, MIB, Device, DeviceKind
 from tests.fakes.server import Gateway, open_gateway, running_gateway
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +90,7 @@ async def test_a_loaded_model_is_shown_with_its_size_and_its_time() -> None:
 
 
 async def test_the_memory_of_gpus_is_told_apart() -> None:
-    gpus = tuple(Device(f"GPU{n}", Kind.GPU, 8 * GIB, 8 * GIB) for n in range(2))
+    gpus = tuple(Device(f"GPU{n}", DeviceKind.GPU, 8 * GIB, 8 * GIB) for n in range(2))
     async with open_gateway(gpus=gpus) as gateway:
         gateway.add()
         await load(gateway, "m")
@@ -133,7 +133,7 @@ async def test_a_runner_that_nobody_remembers_asking_for_is_not_shown() -> None:
     async with open_gateway() as gateway:
         gateway.add()
         await load(gateway, "m")
-        gateway.services.loaded.clear()
+        gateway.services.models.loaded.clear()
         assert await loaded(gateway) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.api.openai import requests as openai
 from gateway.errors import Invalid
-from gateway.inference.types import Turn
+from gateway.inference.types import GenerationRequest
 from gateway.llama import requests as engine
 
 HI = {"role": "user", "content": "hi"}
@@ -16,7 +16,7 @@ DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
 SAMPLING = {"n_predict": 7, "stop": ["END"], "temperature": 0.5}
 
 
-def chat(**request: Any) -> Turn:
+def chat(**request: Any) -> GenerationRequest:
     return openai.chat(request, [HI])
 
 
@@ -31,7 +31,9 @@ def posted(**request: Any) -> dict[str, Any]:
 
 def test_an_empty_request_is_its_messages_and_openais_defaults() -> None:
     extra = {"stream": True}
-    assert chat(**extra) == Turn(messages=[HI], tools=[], defaults=DEFAULTS, extra=extra)
+    assert chat(**extra) == GenerationRequest(
+        messages=[HI], tools=[], defaults=DEFAULTS, extra=extra
+    )
 
 
 def test_a_whole_reply_wants_its_usage() -> None:
@@ -223,7 +225,7 @@ def test_a_request_that_is_nested_too_deeply_is_refused() -> None:
 
 def test_a_completions_prompt_is_a_conversation_of_one_message() -> None:
     request = {"prompt": "hi", "temperature": 0, "max_tokens": 3, "stop": "x", "tools": TOOLS}
-    assert openai.completion(request) == Turn(
+    assert openai.completion(request) == GenerationRequest(
         messages=[HI],
         options={"temperature": 0, "num_predict": 3, "stop": ["x"]},
         defaults=DEFAULTS,

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.openai.stream import Passthrough
-from gateway.inference.types import EngineError, Tally
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Usage
 from tests.fakes import recorded
 
 FRAME = (
@@ -162,13 +163,13 @@ def test_comments_and_blank_lines_are_left_out() -> None:
 
 
 def test_a_stream_is_counted_on_the_way() -> None:
-    for data, tally in (
-        (recorded.PLAIN, Tally(20, 0, 2.155 / 1e3, 5, 0.685 / 1e3)),
-        (recorded.WITH_USAGE, Tally(20, 19, 0.418 / 1e3, 5, 0.642 / 1e3)),
+    for data, usage in (
+        (recorded.PLAIN, Usage(20, 0, 2.155 / 1e3, 5, 0.685 / 1e3)),
+        (recorded.WITH_USAGE, Usage(20, 19, 0.418 / 1e3, 5, 0.642 / 1e3)),
     ):
         reply = passthrough()
         run(reply, data)
-        assert reply.tally == tally
+        assert reply.usage == usage
 
 
 # ---- any pieces

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.openai.stream import Chat, Completion
-from gateway.inference.encoder import Translation
-from gateway.inference.types import CallPiece, Delta, End, EngineError, Tally
+from gateway.inference.encoder import ReplyEncoder
+from gateway.llama.errors import EngineError
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 from tests.fakes import recorded
 from tests.fakes.writing import of_chat, of_completion, run, whole
 
@@ -32,7 +33,7 @@ def chat(*, stream: bool = True, usage: bool = False, alternatives: bool = False
 
 def chatting(
     *, stream: bool = True, usage: bool = False, alternatives: bool = False
-) -> Translation:
+) -> ReplyEncoder:
     return of_chat(chat(stream=stream, usage=usage, alternatives=alternatives))
 
 
@@ -40,7 +41,7 @@ def completion(*, stream: bool = True, usage: bool = False, echo: str = "") -> C
     return Completion("m", "cmpl-1", 99, stream=stream, usage=usage, echo=echo)
 
 
-def completing(*, stream: bool = True, usage: bool = False, echo: str = "") -> Translation:
+def completing(*, stream: bool = True, usage: bool = False, echo: str = "") -> ReplyEncoder:
     return of_completion(completion(stream=stream, usage=usage, echo=echo))
 
 
@@ -107,15 +108,15 @@ def test_thinking_is_called_reasoning_and_goes_with_an_empty_content() -> None:
 
 def test_a_call_has_its_id_and_name_once() -> None:
     reply = chat()
-    first = reply.write(Delta(calls=[CallPiece(0, "c1", "add", '{"a"')])).decode()
+    first = reply.write(Delta(calls=[ToolCallDelta(0, "c1", "add", '{"a"')])).decode()
     call = (
         '{"id":"c1","type":"function","index":0,"function":{"name":"add","arguments":"{\\"a\\""}}'
     )
     assert first == chunk(f'{{"role":"assistant","content":"","tool_calls":[{call}]}}')
-    more = reply.write(Delta(calls=[CallPiece(0, arguments=":1}")])).decode()
+    more = reply.write(Delta(calls=[ToolCallDelta(0, arguments=":1}")])).decode()
     piece = '{"index":0,"function":{"arguments":":1}"}}'
     assert more == chunk(f'{{"content":"","tool_calls":[{piece}]}}')
-    assert reply.end(End("tool_calls"), Tally()).decode() == last_chunk("tool_calls") + DONE
+    assert reply.end(End("tool_calls"), Usage()).decode() == last_chunk("tool_calls") + DONE
 
 
 def test_text_that_is_held_back_makes_no_chunk_of_a_chat() -> None:
@@ -183,7 +184,7 @@ def test_a_token_without_text_stands_with_the_next_chunk() -> None:
         reply.write(Delta(logprobs=entries[:1])),
         reply.write(Delta("é", logprobs=entries[1:2])),
         reply.write(Delta(logprobs=entries[2:])),
-        reply.end(End("stop"), Tally()),
+        reply.end(End("stop"), Usage()),
     ]
     assert said[0] == said[2] == b""
     told = [event["choices"][0]["logprobs"] for event in events(b"".join(said).decode())]
@@ -261,8 +262,8 @@ def test_a_chunk_says_nothing_while_text_is_held_back() -> None:
 
 
 def test_a_completion_without_a_token_has_still_its_end() -> None:
-    assert completion().end(End("stop"), Tally()).decode() == text_chunk("", '"stop"') + DONE
-    found = json.loads(completion(stream=False).end(End("stop"), Tally()))
+    assert completion().end(End("stop"), Usage()).decode() == text_chunk("", '"stop"') + DONE
+    found = json.loads(completion(stream=False).end(End("stop"), Usage()))
     assert found["choices"] == [{"text": "", "index": 0, "finish_reason": "stop"}]
     assert found["usage"] == {
         "prompt_tokens": 0,
@@ -275,7 +276,7 @@ def test_a_completion_without_a_token_has_still_its_end() -> None:
 # ---- any pieces
 
 
-REPLIES: list[tuple[Callable[[], Translation], tuple[bytes, ...]]] = [
+REPLIES: list[tuple[Callable[[], ReplyEncoder], tuple[bytes, ...]]] = [
     (chatting, recorded.CHATS),
     (lambda: chatting(stream=False), recorded.CHATS),
     (lambda: completing(usage=True), recorded.RAWS),
@@ -286,7 +287,7 @@ REPLIES: list[tuple[Callable[[], Translation], tuple[bytes, ...]]] = [
 @pytest.mark.parametrize(("make", "recordings"), REPLIES)
 @given(st.data(), recorded.CUTS)
 def test_a_reply_is_the_same_whatever_the_pieces(
-    make: Callable[[], Translation],
+    make: Callable[[], ReplyEncoder],
     recordings: tuple[bytes, ...],
     choice: st.DataObject,
     cuts: list[int],

@@ -8,11 +8,12 @@ import httpx
 import orjson
 import pytest
 
-from gateway.api.rerank import replies as rerank
-from gateway.api.rerank.replies import Ranked
-from gateway.api.rerank.routes import scored
+from gateway.api.rerank.replies import Ranking
+from gateway.api.rerank.requests import RerankRequest, checked
+from gateway.api.rerank.routes import rank
 from gateway.errors import Invalid
-from gateway.inference.types import Call
+from gateway.llama.errors import EngineError, from_refusal
+from gateway.llama.requests import Call
 from runners import Refused
 from tests.fakes.server import Gateway, open_gateway
 
@@ -94,7 +95,7 @@ class Scale:
         documents = body["documents"]
         self.asked.append(documents)
         if max(map(len, documents)) > self.longest:
-            raise Refused(self.message, 500, "server_error")
+            raise from_refusal(Refused(self.message, 500, "server_error"))
         results = [
             {"index": index, "relevance_score": len(document)}
             for index, document in enumerate(documents)
@@ -102,20 +103,20 @@ class Scale:
         return orjson.dumps({"results": results[::-1], "usage": {"prompt_tokens": len(documents)}})
 
 
-async def ask(engine: Scale, documents: list[str], **more: Any) -> Ranked:
-    return await scored(engine, rerank.request({"query": "q", "documents": documents, **more}))
+async def ask(engine: Scale, documents: list[str], **more: Any) -> Ranking:
+    return await rank(engine, checked(RerankRequest(query="q", documents=documents, **more)))
 
 
 async def test_a_few_documents_take_one_call() -> None:
     engine = Scale(9)
-    assert await ask(engine, ["aaa", "b", "cc"]) == Ranked([3, 1, 2], 3)
+    assert await ask(engine, ["aaa", "b", "cc"]) == Ranking([3, 1, 2], 3)
     assert engine.asked == [["aaa", "b", "cc"]]
 
 
 async def test_many_documents_take_several() -> None:
     engine = Scale(200)
     documents = ["x" * (1 + number) for number in range(150)]
-    assert await ask(engine, documents) == Ranked([*range(1, 151)], 150)
+    assert await ask(engine, documents) == Ranking([*range(1, 151)], 150)
     assert [len(batch) for batch in engine.asked] == [64, 64, 22]
 
 
@@ -134,7 +135,7 @@ async def test_a_document_that_is_too_long_is_refused_in_our_words() -> None:
 
 
 async def test_any_other_refusal_is_the_engines() -> None:
-    with pytest.raises(Refused, match=r"^on fire$"):
+    with pytest.raises(EngineError, match=r"^on fire$"):
         await ask(Scale(3, "on fire"), ["bbbb"])
 
 

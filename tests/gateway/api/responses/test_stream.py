@@ -11,12 +11,12 @@ from pydantic import TypeAdapter
 
 from gateway.api.responses.requests import frame
 from gateway.api.responses.stream import Reply, Style
-from gateway.inference.types import CallPiece, Delta, End, Tally
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
 STOP = End("stop")
-TALLY = Tally(prompt_tokens=20, cached_tokens=12, tokens=5)
+TALLY = Usage(prompt_tokens=20, cached_tokens=12, tokens=5)
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-CALL = CallPiece(0, id="call_x", name="add")
+CALL = ToolCallDelta(0, id="call_x", name="add")
 
 
 def reply(stream: bool = True, **style: Any) -> Reply:
@@ -195,8 +195,8 @@ def test_parts_of_a_summary_have_events_for_those_who_ask() -> None:
 
 PIECES = [
     Delta(calls=[CALL]),
-    Delta(calls=[CallPiece(0, arguments='{"a"')]),
-    Delta(calls=[CallPiece(0, arguments=":1}")]),
+    Delta(calls=[ToolCallDelta(0, arguments='{"a"')]),
+    Delta(calls=[ToolCallDelta(0, arguments=":1}")]),
 ]
 
 
@@ -218,7 +218,7 @@ def test_a_call_piece_by_piece() -> None:
 
 
 def test_text_and_calls_stand_beside_each_other() -> None:
-    both = CallPiece(1, id="call_y", name="add", arguments="{}", whole=True)
+    both = ToolCallDelta(1, id="call_y", name="add", arguments="{}", whole=True)
     deltas = [Delta(text="I add."), Delta(calls=[CALL]), Delta(calls=[both]), Delta(text="So.")]
     output = [
         message("I add."),
@@ -242,18 +242,18 @@ def test_a_call_without_arguments_has_none() -> None:
 
 
 def test_a_call_without_an_id_gets_one() -> None:
-    (item,) = whole([Delta(calls=[CallPiece(0, name="add")])])["output"]
+    (item,) = whole([Delta(calls=[ToolCallDelta(0, name="add")])])["output"]
     assert item["call_id"] == "call_t00"
 
 
 def test_an_id_is_given_to_one_call_only() -> None:
-    twice = [Delta(calls=[CALL, CallPiece(1, id="call_x", name="sub")])]
+    twice = [Delta(calls=[CALL, ToolCallDelta(1, id="call_x", name="sub")])]
     assert [item["call_id"] for item in whole(twice)["output"]] == ["call_x", "call_t01"]
 
 
 def test_a_piece_of_a_call_that_has_ended_is_dropped() -> None:
-    second = CallPiece(1, id="y", name="sub", arguments="{}")
-    late = [*PIECES, Delta(calls=[second]), Delta(calls=[CallPiece(0, arguments="late")])]
+    second = ToolCallDelta(1, id="y", name="sub", arguments="{}")
+    late = [*PIECES, Delta(calls=[second]), Delta(calls=[ToolCallDelta(0, arguments="late")])]
     assert [item["arguments"] for item in whole(late)["output"]] == ['{"a":1}', "{}"]
 
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from gateway.api.responses.requests import frame
 from gateway.api.responses.stream import Reply, Style
 from gateway.api.responses.tools import tools
-from gateway.inference.types import CallPiece, Delta, End, Tally
+from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 TOOLED = tools(
@@ -33,7 +33,7 @@ TOOLED = tools(
 def written(deltas: Iterable[Delta], end: End, **style: Any) -> bytes:
     started = frame({"model": "m"}, "resp_t", 90)
     writer = Reply(started, "t", lambda: 99, Style(**style, tools=TOOLED))
-    return writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, Tally())
+    return writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, Usage())
 
 
 def streamed(deltas: Iterable[Delta], end: End, **style: Any) -> list[dict[str, Any]]:
@@ -50,10 +50,10 @@ def output(deltas: Iterable[Delta], end: End, **style: Any) -> Any:
 def test_calls_have_the_form_of_their_tools() -> None:
     deltas = [
         Delta(text="So."),
-        Delta(calls=[CallPiece(0, id="c0", name="patch", arguments='{"input": "a')]),
-        Delta(calls=[CallPiece(0, arguments='b"}')]),
-        Delta(calls=[CallPiece(1, id="c1", name="tool_search", arguments='{"q": 1}')]),
-        Delta(calls=[CallPiece(2, id="c2", name="sums__add", arguments="{}")]),
+        Delta(calls=[ToolCallDelta(0, id="c0", name="patch", arguments='{"input": "a')]),
+        Delta(calls=[ToolCallDelta(0, arguments='b"}')]),
+        Delta(calls=[ToolCallDelta(1, id="c1", name="tool_search", arguments='{"q": 1}')]),
+        Delta(calls=[ToolCallDelta(2, id="c2", name="sums__add", arguments="{}")]),
     ]
     events = streamed(deltas, End("tool_calls"))
     assert [event["type"].removeprefix("response.") for event in events[7:]] == [
@@ -91,7 +91,7 @@ def entry(token: str, *others: str) -> dict[str, Any]:
 def growth() -> st.SearchStrategy[list[Delta]]:
     """Replies in any order of things; pieces of a call may come late, or for a call that ended."""
     piece = st.builds(
-        CallPiece,
+        ToolCallDelta,
         st.integers(0, 2),
         id=st.sampled_from(["", "call_y"]),
         name=st.sampled_from(["add", "patch", "tool_search", "sums__add"]),

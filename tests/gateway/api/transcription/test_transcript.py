@@ -17,7 +17,7 @@ from gateway.api.transcription import transcript as transcription
 from gateway.api.transcription.multipart import Field
 from gateway.api.transcription.transcript import FIELDS, ORDER, Transcript
 from gateway.errors import Invalid
-from gateway.inference.types import Delta, End, Tally
+from gateway.llama.events import Delta, End, Usage
 
 ROOT = Path(__file__).resolve().parents[4]
 SOUND = Field("file", b"RIFF....WAVE", file=True)
@@ -38,7 +38,7 @@ def written(*pieces: str, **fields: str) -> list[bytes]:
     writer = Transcript(request(**fields))
     writer.assigned()
     said = [writer.begin(), *(writer.write(Delta(text=piece)) for piece in pieces)]
-    return [*said, writer.end(End("stop"), Tally(prompt_tokens=9, tokens=3))]
+    return [*said, writer.end(End("stop"), Usage(prompt_tokens=9, tokens=3))]
 
 
 def test_a_form_with_nothing_but_a_file() -> None:
@@ -231,7 +231,7 @@ def test_events_never_end_with_blanks_that_may_be_the_last() -> None:
 def test_thoughts_are_not_said() -> None:
     writer = Transcript(request())
     writer.write(Delta(thinking="Hm.", text="Yes"))
-    assert writer.end(End("stop"), Tally()) == b'{"text":"Yes"}\n'
+    assert writer.end(End("stop"), Usage()) == b'{"text":"Yes"}\n'
 
 
 def test_a_stream_that_fails_ends_with_an_error() -> None:

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from gateway.golang.template.evaluate import Evaluator
-from gateway.golang.template.nodes import Action
+from gateway.golang.template.nodes import ActionNode
 from gateway.golang.template.parser import parse
-from gateway.golang.template.values import TemplateError
+from gateway.golang.values import TemplateError
 
 DATA: dict[str, Any] = {"A": "a", "N": 3, "L": ["x"], "M": {"k": 1}}
 
@@ -13,7 +13,7 @@ DATA: dict[str, Any] = {"A": "a", "N": 3, "L": ["x"], "M": {"k": 1}}
 def value_of(text: str) -> Any:
     tree = parse("{{" + text + "}}", functions=("one",))
     action = tree.body[0]
-    assert isinstance(action, Action)
+    assert isinstance(action, ActionNode)
     evaluator = Evaluator(tree, {"one": lambda: 1}, 1_000)
     evaluator.variables = [("$", DATA)]
     return evaluator.pipeline(DATA, action.pipe)
@@ -62,8 +62,9 @@ def test_pipelines_have_values(text: str, value: Any) -> None:
             ':1:2: executing "" at <9223372036854775808>: 9223372036854775808 overflows int',
         ),
         (
-            "call .N",
-            ':1:2: executing "" at <call .N>: error calling call: non-function .N of type int',
+            "printf `%U` .N",
+            ':1:2: executing "" at <printf `%U` .N>: error calling printf: '
+            "the verb %U is not supported",
         ),
         ("(nil).A", ':1:3: executing "" at <nil>: nil is not a command'),
     ],

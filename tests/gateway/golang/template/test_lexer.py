@@ -2,12 +2,12 @@ from itertools import takewhile
 
 import pytest
 
-from gateway.golang.template.lexer import Kind, Lexer, Token
+from gateway.golang.template.lexer import Lexer, Token, TokenKind
 
 
 def tokens(text: str) -> list[tuple[str, str]]:
     lexer = Lexer(text)
-    run = takewhile(lambda token: token.kind is not Kind.EOF, iter(lexer.next, None))
+    run = takewhile(lambda token: token.kind is not TokenKind.EOF, iter(lexer.next, None))
     return [(token.kind.name, token.text) for token in run]
 
 
@@ -45,7 +45,6 @@ def test_text_is_trimmed_where_marks_say_so(text: str, plain: list[str]) -> None
         ('{{"a\\"b"}}', [("STRING", '"a\\"b"')]),
         ("{{`}}\n`}}", [("RAW", "`}}\n`")]),
         ("{{'\\''}}", [("RUNE", "'\\''")]),
-        ("{{1+2i}}", [("COMPLEX", "1+2i")]),
         ("{{.5e-3}}", [("NUMBER", ".5e-3")]),
         ("{{(1)}}", [("OPEN", "("), ("NUMBER", "1"), ("CLOSE", ")")]),
         ("{{1|f}}", [("NUMBER", "1"), ("PIPE", "|"), ("IDENTIFIER", "f")]),
@@ -74,6 +73,8 @@ def test_actions_are_cut_into_tokens(action: str, expected: list[tuple[str, str]
         ("{{$x:1}}", "expected :="),
         ("{{3k}}", 'bad number syntax: "3k"'),
         ("{{1+2}}", 'bad number syntax: "1+2"'),
+        ("{{1+2i}}", 'complex numbers are not supported: "1+2i"'),
+        ("{{2i}}", 'complex numbers are not supported: "2i"'),
         ("{{a-b}}", "bad character U+002D '-'"),
         ("{{$x=1}}", "bad character U+003D '='"),
         ("{{\x01}}", "unrecognized character in action: U+0001"),
@@ -98,10 +99,10 @@ def test_lines_and_positions_are_those_of_the_start() -> None:
 def test_functions_may_take_the_place_of_two_keywords() -> None:
     lexer = Lexer("{{break}}", {"break"})
     lexer.next()
-    assert lexer.next().kind is Kind.IDENTIFIER
+    assert lexer.next().kind is TokenKind.IDENTIFIER
 
 
 def test_long_tokens_are_shown_cut() -> None:
-    assert str(Token(Kind.IDENTIFIER, "abcdefghijk", 0, 1)) == '"abcdefghij"...'
-    assert str(Token(Kind.KEYWORD, "end", 0, 1)) == "<end>"
-    assert str(Token(Kind.EOF, "EOF", 0, 1)) == "EOF"
+    assert str(Token(TokenKind.IDENTIFIER, "abcdefghijk", 0, 1)) == '"abcdefghij"...'
+    assert str(Token(TokenKind.KEYWORD, "end", 0, 1)) == "<end>"
+    assert str(Token(TokenKind.EOF, "EOF", 0, 1)) == "EOF"

@@ -3,103 +3,108 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.golang.template.nodes import (
-    Action,
-    Break,
-    Chain,
-    Command,
-    Continue,
-    Dot,
-    Field,
-    Identifier,
-    If,
-    Invoke,
-    Number,
+    ActionNode,
+    BreakNode,
+    ChainNode,
+    CommandNode,
+    ContinueNode,
+    DotNode,
+    FieldNode,
+    IdentifierNode,
+    IfNode,
+    NumberNode,
     Operand,
-    Pipe,
-    Range,
-    String,
-    Text,
+    PipeNode,
+    RangeNode,
+    StringNode,
+    TemplateNode,
+    TextNode,
     Tree,
-    Variable,
-    With,
+    VariableNode,
+    WithNode,
 )
 from gateway.golang.template.parser import is_empty, parse
-from gateway.golang.template.values import TemplateError
+from gateway.golang.values import TemplateError
 
 
 def read(text: str) -> Tree:
     return parse(text, functions=("json",))
 
 
-def pipe(*operands: Operand, line: int = 1) -> Pipe:
-    return Pipe((), False, (Command(operands),), line)
+def pipe(*operands: Operand, line: int = 1) -> PipeNode:
+    return PipeNode((), False, (CommandNode(operands),), line)
 
 
 def test_text_and_actions() -> None:
     assert read("a\n{{ .B.C }}").body == (
-        Text("a\n", 1),
-        Action(pipe(Field(("B", "C")), line=2), 2),
+        TextNode("a\n", 1),
+        ActionNode(pipe(FieldNode(("B", "C")), line=2), 2),
     )
 
 
 def test_commands_are_piped() -> None:
-    commands = (Command((Variable("$", ("A",)),)), Command((Identifier("json"),)))
-    assert read("{{$.A | json}}").body == (Action(Pipe((), False, commands, 1), 1),)
+    commands = (CommandNode((VariableNode("$", ("A",)),)), CommandNode((IdentifierNode("json"),)))
+    assert read("{{$.A | json}}").body == (ActionNode(PipeNode((), False, commands, 1), 1),)
 
 
 def test_variables_are_declared_and_assigned() -> None:
-    one = (Command((Number("1", 1),)),)
+    one = (CommandNode((NumberNode("1", 1),)),)
     assert read("{{$x := 1}}{{$x = 1}}").body == (
-        Action(Pipe(("$x",), False, one, 1), 1),
-        Action(Pipe(("$x",), True, one, 1), 1),
+        ActionNode(PipeNode(("$x",), False, one, 1), 1),
+        ActionNode(PipeNode(("$x",), True, one, 1), 1),
     )
 
 
 def test_else_if_is_one_if_inside_otherwise() -> None:
-    inner = If(pipe(Field(("B",))), (Text("b", 1),), (Text("c", 1),), 1)
+    inner = IfNode(pipe(FieldNode(("B",))), (TextNode("b", 1),), (TextNode("c", 1),), 1)
     assert read("{{if .A}}a{{else if .B}}b{{else}}c{{end}}").body == (
-        If(pipe(Field(("A",))), (Text("a", 1),), (inner,), 1),
+        IfNode(pipe(FieldNode(("A",))), (TextNode("a", 1),), (inner,), 1),
     )
 
 
 def test_else_with_is_one_with_inside_otherwise() -> None:
-    inner = With(pipe(Field(("B",))), (), (), 1)
+    inner = WithNode(pipe(FieldNode(("B",))), (), (), 1)
     assert read("{{with .A}}{{else with .B}}{{end}}").body == (
-        With(pipe(Field(("A",))), (), (inner,), 1),
+        WithNode(pipe(FieldNode(("A",))), (), (inner,), 1),
     )
 
 
 def test_range_with_its_words() -> None:
-    head = Pipe(("$i", "$e"), False, (Command((Field(("L",)),)),), 1)
+    head = PipeNode(("$i", "$e"), False, (CommandNode((FieldNode(("L",)),)),), 1)
     assert read("{{range $i, $e := .L}}{{break}}{{continue}}{{else}}-{{end}}").body == (
-        Range(head, (Break(1), Continue(1)), (Text("-", 1),), 1),
+        RangeNode(head, (BreakNode(1), ContinueNode(1)), (TextNode("-", 1),), 1),
     )
 
 
 def test_definitions_are_kept_apart() -> None:
     tree = read('{{define "a"}}x{{end}}{{template "a" .}}{{block "b" .}}y{{end}}')
-    assert tree.defines == {"a": (Text("x", 1),), "b": (Text("y", 1),)}
-    assert tree.body == (Invoke("a", pipe(Dot()), 1), Invoke("b", pipe(Dot()), 1))
+    assert tree.defines == {"a": (TextNode("x", 1),), "b": (TextNode("y", 1),)}
+    assert tree.body == (
+        TemplateNode("a", pipe(DotNode()), 1),
+        TemplateNode("b", pipe(DotNode()), 1),
+    )
 
 
 def test_a_template_may_be_invoked_without_data() -> None:
-    assert read('{{template "a"}}').body == (Invoke("a", None, 1),)
+    assert read('{{template "a"}}').body == (TemplateNode("a", None, 1),)
 
 
 def test_an_empty_definition_gives_way_to_a_full_one() -> None:
     text = '{{define "a"}} {{end}}{{define "a"}}x{{end}}{{define "a"}}{{end}}'
-    assert read(text).defines == {"a": (Text("x", 1),)}
-    assert is_empty((Text(" \n", 1),))
-    assert not is_empty((Text("x", 1),))
+    assert read(text).defines == {"a": (TextNode("x", 1),)}
+    assert is_empty((TextNode(" \n", 1),))
+    assert not is_empty((TextNode("x", 1),))
 
 
 def test_names_after_parentheses_make_a_chain() -> None:
-    inside = pipe(Identifier("index"), Field(("A",)), Number("0", 0))
-    assert read("{{(index .A 0).B.C}}").body == (Action(pipe(Chain(inside, ("B", "C"))), 1),)
+    inside = pipe(IdentifierNode("index"), FieldNode(("A",)), NumberNode("0", 0))
+    assert read("{{(index .A 0).B.C}}").body == (
+        ActionNode(pipe(ChainNode(inside, ("B", "C"))), 1),
+    )
 
 
 def test_strings_keep_their_quotes() -> None:
-    assert read("{{`a`}}").body == (Action(pipe(String("a", "`a`")), 1),)
+    assert read("{{`a`}}").body == (ActionNode(pipe(StringNode("a", "`a`")), 1),)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,10 @@ def test_strings_keep_their_quotes() -> None:
         ("{{if .X}}", "1: unexpected EOF"),
         ("{{if .X}}\n\na", "3: unexpected EOF"),
         ("{{foo}}", '1: function "foo" not defined'),
+        ("{{html .A}}", '1: function "html" is not supported'),
+        ("{{.A | js}}", '1: function "js" is not supported'),
+        ("{{urlquery .A}}", '1: function "urlquery" is not supported'),
+        ("{{call .A}}", '1: function "call" is not supported'),
         ("{{$x}}", '1: undefined variable "$x"'),
         ("{{if $x := 1}}{{end}}{{$x}}", '1: undefined variable "$x"'),
         ('{{$x := 1}}{{define "a"}}{{$x}}{{end}}', '1: undefined variable "$x"'),

@@ -1,0 +1,66 @@
+"""Requests for reranking: how well does each of some documents answer a query?
+
+One form of request and reply for the clients of Jina and of Cohere; both read the fields of it
+that they know. The scores are those that the model gives, on whatever scale that is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gateway.api.fields import RequestTable, json_field
+from gateway.errors import Invalid
+from gateway.golang.duration import parse_keep_alive
+from gateway.golang.json_decode import ANY, BOOL, INT, STRING, Custom, ListOf
+
+_TEXT_FIELDS = ("text",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankRequest:
+    model: str = json_field(STRING, default="")
+    query: str = json_field(STRING, default="")
+    documents: object = json_field(ANY, default=None)
+    top_n: int | None = json_field(INT, default=None)
+    """Results; None: all."""
+    return_documents: bool = json_field(BOOL, default=False)
+    rank_fields: Sequence[str] = json_field(ListOf(STRING), default=())
+    max_tokens_per_doc: int | None = json_field(INT, default=None)
+    """Of a document's tokens so many count; None: all."""
+    max_chunks_per_doc: int | None = json_field(INT, default=None)
+    keep_alive: float | None = json_field(Custom(parse_keep_alive), default=None)
+    texts: Sequence[str] = ()
+    """The documents' texts, once they are checked."""
+
+    @property
+    def results(self) -> int:
+        return len(self.texts) if self.top_n is None else self.top_n
+
+
+RERANK = RequestTable(RerankRequest, "RerankRequest", go="RerankRequest")
+
+
+def checked(request: RerankRequest) -> RerankRequest:
+    """The request with the texts of its documents. The model's name is not looked at."""
+    if not request.query:
+        raise Invalid("query is required")
+    if not isinstance(request.documents, list) or not request.documents:
+        raise Invalid("documents must be a list of at least one")
+    fields = request.rank_fields or _TEXT_FIELDS
+    texts = [_text(one, index, fields) for index, one in enumerate(request.documents)]
+    for name in ("top_n", "max_tokens_per_doc", "max_chunks_per_doc"):
+        count = getattr(request, name)
+        if count is not None and count < 1:
+            raise Invalid(f"{name} must be at least 1")
+    return replace(request, texts=texts)
+
+
+def _text(document: object, index: int, fields: Sequence[str]) -> str:
+    """A document is a text, or an object with texts in `fields`, which follow each other."""
+    values = [document]
+    if isinstance(document, dict):
+        values = [document[field] for field in fields if field in document]
+    texts = [value for value in values if isinstance(value, str)]
+    if not texts or len(texts) != len(values):
+        wanted = "text is one" if fields == _TEXT_FIELDS else "rank_fields are such"
+        raise Invalid(f"documents[{index}] must be a string, or an object whose {wanted}")
+    return "\n".join(texts)
