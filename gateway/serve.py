@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from runners import (
     RunnerError,
     Scheduler,
     Supervisor,
+    cache_folder,
     find,
     open_rundir,
 )
@@ -203,10 +204,3 @@ def responses(settings: Settings, cache: Path) -> Responses | None:
         lifetime=settings.responses_lifetime,
         room=settings.responses_room << 20,
     )
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where build.py keeps engines as well."""
-    if named := environ.get("PADDOCK_CACHE"):
-        return Path(named).expanduser()
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddock"

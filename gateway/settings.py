@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     )
     log_json: Boolean = _setting("LOG_JSON", False, "log JSON lines", ollama=False)
     engine: str = _setting(
-        "ENGINE", "", "path of a llama-server; empty: the one build.py made", ollama=False
+        "ENGINE", "", "path of a llama-server; empty: the one that was built", ollama=False
     )
     prompt_cache: int = _setting(
         "PROMPT_CACHE", 256, "MiB of memory for each model's older prompts", ollama=False, ge=0

@@ -14,8 +14,8 @@ from openai import BadRequestError, NotFoundError, OpenAI
 from openai.types.audio import TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 
 from gateway.api.transcription.transcript import ORDER
-from gateway.scripted import CHATML
 from runners import Engine
+from runners.build.scripted_model import CHATML
 from tests.fakes import projector
 from tests.fakes.process import Gateway, gateway
 from tests.fakes.projector import FRAME, RATE

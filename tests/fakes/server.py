@@ -24,7 +24,6 @@ from gateway.app import create_app
 from gateway.http.guard import OriginPolicy
 from gateway.http.listener import listen
 from gateway.inference.launch import Defaults
-from gateway.scripted import CHATML, write
 from gateway.serve import server_config
 from gateway.services import Services
 from gateway.store.create import create
@@ -32,6 +31,7 @@ from gateway.store.library import Library
 from gateway.store.model import Model
 from gateway.store.recipe import checked
 from runners import GIB, MIB, Device, DeviceKind, Limits, Scheduler, Spec, Supervisor, find
+from runners.build.scripted_model import CHATML, write
 from runners.spec import Estimate
 from runners.upstream import open_call
 from tests.fakes.engine import fake_engine

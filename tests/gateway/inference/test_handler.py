@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.scripted import CHATML
+from runners.build.scripted_model import CHATML
 from tests.fakes.prompts import (
     BMP,
     HI,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vendor.source import BuildError
+from runners.build.source import BuildError
 
 PROGRAMS = ("llama-server", "llama-quantize", "llama-fit-params")
 
@@ -51,7 +51,7 @@ class Toolkit:
     devices: Sequence[str] = ()
 
 
-# In order of preference.
+# In order of preference: a card's own toolkit comes before Vulkan, which knows most cards.
 TOOLKITS = {
     "cuda": Toolkit(
         ("nvcc", "/usr/local/cuda/bin/nvcc"),
@@ -86,7 +86,7 @@ class Compiler:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BuildOptions:
     """What is built. `toolkit` is the GPU compiler; `without` names entries of REMEDIES.
 
     `label` is shown as the revision by `llama-server --version`.
@@ -102,56 +102,55 @@ class Options:
     macos: bool = False
 
 
-def definitions(options: Options) -> list[str]:
+_NATIVE = {"BUILD_SHARED_LIBS": "OFF", "GGML_NATIVE": "ON"}
+
+# Every CPU variant is a library of its own, chosen at run time. They are looked for beside the
+# programs, for both move together from the work folder into the cache. CMAKE_INSTALL_RPATH is
+# filled in for the system, at this place: the cache key depends on the order.
+_PORTABLE = {
+    "BUILD_SHARED_LIBS": "ON",
+    "GGML_NATIVE": "OFF",
+    "GGML_BACKEND_DL": "ON",
+    "GGML_CPU_ALL_VARIANTS": "ON",
+    "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
+    "CMAKE_INSTALL_RPATH": "",
+    "CMAKE_INSTALL_RPATH_USE_LINK_PATH": "ON",
+}
+
+_ARCHITECTURES = {"cuda": "CMAKE_CUDA_ARCHITECTURES", "hip": "GPU_TARGETS"}
+
+
+def definitions(options: BuildOptions) -> list[str]:
     """CMake's -D values for a flavour; the caller's own come last and win."""
     values = {"CMAKE_BUILD_TYPE": "Release"}
     for part in ("BUILD_TESTS", "BUILD_EXAMPLES", "BUILD_APP", "BUILD_UI", "USE_PREBUILT_UI"):
         values[f"LLAMA_{part}"] = "OFF"
+    # The engine is reached over UNIX sockets, which need no TLS. Its build number would be a count
+    # of git commits, and an unpacked archive has none.
     values |= {"LLAMA_OPENSSL": "OFF", "LLAMA_BUILD_NUMBER": "0"}
     values["LLAMA_BUILD_COMMIT"] = options.label.replace(" ", "-")
-    values |= _portable(options.macos) if options.portable else _native()
+    if options.portable:
+        values |= _PORTABLE
+        values["CMAKE_INSTALL_RPATH"] = "@loader_path" if options.macos else "$ORIGIN"
+    else:
+        values |= _NATIVE
     if options.macos:
+        # llama.cpp turns Metal on by itself there, also for a build that is to use the CPU alone.
         values["GGML_METAL"] = "OFF"
     if options.flavour != "cpu":
         values[f"GGML_{options.flavour.upper()}"] = "ON"
     if options.flavour in ("cuda", "hip"):
         values[f"CMAKE_{options.flavour.upper()}_COMPILER"] = options.toolkit
     if options.architectures:
-        values[_architectures(options.flavour)] = ";".join(options.architectures)
+        if options.flavour not in _ARCHITECTURES:
+            raise BuildError(f"--arch is for the flavours cuda and hip, not for {options.flavour}")
+        values[_ARCHITECTURES[options.flavour]] = ";".join(options.architectures)
     ours = [f"-D{name}={value}" for name, value in values.items()]
     return ours + [f"-D{text}" for text in options.defines]
 
 
-def _native() -> dict[str, str]:
-    return {"BUILD_SHARED_LIBS": "OFF", "GGML_NATIVE": "ON"}
-
-
-def _portable(macos: bool) -> dict[str, str]:
-    """Every CPU variant as a library of its own, chosen at run time.
-
-    The libraries are found beside the programs: they move together from the work folder into the
-    cache.
-    """
-    return {
-        "BUILD_SHARED_LIBS": "ON",
-        "GGML_NATIVE": "OFF",
-        "GGML_BACKEND_DL": "ON",
-        "GGML_CPU_ALL_VARIANTS": "ON",
-        "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
-        "CMAKE_INSTALL_RPATH": "@loader_path" if macos else "$ORIGIN",
-        "CMAKE_INSTALL_RPATH_USE_LINK_PATH": "ON",
-    }
-
-
-def _architectures(flavour: str) -> str:
-    names = {"cuda": "CMAKE_CUDA_ARCHITECTURES", "hip": "GPU_TARGETS"}
-    if flavour not in names:
-        raise BuildError(f"--arch is for the flavours cuda and hip, not for {flavour}")
-    return names[flavour]
-
-
 def cmake_command(
-    options: Options, compiler: Compiler, tree: Path, work: Path, tools: tuple[str, str]
+    options: BuildOptions, compiler: Compiler, tree: Path, work: Path, tools: tuple[str, str]
 ) -> list[str]:
     """The exact configure command; `tools` are cmake and ninja."""
     command = [tools[0], "-G", "Ninja", "-S", str(tree), "-B", str(work)]
@@ -170,6 +169,7 @@ def without_cmake(names: Sequence[str]) -> str:
 
 def staged(name: str, without: Sequence[str]) -> bool:
     """Whether a built file is kept: a program, or a library not made of what is left out."""
+    # A portable build compiles all variants; those that fault are left behind, not compiled anew.
     variants = [variant for left in without for variant in REMEDIES[left].variants]
     library = ".so" in name or name.endswith(".dylib")
     return name in PROGRAMS or (library and not any(f"-{v}." in name for v in variants))
@@ -181,12 +181,15 @@ def remedy(macros: frozenset[str], without: Sequence[str]) -> str | None:
     return next(untried, None)
 
 
-def cache_key(digest: str, options: Options, compiler: Compiler, context: Sequence[str]) -> str:
+def cache_key(
+    digest: str, options: BuildOptions, compiler: Compiler, context: Sequence[str]
+) -> str:
     """A folder name for source, flavour, flags, compiler and, unless portable, processor.
 
     `context` is whatever else decides the result: machine, toolkit version, CFLAGS and the like.
     """
     processor = [] if options.portable else sorted(compiler.macros)
+    # Whoever changes these parts, or their order, makes everybody compile again.
     parts = [digest, definitions(options), compiler.version, processor, *context]
     return f"{options.flavour}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
@@ -199,6 +202,7 @@ def detect_flavour(
         return ("metal" if machine == "arm64" and find_toolkit("metal", which) else "cpu"), ""
     remark = ""
     for flavour, toolkit in TOOLKITS.items():
+        # Both are needed: a toolkit without a card builds an engine that cannot be tried here.
         if any(map(exists, toolkit.devices)):
             if find_toolkit(flavour, which):
                 return flavour, remark
@@ -215,6 +219,6 @@ def need_toolkit(flavour: str, which: Which) -> str:
     """The same, "" for the CPU; BuildError if a GPU flavour has none."""
     if flavour == "cpu":
         return ""
-    if not (found := find_toolkit(flavour, which)):
+    if not (program := find_toolkit(flavour, which)):
         raise BuildError(f"--flavour {flavour} needs {TOOLKITS[flavour].missing}")
-    return found
+    return program

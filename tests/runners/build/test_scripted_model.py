@@ -1,5 +1,6 @@
 """Scripted models, read back byte by byte, and answered by the real engine."""
 
+import os
 import struct
 import subprocess
 from dataclasses import dataclass
@@ -8,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from gateway import scripted
-from vendor import source, trial
+from runners.build import scripted_model, trial
+from runners.build.locations import locations
 
-PROGRAMS = source.TREE.parent / "engine" / "bin"
+PROGRAMS = locations(os.environ).link / "bin"
 FIRST_PIECE = 4 + 256 + 95
 END = 2
 
 
 @dataclass
-class Tensor:
+class WrittenTensor:
     shape: tuple[int, ...]
     kind: int
     offset: int
 
 
-class Reader:
+class GGUFReader:
     """A GGUF file: `fields`, `tensors`, and the cells of a tensor that are not zero."""
 
     def __init__(self, path: Path) -> None:
@@ -51,9 +52,9 @@ class Reader:
             return [self.value(item) for _ in range(length)]
         return self.take({4: "<I", 5: "<i", 6: "<f", 7: "<?"}[kind])[0]
 
-    def tensor(self) -> Tensor:
+    def tensor(self) -> WrittenTensor:
         [dimensions] = self.take("<I")
-        return Tensor(self.take(f"<{dimensions}Q"), *self.take("<IQ"))
+        return WrittenTensor(self.take(f"<{dimensions}Q"), *self.take("<IQ"))
 
     def cells(self, name: str) -> dict[tuple[int, int], float]:
         """(row, column) -> value of a matrix of half floats."""
@@ -70,8 +71,8 @@ class Reader:
         return {tokens[n]: tokens[links[n]] for n in range(FIRST_PIECE, len(tokens))}
 
 
-def written(folder: Path, *pieces: str, **options: Any) -> Reader:
-    return Reader(scripted.write(folder / "model.gguf", pieces, **options))
+def written(folder: Path, *pieces: str, **options: Any) -> GGUFReader:
+    return GGUFReader(scripted_model.write(folder / "model.gguf", pieces, **options))
 
 
 def test_fields_describe_the_model(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_fields_describe_the_model(tmp_path: Path) -> None:
         "llama.attention.head_count": 12,
         "llama.vocab_size": 357,
         "tokenizer.ggml.eos_token_id": END,
-        "tokenizer.chat_template": scripted.CHATML,
+        "tokenizer.chat_template": scripted_model.CHATML,
         "general.file_type": 1,
     }
     assert {key: model.fields[key] for key in expected} == expected
@@ -162,26 +163,26 @@ def test_a_piece_that_repeats_is_refused(
 
 
 def test_demo_says_how_to_make_a_model() -> None:
-    text = "".join(scripted.DEMO)
+    text = "".join(scripted_model.DEMO)
     assert "scripted demo model" in text
     assert text.endswith("paddock create NAME -f Modelfile")
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize(
-    "pieces", [scripted.DEMO, ("Héllo ", "🦙", "\n\n", "  two  ", "</end>", "\u2028")]
+    "pieces", [scripted_model.DEMO, ("Héllo ", "🦙", "\n\n", "  two  ", "</end>", "\u2028")]
 )
 def test_the_engine_answers_with_exactly_the_script(
     tmp_path: Path, pieces: tuple[str, ...]
 ) -> None:
-    model = scripted.write(tmp_path / "model.gguf", pieces)
+    model = scripted_model.write(tmp_path / "model.gguf", pieces)
     assert trial.answer(PROGRAMS / "llama-server", model, [], "F16") == "".join(pieces)
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("dim", [None, 256])
 def test_copying_with_the_engines_own_tool_changes_nothing(tmp_path: Path, dim: int | None) -> None:
-    model = scripted.write(tmp_path / "model.gguf", scripted.DEMO, dim=dim, layers=2)
+    model = scripted_model.write(tmp_path / "model.gguf", scripted_model.DEMO, dim=dim, layers=2)
     copy = tmp_path / "copy.gguf"
     command = [str(path) for path in (PROGRAMS / "llama-quantize", model, copy, "COPY")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

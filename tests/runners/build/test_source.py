@@ -3,13 +3,14 @@
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from vendor import source
-from vendor.source import BuildError, Missing, Origin, Pin
+from runners.build import source
+from runners.build.pin import Pin, read_pin
+from runners.build.source import BuildError, Origin, SourceMissing
 
 FILES = {
     "CMakeLists.txt": "set(LLAMA_VERSION_MAJOR 0)\nset(LLAMA_VERSION_MINOR 5)\n"
@@ -21,6 +22,7 @@ FILES = {
     "docs/build.md": "no",
     "tools/server/tests/unit.py": "no",
 }
+TREE = Path("/checkout/vendor/llama.cpp")
 KEPT = {"CMakeLists.txt", "LICENSE", "ggml/CMakeLists.txt", "src/llama.cpp"}
 
 
@@ -40,20 +42,13 @@ def tree(path: Path, files: Mapping[str, str]) -> Path:
     return path
 
 
-def found(path: Path) -> set[str]:
+def files_in(path: Path) -> set[str]:
     return {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
 
 
 def pin_of(path: Path) -> Pin:
     data = path.read_bytes()
     return Pin("some-source", "1.0", hashlib.sha256(data).hexdigest(), len(data), ())
-
-
-def test_the_pin() -> None:
-    pin = source.pin()
-    assert (pin.name, pin.version, pin.size) == ("llama-cpp-python", "0.3.36", 76589250)
-    assert pin.sha256 == "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
-    assert [tool.split("==")[0] for tool in pin.tools] == ["cmake", "ninja"]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +111,10 @@ def test_unpack_replaces_everything_but_our_own_files(tmp_path: Path) -> None:
     packed = archive(tmp_path / "a.tar.gz", {**FILES}, "top-1.0/vendor/llama.cpp/")
     into = tree(
         tmp_path / "into",
-        {"README.md": "ours", "pin.json": "{}", "stale.txt": "", "stale/file": "", ".origin": "0"},
+        {"README.md": "ours", "stale.txt": "", "stale/file": "", ".origin": "0"},
     )
     source.unpack(packed, into, "d1")
-    assert found(into) == KEPT | {"README.md", "pin.json", ".origin"}
+    assert files_in(into) == KEPT | {"README.md", ".origin"}
     assert (into / "src/llama.cpp").read_text() == "int main;"
     assert (into / "README.md").read_text() == "ours"
     assert (into / ".origin").read_text() == "d1"
@@ -137,18 +132,18 @@ def test_a_torn_tree_has_no_stamp(tmp_path: Path) -> None:
 
 def test_materialise_unpacks_once(tmp_path: Path) -> None:
     packed = archive(tmp_path / "a.tar.gz", FILES, "llama.cpp-b1/")
-    into, said = tmp_path / "into", list[str]()
+    into, lines = tmp_path / "into", list[str]()
     into.mkdir()
-    wanted = source.origin(source.pin(), packed)
+    wanted = source.origin(read_pin(), packed, TREE)
     for _ in range(2):
-        source.materialise(wanted, source.pin(), tmp_path / "none", said.append, into)
-    assert said == [f"engine: fetching and unpacking {wanted.label}"]
-    assert found(into) == KEPT | {".origin"}
+        source.materialise(wanted, read_pin(), tmp_path / "none", into, lines.append)
+    assert lines == [f"fetching and unpacking {wanted.label}"]
+    assert files_in(into) == KEPT | {".origin"}
 
 
 def test_origin_of_the_pin_needs_no_archive() -> None:
     pin = Pin("some-source", "1.0", "ab" * 32, 5, ())
-    assert source.origin(pin, None) == Origin("ab" * 32, "some-source 1.0")
+    assert source.origin(pin, None, TREE) == Origin("ab" * 32, "some-source 1.0")
 
 
 def test_origin_of_an_archive_is_its_hash(tmp_path: Path) -> None:
@@ -156,61 +151,63 @@ def test_origin_of_an_archive_is_its_hash(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     digest = hashlib.sha256(b"x").hexdigest()
     expected = Origin(digest, f"local source {digest[:12]}", path.resolve())
-    assert source.origin(source.pin(), path) == expected
+    assert source.origin(read_pin(), path, TREE) == expected
 
 
 def test_origin_of_a_tree_follows_the_kept_files_only(tmp_path: Path) -> None:
     root = tree(tmp_path / "llama", FILES)
-    before = source.origin(source.pin(), root)
+    before = source.origin(read_pin(), root, TREE)
     (root / "docs" / "build.md").write_text("changed")
-    assert source.origin(source.pin(), root) == before
+    assert source.origin(read_pin(), root, TREE) == before
     (root / "src" / "llama.cpp").write_text("changed")
-    assert source.origin(source.pin(), root).digest != before.digest
+    assert source.origin(read_pin(), root, TREE).digest != before.digest
 
 
 def test_a_tree_unpacks_like_an_archive(tmp_path: Path) -> None:
     into = tmp_path / "into"
     into.mkdir()
     source.unpack(tree(tmp_path / "llama", FILES), into, "d2")
-    assert found(into) == KEPT | {".origin"}
+    assert files_in(into) == KEPT | {".origin"}
 
 
-@pytest.mark.parametrize("inside", [source.TREE, source.TREE / "src"])
+@pytest.mark.parametrize("inside", [TREE, TREE / "src"])
 def test_the_folder_we_fill_is_no_source(inside: Path) -> None:
     with pytest.raises(BuildError, match="name a source that lies elsewhere"):
-        source.origin(source.pin(), inside)
+        source.origin(read_pin(), inside, TREE)
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match=f"there is no {tmp_path}/gone"):
-        source.origin(source.pin(), tmp_path / "gone")
+    with pytest.raises(SourceMissing, match=f"there is no {tmp_path}/gone"):
+        source.origin(read_pin(), tmp_path / "gone", TREE)
 
 
 def test_fetch_takes_the_archive_it_has(tmp_path: Path) -> None:
     path = tmp_path / "some_source-1.0.tar.gz"
     path.write_bytes(b"right")
 
-    def no_pip(*arguments: str) -> None:
+    def no_pip(arguments: Sequence[str]) -> None:
         raise AssertionError(arguments)
 
     assert source.fetch(pin_of(path), tmp_path, no_pip) == path
 
 
-def test_fetch_asks_pip_for_the_pinned_hash_and_replaces_a_damaged_archive(tmp_path: Path) -> None:
+def test_fetch_has_pip_check_the_hash_and_replaces_a_damaged_archive(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "downloads" / "some_source-1.0.tar.gz"
     path.parent.mkdir()
     path.write_bytes(b"right")
-    pin, asked = pin_of(path), list[str]()
+    pin, received = pin_of(path), list[str]()
     path.write_bytes(b"wrong")
 
-    def pip(*arguments: str) -> None:
-        asked.extend(arguments[:5])
-        asked.append(Path(arguments[6]).read_text())
+    def pip(arguments: Sequence[str]) -> None:
+        received.extend(arguments[:5])
+        received.append(Path(arguments[6]).read_text())
         Path(arguments[8], path.name).write_bytes(b"right")
 
     assert source.fetch(pin, path.parent, pip) == path
     assert path.read_bytes() == b"right"
-    assert asked == [
+    assert received == [
         *("download", "--no-deps", "--no-binary", "some-source", "--require-hashes"),
         f"some-source==1.0 --hash=sha256:{pin.sha256}\n",
     ]
@@ -220,17 +217,17 @@ def test_fetch_asks_pip_for_the_pinned_hash_and_replaces_a_damaged_archive(tmp_p
 def test_fetch_keeps_nothing_that_is_not_pinned(tmp_path: Path) -> None:
     pin = Pin("some-source", "1.0", "ab" * 32, 5, ())
 
-    def pip(*arguments: str) -> None:
+    def pip(arguments: Sequence[str]) -> None:
         Path(arguments[8], "some_source-1.0.tar.gz").write_bytes(b"wrong")
 
-    with pytest.raises(Missing, match="is not the pinned source"):
+    with pytest.raises(SourceMissing, match="is not the pinned source"):
         source.fetch(pin, tmp_path, pip)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_pip_is_quoted_with_the_remedy() -> None:
-    with pytest.raises(Missing, match=r"pip no-such-verb failed: .*\n.*--source PATH"):
-        source.pip("no-such-verb")
+    with pytest.raises(SourceMissing, match=r"pip no-such-verb failed: .*\n.*--source PATH"):
+        source.pip(["no-such-verb"])
 
 
 def test_version(tmp_path: Path) -> None:

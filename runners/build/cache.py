@@ -1,15 +1,15 @@
-"""The per-user cache, which several builds may want at the same time. Standard library only."""
+"""The per-user cache of engines, which several builds and checkouts share."""
 
 import fcntl
-import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_KEPT = 60 * 24 * 3600.0
-"""Seconds."""
+_UNUSED_LIMIT = 60 * 24 * 3600.0
+"""Seconds after which an engine without a link goes. An engine is some 30 MB and minutes of
+compiling, so a branch that is left for a few weeks should find its own again."""
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -34,9 +34,11 @@ def scratch(folder: Path) -> Iterator[Path]:
 def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Hold an exclusive lock; `waiting` is called first if somebody else has it.
 
-    Yields the descriptor: a child that inherits it keeps the lock for as long as it lives.
+    Yields the descriptor: a process that inherits it keeps the lock for as long as it lives, so
+    a compiler that outlives its build is not joined by another one in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The file stays: if it were removed, two builds could hold locks on two files of one name.
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,15 +50,17 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[i
 
 def link(target: Path, at: Path) -> None:
     """Point the symbolic link `at` to `target`, in one step."""
+    at.parent.mkdir(parents=True, exist_ok=True)
+    # Renamed over the old one, so that a server that starts meanwhile sees one of the two.
     new = at.with_name(f".{at.name}-{os.getpid()}")
     new.symlink_to(target)
     new.replace(at)
 
 
 def claim(engine: Path, at: Path) -> None:
-    """Write down beside `engine` that the link `at` is to point to it, and when that was said.
+    """Record beside `engine` that the link `at` is going to point to it, and when.
 
-    The engine that it points to now counts as used until now: a server may still run it.
+    The engine it points to so far counts as used until now, since a server may still run it.
     """
     if (before := _claims(at.resolve())).exists():
         before.touch()
@@ -74,37 +78,32 @@ def prune(engines: Path, now: float) -> Iterator[str]:
     claim counts as used when it is first seen here.
     """
     for home in sorted(engines.glob("[!.]*")):
-        if now - _used(home) > _KEPT and _remove(home, home.name):
-            _claims(home).unlink()
+        claims = _claims(home)
+        if not claims.exists():
+            claims.touch()
+        if any(Path(at).resolve() == home.resolve() for at in claims.read_text().splitlines()):
+            continue
+        if now - claims.stat().st_mtime > _UNUSED_LIMIT and _remove(home, home.name):
+            claims.unlink()
             yield home.name
     for left in sorted((*engines.glob(".work-*"), *engines.glob(".new-*"))):
-        if now - _changed(left) > _KEPT and _remove(left, left.name.partition("-")[2]):
+        # What a build writes at its beginning and its end lies right in the folder.
+        changed = max(path.lstat().st_mtime for path in (left, *left.iterdir()))
+        if now - changed > _UNUSED_LIMIT and _remove(left, left.name.partition("-")[2]):
             yield left.name
 
 
 def _claims(engine: Path) -> Path:
-    """The links to an engine, one a line; as old as its last use."""
+    """The file that lists the links to an engine, one a line; its age is that of the last use.
+
+    A link may be gone, with its checkout or by `make clean`, without a word to the cache, so
+    the list is checked against the file system when it is read.
+    """
     return engine.with_name(f".links-{engine.name}")
 
 
-def _used(engine: Path) -> float:
-    """Unix seconds; infinite while a link points to it."""
-    claims = _claims(engine)
-    if not claims.exists():
-        claims.touch()
-    links = claims.read_text().splitlines()
-    if any(Path(at).resolve() == engine.resolve() for at in links):
-        return math.inf
-    return claims.stat().st_mtime
-
-
-def _changed(work: Path) -> float:
-    """Unix seconds. What a build writes at its beginning and its end lies right in the folder."""
-    return max(path.lstat().st_mtime for path in (work, *work.iterdir()))
-
-
 def _remove(folder: Path, engine: str) -> bool:
-    """Unless it may not be, or a build of that engine goes on, which then has the lock."""
+    """Remove a folder; False if that is not permitted, or while a build holds the engine's lock."""
     gone = folder.with_name(f".new-{engine}")
     with folder.with_name(f".lock-{engine}").open("w") as lock, suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,9 +2,7 @@
 
 The weights are a first-order Markov chain. Embeddings are one-hot, attention and feed-forward are
 zero, and the output matrix sends each token to its successor, so a real engine answers with exactly
-the script. The demo, the engine's first test and our own tests run on such files.
-
-Standard library only: build.py imports this file before anything is installed.
+the script. The trial of a new engine, the demo, the tests and the measurements run on such files.
 """
 
 import struct
@@ -12,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
+GGUFValue = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str]
 
 CHATML = (
     "{%- for m in messages -%}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{%- endfor -%}"
@@ -56,13 +54,15 @@ _SPECIALS = ("<unk>", "<s>", "<|im_end|>", "<|im_start|>")
 _BEGIN, _END = 1, 2
 # Token types of the GGUF vocabulary.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
-_F32, _F16 = 0, 1
+F32, F16 = 0, 1
 _ALIGNMENT = 32
+"""Bytes; what GGUF readers assume of a file that names no other."""
 _HEAD = 32
+"""Width of an attention head, and of the blocks in which rows are quantised."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Tensor:
+class TensorData:
     """A tensor to write; `shape` is in GGUF order (fastest first), `data` None means zeros."""
 
     name: str
@@ -73,10 +73,10 @@ class _Tensor:
     @property
     def size(self) -> int:
         """Bytes on disk, padding included."""
-        count = 4 if self.kind == _F32 else 2
+        count = 4 if self.kind == F32 else 2
         for extent in self.shape:
             count *= extent
-        return _padded(count)
+        return _rounded(count, _ALIGNMENT)
 
 
 def write(
@@ -93,7 +93,7 @@ def write(
     side: Sequence[str] = (),
     jumps: Mapping[str, str] | None = None,
     tail: str | None = None,
-    metadata: Mapping[str, Value] | None = None,
+    metadata: Mapping[str, GGUFValue] | None = None,
 ) -> Path:
     """Write a model that answers every prompt with the pieces in order, one token each.
 
@@ -106,11 +106,13 @@ def write(
     """
     jumps = jumps or {}
     tokens, kinds, index = _vocabulary(pieces, side, jumps)
+    # At least as wide as there are tokens, since each is a dimension of its own.
     width = _rounded(len(tokens), max(dim or 0, _HEAD))
+    # The feed-forward part is zero and can be narrow, but K-quants want rows of 256.
     hidden = 256 if width % 256 == 0 else 64
     back = pieces[0] if loop and tail is None else tail
     following = _successors(len(tokens), index, pieces, side, jumps, back)
-    fields: dict[str, Value] = {
+    fields: dict[str, GGUFValue] = {
         "general.architecture": architecture,
         "general.name": name,
         f"{architecture}.context_length": context,
@@ -131,24 +133,23 @@ def write(
         "tokenizer.ggml.eos_token_id": _END,
         "tokenizer.ggml.unknown_token_id": 0,
         "tokenizer.ggml.add_bos_token": True,
+        # The engine would put a space before each prompt, and count it as a token.
         "tokenizer.ggml.add_space_prefix": False,
         **({} if template is None else {"tokenizer.chat_template": template}),
         **(metadata or {}),
         "general.quantization_version": 2,
         "general.file_type": 1,
     }
-    _write_file(path, fields, _tensors(width, hidden, layers, following))
+    write_gguf(path, fields, _tensors(width, hidden, layers, following))
     return path
 
 
 def _vocabulary(
     pieces: Sequence[str], side: Sequence[str], jumps: Mapping[str, str]
 ) -> tuple[list[str], list[int], dict[str, int]]:
-    """Tokens and their types, and where each piece is.
-
-    Bytes make any prompt readable; printable ASCII as normal tokens gives the tokenizer something
-    to start from.
-    """
+    """Tokens and their types, and the number of each piece."""
+    # Bytes make any prompt readable; printable ASCII as normal tokens gives the tokenizer something
+    # to start from.
     tokens = [*_SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256))]
     tokens += ["\u2581", *(chr(code) for code in range(33, 127))]
     kinds = [_UNKNOWN, _CONTROL, _CONTROL, _CONTROL, *[_BYTE] * 256, *[_NORMAL] * 95]
@@ -161,6 +162,7 @@ def _vocabulary(
         known.add(piece)
         index[piece] = len(tokens)
         tokens.append(piece)
+        # The only type that is recognised whole in any text, blanks and all.
         kinds.append(_USER_DEFINED)
     return tokens, kinds, index
 
@@ -188,7 +190,7 @@ def _successors(
     return following
 
 
-def _tensors(width: int, hidden: int, layers: int, following: Sequence[int]) -> list[_Tensor]:
+def _tensors(width: int, hidden: int, layers: int, following: Sequence[int]) -> list[TensorData]:
     """Every weight, in the order in which llama-quantize writes them.
 
     That order and the key order of `write` make `llama-quantize IN OUT COPY` leave the bytes alone.
@@ -196,22 +198,22 @@ def _tensors(width: int, hidden: int, layers: int, following: Sequence[int]) -> 
     size = len(following)
     ones = struct.pack(f"<{width}f", *[1.0] * width)
     tensors = [
-        _Tensor("output.weight", (width, size), _F16, _sparse(width, following, 8.0)),
-        _Tensor("output_norm.weight", (width,), _F32, ones),
-        _Tensor("token_embd.weight", (width, size), _F16, _sparse(width, range(size), 1.0)),
+        TensorData("output.weight", (width, size), F16, _sparse(width, following, 8.0)),
+        TensorData("output_norm.weight", (width,), F32, ones),
+        TensorData("token_embd.weight", (width, size), F16, _sparse(width, range(size), 1.0)),
     ]
     for layer in range(layers):
         block = f"blk.{layer}."
         tensors += [
-            _Tensor(block + "attn_k.weight", (width, width), _F16),
-            _Tensor(block + "attn_norm.weight", (width,), _F32, ones),
-            _Tensor(block + "attn_output.weight", (width, width), _F16),
-            _Tensor(block + "attn_q.weight", (width, width), _F16),
-            _Tensor(block + "attn_v.weight", (width, width), _F16),
-            _Tensor(block + "ffn_down.weight", (hidden, width), _F16),
-            _Tensor(block + "ffn_gate.weight", (width, hidden), _F16),
-            _Tensor(block + "ffn_norm.weight", (width,), _F32, ones),
-            _Tensor(block + "ffn_up.weight", (width, hidden), _F16),
+            TensorData(block + "attn_k.weight", (width, width), F16),
+            TensorData(block + "attn_norm.weight", (width,), F32, ones),
+            TensorData(block + "attn_output.weight", (width, width), F16),
+            TensorData(block + "attn_q.weight", (width, width), F16),
+            TensorData(block + "attn_v.weight", (width, width), F16),
+            TensorData(block + "ffn_down.weight", (hidden, width), F16),
+            TensorData(block + "ffn_gate.weight", (width, hidden), F16),
+            TensorData(block + "ffn_norm.weight", (width,), F32, ones),
+            TensorData(block + "ffn_up.weight", (width, hidden), F16),
         ]
     return tensors
 
@@ -227,8 +229,8 @@ def _sparse(width: int, rows: Iterable[int], value: float) -> bytearray:
     return data
 
 
-def _write_file(path: Path, fields: Mapping[str, Value], tensors: Sequence[_Tensor]) -> None:
-    """A GGUF version 3 file; zero tensors are holes in it."""
+def write_gguf(path: Path, fields: Mapping[str, GGUFValue], tensors: Sequence[TensorData]) -> None:
+    """A GGUF version 3 file. Tensors of zeros are holes in it, which take no room on the disk."""
     header = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(fields)))
     for key, value in fields.items():
         header += _text(key) + _value(value)
@@ -237,7 +239,7 @@ def _write_file(path: Path, fields: Mapping[str, Value], tensors: Sequence[_Tens
         header += _text(tensor.name) + struct.pack("<I", len(tensor.shape))
         header += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.kind, offset)
         offset += tensor.size
-    position = _padded(len(header))
+    position = _rounded(len(header), _ALIGNMENT)
     with path.open("wb") as out:
         out.write(header)
         for tensor in tensors:
@@ -248,7 +250,7 @@ def _write_file(path: Path, fields: Mapping[str, Value], tensors: Sequence[_Tens
         out.truncate(position)
 
 
-def _value(value: Value) -> bytes:
+def _value(value: GGUFValue) -> bytes:
     """A GGUF value with its type before it; integers are unsigned, floats single."""
     if isinstance(value, bool):
         return struct.pack("<I?", 7, value)
@@ -272,10 +274,6 @@ def _array(kind: int, value: Sequence[object], data: bytes) -> bytes:
 def _text(text: str) -> bytes:
     data = text.encode()
     return struct.pack("<Q", len(data)) + data
-
-
-def _padded(count: int) -> int:
-    return _rounded(count, _ALIGNMENT)
 
 
 def _rounded(count: int, step: int) -> int:

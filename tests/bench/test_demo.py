@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway import scripted
+from runners.build import scripted_model
 from tests.fakes.engine import fake_engine
+from tests.fakes.process import ROOT
 
 
 def demo(**environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "gateway.demo"],
+        [sys.executable, "-m", "bench.demo"],
+        cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -26,7 +28,7 @@ def demo(**environment: str) -> "subprocess.CompletedProcess[str]":
 def test_the_demo_model_says_its_text_through_the_command_line() -> None:
     done = demo()
     assert done.returncode == 0, done.stderr
-    assert "".join(scripted.DEMO) in done.stdout
+    assert "".join(scripted_model.DEMO) in done.stdout
     assert "$ paddock run demo Who are you?" in done.stdout
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vendor.cache import cache_folder, claim, link, locked, prune, scratch
+from runners.build.cache import cache_folder, claim, link, locked, prune, scratch
 
 
 @pytest.mark.parametrize(

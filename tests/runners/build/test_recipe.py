@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vendor import recipe
-from vendor.recipe import Compiler, Options
-from vendor.source import BuildError
+from runners.build import recipe
+from runners.build.recipe import BuildOptions, Compiler
+from runners.build.source import BuildError
 
 GCC = Compiler("/usr/bin/cc", "/usr/bin/c++", "c++ 12.2.0", frozenset({"__AVX2__"}))
 TOOLS = ("/opt/cmake", "/opt/ninja")
@@ -39,11 +39,11 @@ PORTABLE = [
     "-DCMAKE_INSTALL_RPATH=$ORIGIN",
     "-DCMAKE_INSTALL_RPATH_USE_LINK_PATH=ON",
 ]
-CPU = Options(label="llama-cpp-python 0.3.36")
+CPU = BuildOptions(label="llama-cpp-python 0.3.36")
 NVCC, CLANG = "/usr/local/cuda/bin/nvcc", "/opt/rocm/llvm/bin/clang++"
 
 
-def command(options: Options) -> list[str]:
+def command(options: BuildOptions) -> list[str]:
     return recipe.cmake_command(options, GCC, Path("/tree"), Path("/build"), TOOLS)
 
 
@@ -93,7 +93,7 @@ def command(options: Options) -> list[str]:
         ),
     ],
 )
-def test_cmake_command(options: Options, end: list[str]) -> None:
+def test_cmake_command(options: BuildOptions, end: list[str]) -> None:
     assert command(options) == [*START, *ALWAYS, *end]
 
 
@@ -172,7 +172,7 @@ def test_cache_key_names_the_flavour_and_is_stable() -> None:
         ("d" * 64, CPU, GCC, ["aarch64"]),
     ],
 )
-def test_cache_key_tells_builds_apart(other: tuple[str, Options, Compiler, list[str]]) -> None:
+def test_cache_key_tells_builds_apart(other: tuple[str, BuildOptions, Compiler, list[str]]) -> None:
     assert recipe.cache_key(*other) != recipe.cache_key("d" * 64, CPU, GCC, ["x86_64"])
 
 
@@ -215,8 +215,8 @@ def present(*paths: str) -> Callable[[str], bool]:
 def test_flavour_detected_on_linux(
     programs: tuple[str, ...], devices: tuple[str, ...], flavour: str, remark: str
 ) -> None:
-    found = recipe.detect_flavour("Linux", "x86_64", having(*programs), present(*devices))
-    assert found == (flavour, remark)
+    detected = recipe.detect_flavour("Linux", "x86_64", having(*programs), present(*devices))
+    assert detected == (flavour, remark)
 
 
 def test_flavour_detected_on_macos() -> None:

@@ -1,12 +1,14 @@
 """The trial of an engine, against stand-ins named for how they fail, and the real one."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from vendor import trial
-from vendor.source import TREE, BuildError
+from runners.build import trial
+from runners.build.locations import locations
+from runners.build.source import BuildError
 
 COPIES = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 CRASHES = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
@@ -19,14 +21,14 @@ import json, os, signal, sys
 from http.server import BaseHTTPRequestHandler
 from socketserver import UnixStreamServer
 
-argv, asked = sys.argv, []
+argv, checks = sys.argv, []
 
 class Handler(BaseHTTPRequestHandler):
     def address_string(self):
         return "socket"
     def do_GET(self):
-        asked.append(1)
-        self.send_response(200 if len(asked) > 1 else 503)
+        checks.append(1)
+        self.send_response(200 if len(checks) > 1 else 503)
         self.end_headers()
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -75,7 +77,7 @@ def test_an_engine_that_answers_right_passes(tmp_path: Path, gpu: bool) -> None:
 def test_a_crash_is_told_from_other_failures(
     tmp_path: Path, server: str, quantize: str, text: str
 ) -> None:
-    with pytest.raises(trial.Crashed) as caught:
+    with pytest.raises(trial.TrialCrashed) as caught:
         trial.check(engine(tmp_path, server, quantize), gpu=False)
     assert str(caught.value) == text
 
@@ -105,4 +107,4 @@ def test_a_crash_on_the_gpu_alone_is_not_the_processors(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 def test_the_real_engine_passes() -> None:
-    trial.check(TREE.parent / "engine" / "bin", gpu=False)
+    trial.check(locations(os.environ).link / "bin", gpu=False)
