@@ -1,26 +1,18 @@
-"""Transcriptions in the OpenAI dialect, which models that hear write as a chat."""
+"""Requests for transcriptions: a form, which a model that hears gets as a chat."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from gateway.api.openai_error import error_body
-from gateway.api.transcription.multipart import Field
+from gateway.api.transcription.multipart import FormField
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_encode import dumps
 from gateway.inference.types import GenerationRequest
-from gateway.llama.events import Delta, End, Usage
-from gateway.llama.sse import DATA
 
-ORDER = (
+INSTRUCTION = (
     "Transcribe the audio word for word. Write down what is said and nothing else: no comments, "
     "no descriptions, no timestamps."
 )
-_SSE = "text/event-stream"
-_JSON = "application/json"
-_TEXT = "text/plain; charset=utf-8"
 _UNTIMED = "there are no timestamps"
 _UNNAMED = "speakers are not told apart"
 _FORMATS = {
@@ -39,10 +31,10 @@ _REFUSED = {
 FIELDS: Mapping[str, str] = {
     "file": "the recording; required",
     "model": "one that hears; required",
-    "language": "told to the model",
-    "languages": "told to the model: it is one of these",
-    "prompt": "told to the model: what the recording is about",
-    "keywords": "told to the model: what may be said",
+    "language": "given to the model",
+    "languages": "given to the model: it is one of these",
+    "prompt": "given to the model: what the recording is about",
+    "keywords": "given to the model: what may be said",
     "temperature": "0 to 1; 0 unless given",
     "response_format": "`json` or `text`; others are refused",
     "stream": "events instead of one reply",
@@ -54,7 +46,7 @@ FIELDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class TranscriptionRequest:
     """A checked form. Whether there is such a model is not looked at."""
 
     model: str
@@ -72,14 +64,14 @@ class Request:
     keep_alive: float | None = None
 
 
-def request(form: Sequence[Field]) -> Request:
+def read_request(form: Sequence[FormField]) -> TranscriptionRequest:
     """Of several fields with one name, where one is meant, the first counts."""
     model = _text(form, "model")
     if not model:
         raise Invalid("model is required")
     sound = _sound(form)
     _refuse(form)
-    return Request(
+    return TranscriptionRequest(
         model=model,
         sound=sound,
         language=_text(form, "language"),
@@ -93,7 +85,7 @@ def request(form: Sequence[Field]) -> Request:
     )
 
 
-def _sound(form: Sequence[Field]) -> bytes:
+def _sound(form: Sequence[FormField]) -> bytes:
     file = next((field for field in form if field.name == "file" and field.file), None)
     if file is None:
         raise Invalid("file is required: http: no such file")
@@ -102,7 +94,7 @@ def _sound(form: Sequence[Field]) -> bytes:
     return file.data
 
 
-def _refuse(form: Sequence[Field]) -> None:
+def _refuse(form: Sequence[FormField]) -> None:
     """Invalid for what asks for something that cannot be had."""
     for name, why in _REFUSED.items():
         if _texts(form, name):
@@ -111,81 +103,36 @@ def _refuse(form: Sequence[Field]) -> None:
         raise Invalid("chunking_strategy must be 'auto'")
 
 
-def turn(asked: Request) -> GenerationRequest:
-    """An order, and a message with the recording. What is thought is not written down."""
-    order = ORDER
-    if asked.language:
-        order += f" The language is {asked.language}."
-    if asked.languages:
-        order += f" The language is one of these: {', '.join(asked.languages)}."
-    if asked.keywords:
-        order += f" These words may be said: {', '.join(asked.keywords)}."
-    if asked.context:
-        order += f" About the audio: {asked.context}"
-    data = base64.b64encode(asked.sound).decode()
+def generation_request(request: TranscriptionRequest) -> GenerationRequest:
+    """An instruction, and a message with the recording. Thinking is no part of a transcript."""
+    instruction = INSTRUCTION
+    if request.language:
+        instruction += f" The language is {request.language}."
+    if request.languages:
+        instruction += f" The language is one of these: {', '.join(request.languages)}."
+    if request.keywords:
+        instruction += f" These words may be said: {', '.join(request.keywords)}."
+    if request.context:
+        instruction += f" About the audio: {request.context}"
+    data = base64.b64encode(request.sound).decode()
     sound = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
     return GenerationRequest(
-        model=asked.model,
-        messages=[{"role": "system", "content": order}, {"role": "user", "content": [sound]}],
+        model=request.model,
+        messages=[{"role": "system", "content": instruction}, {"role": "user", "content": [sound]}],
         think=False,
-        options={"temperature": asked.temperature},
-        keep_alive=asked.keep_alive,
+        options={"temperature": request.temperature},
+        keep_alive=request.keep_alive,
     )
 
 
-class Transcript:
-    """The text, without blanks around it: JSON, plain, or as events while it is written."""
-
-    def __init__(self, asked: Request) -> None:
-        self.media_type = _SSE if asked.stream else _TEXT if asked.plain else _JSON
-        self._asked = asked
-        self._text = ""
-        self._said = 0
-
-    def assigned(self) -> None:
-        """It does not tell when that was."""
-
-    def begin(self) -> bytes:
-        return b""
-
-    def write(self, delta: Delta) -> bytes:
-        self._text += delta.text
-        if not self._asked.stream or len(text := self._text.strip()) == self._said:
-            return b""
-        more, self._said = text[self._said :], len(text)
-        return _event("delta", delta=more)
-
-    def end(self, end: End, usage: Usage) -> bytes:
-        text = self._text.strip()
-        if self._asked.stream:
-            return _event("done", text=text, usage=_usage(usage))
-        return text.encode() if self._asked.plain else dumps({"text": text}) + b"\n"
-
-    def failure(self, message: str, status: int) -> bytes:
-        return DATA + dumps(error_body(message, status)) + b"\n\n"
-
-
-def _event(kind: str, **more: Any) -> bytes:
-    return DATA + dumps({"type": f"transcript.text.{kind}", **more}) + b"\n\n"
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "type": "tokens",
-        "input_tokens": usage.prompt_tokens,
-        "output_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-    }
-
-
-def _text(form: Sequence[Field], name: str) -> str:
+def _text(form: Sequence[FormField], name: str) -> str:
     return next((field.text.strip() for field in form if field.name == name), "")
 
 
-def _texts(form: Sequence[Field], name: str) -> Sequence[str]:
+def _texts(form: Sequence[FormField], name: str) -> Sequence[str]:
     """All there is under a name; clients write `name[]` for lists, `name[member]` for objects."""
-    found = (field.text.strip() for field in form if field.name.partition("[")[0] == name)
-    return tuple(filter(None, found))
+    texts = (field.text.strip() for field in form if field.name.partition("[")[0] == name)
+    return tuple(filter(None, texts))
 
 
 def _plain(text: str) -> bool:

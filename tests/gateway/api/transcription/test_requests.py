@@ -1,6 +1,5 @@
 """Forms as turns, and transcripts in each of their forms."""
 
-import json
 import math
 import re
 from base64 import b64encode
@@ -13,40 +12,36 @@ from openai.types.audio.transcription_create_params import (
     TranscriptionCreateParamsNonStreaming,
 )
 
-from gateway.api.transcription import transcript as transcription
-from gateway.api.transcription.multipart import Field
-from gateway.api.transcription.transcript import FIELDS, ORDER, Transcript
+from gateway.api.transcription.multipart import FormField
+from gateway.api.transcription.requests import (
+    FIELDS,
+    INSTRUCTION,
+    TranscriptionRequest,
+    generation_request,
+    read_request,
+)
 from gateway.errors import Invalid
-from gateway.llama.events import Delta, End, Usage
 
 ROOT = Path(__file__).resolve().parents[4]
-SOUND = Field("file", b"RIFF....WAVE", file=True)
-MODEL = Field("model", b"m")
+SOUND = FormField("file", b"RIFF....WAVE", file=True)
+MODEL = FormField("model", b"m")
 
 
-def texts(*pairs: tuple[str, str]) -> transcription.Request:
-    fields = (Field(name, text.encode()) for name, text in pairs)
-    return transcription.request([MODEL, SOUND, *fields])
+def texts(*pairs: tuple[str, str]) -> TranscriptionRequest:
+    fields = (FormField(name, text.encode()) for name, text in pairs)
+    return read_request([MODEL, SOUND, *fields])
 
 
-def request(**fields: str) -> transcription.Request:
+def request(**fields: str) -> TranscriptionRequest:
     return texts(*fields.items())
 
 
-def written(*pieces: str, **fields: str) -> list[bytes]:
-    """What the client is sent, piece by piece."""
-    writer = Transcript(request(**fields))
-    writer.assigned()
-    said = [writer.begin(), *(writer.write(Delta(text=piece)) for piece in pieces)]
-    return [*said, writer.end(End("stop"), Usage(prompt_tokens=9, tokens=3))]
-
-
 def test_a_form_with_nothing_but_a_file() -> None:
-    assert request() == transcription.Request(model="m", sound=SOUND.data)
+    assert request() == TranscriptionRequest(model="m", sound=SOUND.data)
 
 
 def test_all_that_a_form_may_say() -> None:
-    asked = texts(
+    wanted = texts(
         ("language", " de "),
         ("prompt", "Names: Åsa"),
         ("temperature", "0.5"),
@@ -61,7 +56,7 @@ def test_all_that_a_form_may_say() -> None:
         ("keep_alive", "5m"),
         ("user", "u"),
     )
-    assert asked == transcription.Request(
+    assert wanted == TranscriptionRequest(
         model="m",
         sound=SOUND.data,
         language="de",
@@ -77,8 +72,8 @@ def test_all_that_a_form_may_say() -> None:
 
 def test_of_one_name_the_first_counts() -> None:
     assert texts(("language", "de"), ("language", "sv"), ("model", "n")).language == "de"
-    both = [Field("file", b"text"), MODEL, SOUND, Field("file", b"more", file=True)]
-    assert transcription.request(both).sound == SOUND.data
+    both = [FormField("file", b"text"), MODEL, SOUND, FormField("file", b"more", file=True)]
+    assert read_request(both).sound == SOUND.data
 
 
 @pytest.mark.parametrize(
@@ -145,17 +140,17 @@ def test_what_cannot_be_had_is_refused_by_name(name: str, said: str, message: st
     ("fields", "message"),
     [
         ([SOUND], "model is required"),
-        ([SOUND, Field("model", b" ")], "model is required"),
+        ([SOUND, FormField("model", b" ")], "model is required"),
         ([MODEL], "file is required: http: no such file"),
-        ([MODEL, Field("file", b"not a file")], "file is required: http: no such file"),
-        ([MODEL, Field("file", b"", file=True)], "audio file is empty"),
+        ([MODEL, FormField("file", b"not a file")], "file is required: http: no such file"),
+        ([MODEL, FormField("file", b"", file=True)], "audio file is empty"),
     ],
 )
 def test_a_form_without_a_model_or_a_recording_is_refused(
-    fields: list[Field], message: str
+    fields: list[FormField], message: str
 ) -> None:
     with pytest.raises(Invalid) as error:
-        transcription.request(fields)
+        read_request(fields)
     assert error.value.message == message
 
 
@@ -175,65 +170,23 @@ def test_the_page_tells_the_fate_of_every_field() -> None:
 
 
 def test_the_turn_is_an_order_and_the_recording() -> None:
-    turn = transcription.turn(request())
+    turn = generation_request(request())
     data = b64encode(SOUND.data).decode()
     assert turn.messages == [
-        {"role": "system", "content": ORDER},
+        {"role": "system", "content": INSTRUCTION},
         {
             "role": "user",
             "content": [{"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}],
         },
     ]
     assert (turn.options, turn.think) == ({"temperature": 0.0}, False)
-    assert transcription.turn(request(keep_alive="0")).keep_alive == 0
+    assert generation_request(request(keep_alive="0")).keep_alive == 0
 
 
 def test_language_and_context_are_part_of_the_order() -> None:
-    order = transcription.turn(request(language="de", prompt="A talk.")).messages[0]["content"]
-    assert order == f"{ORDER} The language is de. About the audio: A talk."
-    asked = texts(*(("languages[]", name) for name in ("de", "sv")), ("keywords", "Åsa"))
-    order = transcription.turn(asked).messages[0]["content"]
+    order = generation_request(request(language="de", prompt="A talk.")).messages[0]["content"]
+    assert order == f"{INSTRUCTION} The language is de. About the audio: A talk."
+    wanted = texts(*(("languages[]", name) for name in ("de", "sv")), ("keywords", "Åsa"))
+    order = generation_request(wanted).messages[0]["content"]
     words = "The language is one of these: de, sv. These words may be said: Åsa."
-    assert order == f"{ORDER} {words}"
-
-
-def test_json_has_the_text_alone() -> None:
-    assert written(" \nHello", " there. ") == [b"", b"", b"", b'{"text":"Hello there."}\n']
-    assert Transcript(request()).media_type == "application/json"
-
-
-def test_plain_text() -> None:
-    assert written(" Hi.\n", response_format="text")[-1] == b"Hi."
-    writer = Transcript(request(response_format="text"))
-    assert writer.media_type == "text/plain; charset=utf-8"
-
-
-def test_events_never_end_with_blanks_that_may_be_the_last() -> None:
-    lines = written(" ", " Hello", " ", "there. ", stream="true")
-    events = [json.loads(line.removeprefix(b"data: ")) for line in lines if line]
-    assert events == [
-        {"type": "transcript.text.delta", "delta": "Hello"},
-        {"type": "transcript.text.delta", "delta": " there."},
-        {
-            "type": "transcript.text.done",
-            "text": "Hello there.",
-            "usage": {
-                "type": "tokens",
-                "input_tokens": 9,
-                "output_tokens": 3,
-                "total_tokens": 12,
-            },
-        },
-    ]
-    assert all(line.endswith(b"\n\n") for line in lines if line)
-
-
-def test_thoughts_are_not_said() -> None:
-    writer = Transcript(request())
-    writer.write(Delta(thinking="Hm.", text="Yes"))
-    assert writer.end(End("stop"), Usage()) == b'{"text":"Yes"}\n'
-
-
-def test_a_stream_that_fails_ends_with_an_error() -> None:
-    said = Transcript(request(stream="true")).failure("it broke", 500)
-    assert json.loads(said.removeprefix(b"data: "))["error"]["message"] == "it broke"
+    assert order == f"{INSTRUCTION} {words}"
