@@ -97,13 +97,13 @@ class Modelfile:
         Raises Invalid for an unknown name or a value of the wrong type. Names that once had a
         meaning are left out; `deprecated` lists them.
         """
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, text in self._parameter_lines():
             if name in LISTS:
-                found.setdefault(name, []).append(text)
+                values.setdefault(name, []).append(text)
             elif name not in DEPRECATED:
-                found[name] = typed(name, text)
-        return found
+                values[name] = typed(name, text)
+        return values
 
     def deprecated(self) -> tuple[str, ...]:
         """Names of parameters that are read and ignored, in order."""
@@ -244,8 +244,8 @@ class _Scanner:
         return _unquote(self._text[start : self._at].strip(_BLANKS + _NEWLINES))
 
     def _take_until_newline(self) -> None:
-        found = _LINE_END.search(self._text, self._at)
-        self._at = found.start() if found else len(self._text)
+        match = _LINE_END.search(self._text, self._at)
+        self._at = match.start() if match else len(self._text)
 
     def _peek(self) -> str | None:
         return self._text[self._at] if self._at < len(self._text) else None

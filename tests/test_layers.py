@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[str, str]] = {
         "gateway gateway.digests gateway.errors gateway.names gateway.store",
         "anyio httpx",
     ),
-    "gateway.registry.keys": ("", ""),
+    "gateway.registry.keys": ("", "cryptography"),
     "gateway.registry.chunks": ("", ""),
     "gateway.http": ("", "anyio httptools hypercorn starlette"),
     # From a request to a reply, whichever API it came by.

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-# As long as one result follows another the engine does not look whether anybody waits for them, so
-# what a client that left still costs is what is asked for at once.
+# Between the results of one call the engine does not notice that the client has left, so a batch is
+# what a client that left still costs.
 _MOST_TEXTS = 64
 _MOST_CHARACTERS = 1 << 16
 
 
 def batches(inputs: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, as many in each list as the engine is asked for at once."""
+    """The texts in order, as many in each list as go to the engine at once."""
     batch: list[str] = []
     characters = 0
     for one in inputs:

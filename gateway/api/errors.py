@@ -21,7 +21,7 @@ _METHODS = ("HEAD", "GET", "POST", "PUT", "DELETE")
 
 
 class ErrorResponses:
-    """Starlette's exception handlers, for APIs told apart by path; Ollama's where none fits."""
+    """Starlette's exception handlers. A path's API words the error; Ollama's where none fits."""
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._dialects = dialects
