@@ -5,16 +5,15 @@ Disk work runs in worker threads; a handler only reads the body, calls one thing
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import digests, names
-from gateway.api.ollama import show as describe
 from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW, model_name
 from gateway.api.ollama.progress import Progress
+from gateway.api.ollama.show import show_body, tag_entry
 from gateway.api.reply import JSON, empty, json_reply
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.golang.fmt import exact
@@ -22,12 +21,12 @@ from gateway.golang.json_decode import decode
 from gateway.golang.json_encode import dumps
 from gateway.names import Name
 from gateway.services import services
-from gateway.store.create import VERIFIED, Converted, finish, prepare
-from gateway.store.gguf import read_arrays
+from gateway.store.create import VERIFIED, finish, prepare
+from gateway.store.gguf import Scalar, read_arrays
 from gateway.store.library import Library
 from gateway.store.model import Entry, Model
-from gateway.store.quantize import Tell, convert, program
-from gateway.store.recipe import Recipe, checked
+from gateway.store.quantize import ConvertedBlob, StatusSink, convert, program
+from gateway.store.recipe import Recipe, parse_recipe
 
 # Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
 PIECE = 1 << 20
@@ -36,37 +35,37 @@ _COPILOT = "GitHubCopilotChat/"
 
 async def tags(request: Request) -> Response:
     """Every model, newest first."""
-    return Response(await run_sync(_library(request).written, _listed), media_type=JSON)
+    return Response(await run_sync(_library(request).rendered, _tags_body), media_type=JSON)
 
 
 async def show(request: Request) -> Response:
     """One model in detail."""
     body = decode(await request.body(), SHOW)
-    asked = model_name(body)
-    name = names.resolve(asked, refusal=names.CLOUD_DETAILS)
+    text = model_name(body)
+    name = names.resolve(text, refusal=names.CLOUD_DETAILS)
     library = _library(request)
     model = library.peek(name)
     if model is None:
         model = await run_sync(library.get, name)
     copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
-    shown = describe.shown(
+    reply = show_body(
         model,
         system=body.get("system", ""),
         options=body.get("options"),
-        basename=asked if copilot else "",
+        basename=text if copilot else "",
         **(await run_sync(_arrays, model) if body.get("verbose") else {}),
     )
-    return json_reply(exact(shown))
+    return json_reply(exact(reply))
 
 
 async def copy(request: Request) -> Response:
     """A second name for a model."""
     body = decode(await request.body(), COPY)
     source, destination = body.get("source", ""), body.get("destination", "")
-    origin = _plain_name("source", source)
-    goal = _plain_name("destination", destination)
+    source_name = _plain_name("source", source)
+    destination_name = _plain_name("destination", destination)
     try:
-        await run_sync(_library(request).copy, origin, goal)
+        await run_sync(_library(request).copy, source_name, destination_name)
     except NotFound as error:
         raise NotFound(f'model "{source}" not found') from error
     return empty()
@@ -74,12 +73,12 @@ async def copy(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Remove a name, and the blobs that only it used."""
-    asked = model_name(decode(await request.body(), DELETE))
-    name = _stored_name(asked)
+    text = model_name(decode(await request.body(), DELETE))
+    name = _stored_name(text)
     try:
         await run_sync(_library(request).delete, name)
     except NotFound as error:
-        raise NotFound(f"model '{asked}' not found") from error
+        raise NotFound(f"model '{text}' not found") from error
     return empty()
 
 
@@ -87,30 +86,31 @@ async def create(request: Request) -> Response:
     """Make a model. What can be checked is so before the answer starts, and keeps its status."""
     body = decode(await request.body(), CREATE)
     name = names.parse(model_name(body))
-    work = partial(_make, request, name, checked(body))
+    work = partial(_make, request, name, parse_recipe(body))
     return Progress(work, stream=body.get("stream", True))
 
 
-async def _make(request: Request, name: Name, recipe: Recipe, tell: Tell) -> None:
+async def _make(request: Request, name: Name, recipe: Recipe, send: StatusSink) -> None:
     """Pull and convert what has to be, then write; a client that leaves in between ends it."""
     library = _library(request)
     if recipe.base and await run_sync(library.find, recipe.base) is None:
-        await services(request).transfers.pull(recipe.base, "https", tell)
-    start = await run_sync(prepare, library, recipe)
-    made: dict[int, Converted] = {}
-    lines = list(start.progress)
-    if start.conversions:
+        await services(request).transfers.pull(recipe.base, "https", send)
+    plan = await run_sync(prepare, library, recipe)
+    converted: dict[int, ConvertedBlob] = {}
+    lines = list(plan.progress)
+    if plan.conversions:
         tool = program(services(request).engine.server)
         for line in lines:
-            await tell({"status": line})
-        for conversion in start.conversions:
-            made[conversion.part] = await convert(tool, library.blobs, conversion, tell)
-            await tell({"status": VERIFIED})
+            await send({"status": line})
+        for conversion in plan.conversions:
+            converted[conversion.part] = await convert(tool, library.blobs, conversion, send)
+            await send({"status": VERIFIED})
         lines.clear()
-    # With nothing to convert all is done before a word is said: an error has its own status.
-    lines += await run_sync(finish, library, name, recipe, start, made)
+    # With nothing to convert, all is done before the first line is sent: an error then still has
+    # its own status code.
+    lines += await run_sync(finish, library, name, recipe, plan, converted)
     for line in lines:
-        await tell({"status": line})
+        await send({"status": line})
 
 
 async def blob(request: Request) -> Response:
@@ -131,7 +131,8 @@ async def blob_post(request: Request) -> Response:
     digest = digests.parse(request.path_params["digest"])
     blobs = _library(request).blobs
     if blobs.exists(digest):
-        # A client that is cut off while it sends may never read the answer: hear it out.
+        # Read to the end first: a client that still sends when the connection is closed gets an
+        # error of its own instead of the response.
         async for _ in request.stream():
             pass
         await run_sync(blobs.touch, digest)
@@ -146,8 +147,8 @@ async def blob_post(request: Request) -> Response:
     return empty(201)
 
 
-def _listed(entries: Sequence[Entry]) -> bytes:
-    return dumps({"models": [describe.listed(entry) for entry in entries]})
+def _tags_body(entries: Sequence[Entry]) -> bytes:
+    return dumps({"models": [tag_entry(entry) for entry in entries]})
 
 
 def _library(request: Request) -> Library:
@@ -172,14 +173,14 @@ def _stored_name(text: str) -> Name:
         raise Invalid(f'name "{text}" is invalid') from error
 
 
-def _arrays(model: Model) -> dict[str, Mapping[str, list[Any]]]:
-    """The arrays of the model's files in full, as a verbose description wants them."""
-    found: dict[str, Mapping[str, list[Any]]] = {}
+def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:
+    """The arrays of the model's files in full, as arguments of `show_body`."""
+    arrays: dict[str, Mapping[str, list[Scalar]]] = {}
     if model.header:
-        found["arrays"] = read_arrays(model.weights)
+        arrays["arrays"] = read_arrays(model.weights)
     if model.projector:
-        found["projector_arrays"] = read_arrays(model.projectors[0])
-    return found
+        arrays["projector_arrays"] = read_arrays(model.projectors[0])
+    return arrays
 
 
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from gateway.errors import Invalid
-from gateway.store.gguf import Array, Header, Tensor, read_arrays, read_header, read_outline
+from gateway.store.gguf import (
+    ARRAY_TYPE,
+    FILE_TYPES,
+    SCALAR_TYPES,
+    STRING_TYPE,
+    TENSOR_TYPES,
+    Array,
+    Header,
+    TensorInfo,
+    read_arrays,
+    read_header,
+    read_outline,
+)
 from tests.fakes import gguf
 from tests.fakes.gguf import LLAMA, As
 
@@ -17,7 +29,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "m.gguf"
 
 
-def header(metadata: dict[str, Any], *tensors: Tensor) -> Header:
+def header(metadata: dict[str, Any], *tensors: TensorInfo) -> Header:
     return Header(metadata, tensors, 0)
 
 
@@ -27,8 +39,8 @@ def test_metadata_and_tensors_are_read_in_file_order(path: Path) -> None:
     assert list(found.metadata) == list(LLAMA)
     assert found.metadata["tokenizer.ggml.tokens"] == Array("string", 3)
     assert found.tensors == (
-        Tensor("token_embd.weight", "F16", (64, 3)),
-        Tensor("output_norm.weight", "F32", (64,)),
+        TensorInfo("token_embd.weight", "F16", (64, 3)),
+        TensorInfo("output_norm.weight", "F32", (64,)),
     )
     assert found.size == path.stat().st_size
 
@@ -169,7 +181,7 @@ def test_a_tensor_type_of_the_future_is_left_to_the_engine(path: Path) -> None:
     data = path.read_bytes()
     old = struct.pack("<QI", 8, 0)
     path.write_bytes(data.replace(old, struct.pack("<QI", 8, 99)))
-    assert read_header(path).tensors == (Tensor("t", "unknown(99)", (8,)),)
+    assert read_header(path).tensors == (TensorInfo("t", "unknown(99)", (8,)),)
 
 
 def test_a_tensor_type_of_the_future_cannot_claim_more_than_the_file_holds(path: Path) -> None:
@@ -211,7 +223,7 @@ def test_keys_belong_to_the_architecture() -> None:
         3,
         None,
     ]
-    assert found.get("d", 5) == 5
+    assert found.get("d") is None
 
 
 def test_facts_of_a_text_model() -> None:
@@ -225,8 +237,8 @@ def test_facts_of_a_text_model() -> None:
             "llama.block_count": 2,
             "tokenizer.chat_template": "{{ messages }}",
         },
-        Tensor("a", "F32", (64, 3)),
-        Tensor("b", "F32", (64,)),
+        TensorInfo("a", "F32", (64, 3)),
+        TensorInfo("b", "F32", (64,)),
     )
     assert found.architecture == "llama"
     assert found.file_type == "Q4_K_M"
@@ -260,3 +272,27 @@ def test_any_pooling_makes_an_embedding_model(pooling: int) -> None:
 )
 def test_the_file_type_is_the_declared_one(value: Any, name: str) -> None:
     assert header({"general.file_type": value}).file_type == name
+
+
+# ---- the tables of the format
+
+
+def test_block_sizes_of_known_types() -> None:
+    # Bits a weight, as the names promise: a scale of 16 bits to 32 weights adds half a bit.
+    bits = {name: 8 * width / elements for name, elements, width in TENSOR_TYPES.values()}
+    assert bits["F16"] == 16
+    assert bits["Q4_0"] == 4.5
+    assert bits["Q8_0"] == 8.5
+    assert bits["Q4_K"] == 4.5
+    assert bits["Q6_K"] == 6.5625
+    assert bits["MXFP4"] == 4.25
+
+
+def test_names_are_unique() -> None:
+    assert len({name for name, _, _ in TENSOR_TYPES.values()}) == len(TENSOR_TYPES)
+    assert len(set(FILE_TYPES.values())) == len(FILE_TYPES)
+    assert len({name for name, _ in SCALAR_TYPES.values()}) == len(SCALAR_TYPES)
+
+
+def test_strings_and_arrays_are_no_scalars() -> None:
+    assert not {STRING_TYPE, ARRAY_TYPE} & SCALAR_TYPES.keys()

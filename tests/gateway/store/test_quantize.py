@@ -12,11 +12,19 @@ import anyio
 import psutil
 import pytest
 
-from gateway.errors import Broken
+from gateway.errors import Broken, Invalid
 from gateway.store.blobs import Blobs
-from gateway.store.conversion import Conversion
-from gateway.store.create import Converted
-from gateway.store.quantize import convert, program
+from gateway.store.gguf import Header
+from gateway.store.quantize import (
+    COPY,
+    Conversion,
+    ConvertedBlob,
+    convert,
+    needs_conversion,
+    program,
+    quantize_flags,
+    target_type,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +117,7 @@ def test_an_engine_without_the_program_is_told(desk: Desk) -> None:
 async def test_what_it_writes_becomes_a_blob(desk: Desk) -> None:
     conversion = desk.conversion(b"weights", flags=("--tensor-type", "x=f16"))
     made = await convert(desk.tool(), desk.blobs, conversion, desk.tell)
-    assert made == Converted(sha(b"Q8_0:weights"), new=True)
+    assert made == ConvertedBlob(sha(b"Q8_0:weights"), new=True)
     assert desk.blobs.read(made.digest) == b"Q8_0:weights"
     *words, source, temporary, kind = desk.arguments()
     assert words == ["--allow-requantize", "--tensor-type", "x=f16"]
@@ -121,7 +129,7 @@ async def test_what_it_writes_becomes_a_blob(desk: Desk) -> None:
 async def test_a_result_that_is_there_already_is_not_new(desk: Desk) -> None:
     desk.blobs.store(b"Q8_0:weights")
     made = await convert(desk.tool(), desk.blobs, desk.conversion(b"weights"), desk.tell)
-    assert made == Converted(sha(b"Q8_0:weights"), new=False)
+    assert made == ConvertedBlob(sha(b"Q8_0:weights"), new=False)
     assert len(desk.names()) == 2
 
 
@@ -212,3 +220,98 @@ async def test_a_program_that_cannot_be_started_is_told(desk: Desk) -> None:
     with pytest.raises(Broken, match="llama-quantize cannot be run"):
         await convert(tool, desk.blobs, desk.conversion(b"w"), desk.tell)
     assert len(desk.names()) == 1
+
+
+# ---- what may be converted into what
+
+
+def header(file_type: Any = 1, architecture: str = "llama") -> Header:
+    return Header({"general.architecture": architecture, "general.file_type": file_type}, (), 1)
+
+
+# ---- types
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", ""),
+        ("q8_0", "Q8_0"),
+        ("Q4_K", "Q4_K_M"),
+        ("q4_k_s", "Q4_K_S"),
+        ("f32", "F32"),
+        ("F16", "F16"),
+        ("bf16", "BF16"),
+    ],
+)
+def test_types_are_read_in_any_case(text: str, name: str) -> None:
+    assert target_type(text) == name
+
+
+@pytest.mark.parametrize("text", ["q5_0", "COPY", "Q4_K_L", " Q8_0"])
+def test_other_types_are_refused(text: str) -> None:
+    message = f"unsupported quantization type {text.upper()} - supported types are F32, F16, Q4_K_S"
+    with pytest.raises(Invalid) as caught:
+        target_type(text)
+    assert caught.value.message == message + ", Q4_K_M, Q8_0"
+
+
+# ---- what is needed
+
+
+@pytest.mark.parametrize("origin", [0, 1, 32])
+def test_plain_weights_are_converted(origin: int) -> None:
+    assert needs_conversion(header(origin), "Q8_0")
+    assert not needs_conversion(header(origin), "")
+
+
+def test_weights_that_are_of_that_type_are_left_alone() -> None:
+    assert not needs_conversion(header(1), "F16")
+    assert not needs_conversion(header(7), "Q8_0")
+    assert not needs_conversion(header(15), "Q4_K_M", draft=True)
+
+
+@pytest.mark.parametrize("origin", [7, 15, 9999, None])
+def test_quantized_weights_are_not_quantized_again(origin: int | None) -> None:
+    with pytest.raises(Invalid) as caught:
+        needs_conversion(header(origin), "Q4_K_S")
+    message = "quantization is only supported for F16, BF16 and F32 models"
+    assert caught.value.message == message
+
+
+def test_a_quantized_draft_is_refused_by_its_type() -> None:
+    with pytest.raises(Invalid) as caught:
+        needs_conversion(header(7), "Q4_K_M", draft=True)
+    message = "draft quantization requires an unquantized draft model, got Q8_0"
+    assert caught.value.message == message
+
+
+# ---- how
+
+
+def test_most_models_need_no_arguments() -> None:
+    assert quantize_flags(header(), "Q4_K_M") == ()
+
+
+def test_some_tensors_are_spared_in_four_bits() -> None:
+    overrides = quantize_flags(header(architecture="gemma3n"), "Q4_K_S")
+    assert overrides == ("--tensor-type", r"^per_layer_token_embd\.weight=f16")
+    assert quantize_flags(header(architecture="deepseek2"), "Q4_K_M")[:4] == (
+        "--tensor-type",
+        r"\.attn_k_b\.weight=q8_0",
+        "--tensor-type",
+        r"\.attn_q_a\.weight=q8_0",
+    )
+    ends = quantize_flags(header(architecture="glm4"), "Q4_K_M")
+    assert ends == ("--token-embedding-type", "f16", "--output-tensor-type", "f16")
+
+
+@pytest.mark.parametrize("architecture", ["gemma3n", "deepseek2", "glm4"])
+def test_nothing_is_spared_in_eight_bits(architecture: str) -> None:
+    assert quantize_flags(header(architecture=architecture), "Q8_0") == ()
+
+
+def test_a_conversion_is_called_as_ollama_calls_it() -> None:
+    one = Conversion(0, ("sha256:x",), 5, "BF16", "Q4_K_M")
+    assert one.status == "quantizing BF16 model to Q4_K_M"
+    assert Conversion(0, ("a", "b"), 5, "F16", COPY).status == "validating GGUF model"
