@@ -51,6 +51,7 @@ _HARMONY_FAMILIES = ("gptoss", "gpt-oss")
 
 def native(config: Config, template: str | None, chat_template: str | None) -> bool:
     """Whether the GGUF's own chat template formats a chat, not a TEMPLATE, renderer or parser."""
+    # Both are code of Ollama's, written for one model, and stand above any template.
     if config.renderer or config.parser:
         return False
     if template is None:
@@ -107,6 +108,7 @@ def for_tags(
     names += config.capabilities
     names += abilities(template) if template is not None else ()
     completed = _completed(config, names)
+    # Ollama adds this one last, where it finds a projector layer and nothing has named it yet.
     return completed if not projectors or "vision" in completed else (*completed, "vision")
 
 
@@ -121,11 +123,13 @@ def _completed(config: Config, names: list[str]) -> tuple[str, ...]:
 
 
 def _kind(metadata: Metadata) -> str:
+    # Any value counts: 0 stands for no pooling, and such a model embeds all the same.
     return "embedding" if lookup(metadata, "pooling_type") is not None else "completion"
 
 
 def _towers(metadata: Metadata) -> list[str]:
     """Vision and audio towers inside the model's own file."""
+    # The key is enough, as in Ollama, even with a count of 0.
     towers = {"vision": "vision.block_count", "audio": "audio.block_count"}
     return [ability for ability, key in towers.items() if lookup(metadata, key) is not None]
 

@@ -72,7 +72,27 @@ def prepare(library: Library, recipe: Recipe) -> CreatePlan:
     """Check all that the recipe names; nothing is written. Raises Invalid or NotFound."""
     blobs = library.blobs
     plan = _from_base(library, recipe.base) if recipe.base else _from_files(blobs, recipe)
-    return _with_conversions(_with_extras(blobs, plan, recipe), recipe)
+    require(blobs, [*recipe.adapters.values(), *recipe.drafts.values()])
+    adapters = read_parts(blobs, recipe.adapters)
+    for part in adapters:
+        if part.layer.kind != "adapter":
+            raise Invalid(f'adapter "{part.layer.origin or part.layer.digest}" is not a GGUF LoRA')
+    drafts = [
+        replace(part, layer=replace(part.layer, media_type=f"{LAYER_TYPE}draft"))
+        for part in read_parts(blobs, recipe.drafts)
+    ]
+    parts = (*plan.parts, *adapters, *drafts)
+    conversions: list[Conversion] = []
+    progress: list[str] = []
+    for index, part in enumerate(parts):
+        conversion = _conversion(index, part, recipe)
+        progress += [PARSING] * part.files
+        if conversion is not None:
+            conversions.append(conversion)
+        elif part.files and part.layer.kind == "model" and not part.layer.origin:
+            # Ollama passes these through its quantiser all the same, and its clients see the line.
+            progress.append(VERIFIED)
+    return replace(plan, parts=parts, progress=tuple(progress), conversions=tuple(conversions))
 
 
 def finish(
@@ -110,6 +130,7 @@ def finish(
 def _from_base(library: Library, base: Name) -> CreatePlan:
     """Start from a stored model: all its layers, marked with its name, and part of its config."""
     model = library.get(base)
+    # Its weights are on another server, so there is nothing here to build on.
     config = model.config
     if config.remote_host:
         raise Invalid("remote models are not supported")
@@ -147,35 +168,6 @@ def _from_files(blobs: Blobs, recipe: Recipe) -> CreatePlan:
     template = next((bundled for bundled in templates if bundled), None)
     stop = {"stop": list(template.stop)} if template else {}
     return CreatePlan(parts, Config(), stop, template=template)
-
-
-def _with_extras(blobs: Blobs, plan: CreatePlan, recipe: Recipe) -> CreatePlan:
-    """Add adapters, then drafts."""
-    require(blobs, [*recipe.adapters.values(), *recipe.drafts.values()])
-    adapters = read_parts(blobs, recipe.adapters)
-    for part in adapters:
-        if part.layer.kind != "adapter":
-            raise Invalid(f'adapter "{part.layer.origin or part.layer.digest}" is not a GGUF LoRA')
-    drafts = tuple(
-        replace(part, layer=replace(part.layer, media_type=f"{LAYER_TYPE}draft"))
-        for part in read_parts(blobs, recipe.drafts)
-    )
-    return replace(plan, parts=(*plan.parts, *adapters, *drafts))
-
-
-def _with_conversions(plan: CreatePlan, recipe: Recipe) -> CreatePlan:
-    """Add what has to be converted, and the progress that files make before that."""
-    conversions: list[Conversion] = []
-    progress: list[str] = []
-    for index, part in enumerate(plan.parts):
-        conversion = _conversion(index, part, recipe)
-        progress += [PARSING] * part.files
-        if conversion is not None:
-            conversions.append(conversion)
-        elif part.files and part.layer.kind == "model" and not part.layer.origin:
-            # Ollama passes these through its quantiser all the same, and its clients see the line.
-            progress.append(VERIFIED)
-    return replace(plan, progress=tuple(progress), conversions=tuple(conversions))
 
 
 def _conversion(index: int, part: ModelPart, recipe: Recipe) -> Conversion | None:
@@ -222,6 +214,7 @@ def _configure(plan: CreatePlan, recipe: Recipe) -> tuple[Config, Mapping[str, o
     if drafts:
         draft = {"model_format": "gguf", "architecture": drafts[0].architecture}
         config = replace(config, draft=draft)
+    # Added, as in Ollama, where everything else of the request replaces.
     capabilities = (*config.capabilities, *recipe.config.get("capabilities", ()))
     config = replace(config, **recipe.config)
     config = replace(config, capabilities=tuple(dict.fromkeys(capabilities)))

@@ -225,6 +225,7 @@ def lookup(metadata: Metadata, key: str) -> Scalar | Array | None:
 def file_type(metadata: Metadata, *, zero: str = UNKNOWN) -> str:
     """The name of `general.file_type`; `zero` is what type 0 is called (Ollama's list says F32)."""
     value = metadata.get("general.file_type")
+    # A bool is an int in Python and may be written in its place.
     if not isinstance(value, int) or isinstance(value, bool):
         return UNKNOWN
     return FILE_TYPES.get(value, UNKNOWN) if value else zero
@@ -279,7 +280,12 @@ def read_arrays(path: str | Path) -> dict[str, list[Scalar]]:
         for _ in range(pairs):
             key, kind = reader.text(), reader.integer("I")
             if kind == ARRAY_TYPE:
-                arrays[key] = _elements(reader)
+                name, code, length = _array_type(reader)
+                if not code:
+                    arrays[key] = [reader.text() for _ in range(length)]
+                    continue
+                values = reader.scalars(code, length)
+                arrays[key] = [_shortest(value) for value in values] if name == "f32" else values
             else:
                 _scalar(reader, kind)
         return arrays
@@ -333,6 +339,7 @@ class _HeaderReader:
 
     def text(self) -> str:
         """A string; bytes that are not UTF-8 become U+FFFD."""
+        # Vocabularies have tokens that are pieces of a character.
         length = self.integer("Q")
         if length > _LONGEST_STRING:
             raise Invalid(f"a string of {length} bytes is too long for a GGUF header")
@@ -383,6 +390,7 @@ class _HeaderReader:
         start = self.position
         if start + length > self.size:
             raise Invalid("the file ends inside its header")
+        # A seek, even a short one forward: what was skipped is never read.
         self._file.seek(start)
         self._window = self._file.read(max(length, self._width)) or b""
         self._start, self._at = start, 0
@@ -430,8 +438,12 @@ def _scalar(reader: _HeaderReader, kind: int) -> Scalar:
         raise Invalid(f"a GGUF value cannot have type {kind}")
     name, code = SCALAR_TYPES[kind]
     (value,) = reader.scalars(code, 1)
+    return _shortest(value) if name == "f32" else value
+
+
+def _shortest(value: Scalar) -> Scalar:
     # Go prints a float32 by its shortest decimal; the double that `struct` makes has more digits.
-    return single(value) if name == "f32" and not isinstance(value, str) else value
+    return single(value) if not isinstance(value, str) else value
 
 
 def _array_type(reader: _HeaderReader) -> tuple[str, str, int]:
@@ -447,16 +459,6 @@ def _array_type(reader: _HeaderReader) -> tuple[str, str, int]:
     if kind not in SCALAR_TYPES:
         raise Invalid(f"a GGUF array cannot hold type {kind}")
     return *SCALAR_TYPES[kind], length
-
-
-def _elements(reader: _HeaderReader) -> list[Scalar]:
-    name, code, length = _array_type(reader)
-    if not code:
-        return [reader.text() for _ in range(length)]
-    values = reader.scalars(code, length)
-    if name != "f32":
-        return values
-    return [single(value) for value in values if not isinstance(value, str)]
 
 
 def _tensor(reader: _HeaderReader) -> tuple[TensorInfo, int, int]:

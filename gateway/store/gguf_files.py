@@ -11,7 +11,8 @@ from gateway.store.gguf import Header, read_header
 from gateway.store.manifests import LAYER_TYPE, Layer
 
 _MAGIC = (b"GGUF", b"FUGG")
-# Tensors of towers that live inside the model's own file.
+# Names of the tensors of towers (audio, vision, and what joins them to the text model) and of
+# prediction heads, which may be inside the model's own file.
 _TOWERS = ("a.", "mm.", "mtp.", "s.", "v.")
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 
@@ -64,6 +65,7 @@ def require(blobs: Blobs, digests: Iterable[str]) -> None:
 
 def recognise(blobs: Blobs, files: Mapping[str, str]) -> None:
     """Raise Invalid unless the files are GGUF, by name or else by their first bytes."""
+    # By name alone, for the format has no magic: its files begin with a length.
     if any(name.endswith(".safetensors") for name in files):
         raise Invalid("importing safetensors is not supported yet; convert the model to GGUF first")
     by_name = any(name.endswith(".gguf") for name in files)
@@ -80,7 +82,13 @@ def read_parts(blobs: Blobs, files: Mapping[str, str]) -> tuple[ModelPart, ...]:
             raise Invalid("supplied file was not in GGUF format")
         file = _UploadedFile(name, digest, read_header(path))
         groups.setdefault(_group(file), []).append(file)
-    return tuple(_part(_ordered(group, count)) for (_, count), group in groups.items())
+    parts: list[ModelPart] = []
+    for (_, count), group in groups.items():
+        if len(group) != count:
+            raise Invalid(f'split GGUF "{group[0].name}" has {len(group)} shards, expected {count}')
+        # The number is enough: file names are unique, and `_group` has checked the index in each.
+        parts.append(_part(sorted(group, key=lambda file: file.name)))
+    return tuple(parts)
 
 
 def _is_gguf(path: Path) -> bool:
@@ -90,6 +98,8 @@ def _is_gguf(path: Path) -> bool:
 
 def _group(file: _UploadedFile) -> tuple[str, int]:
     """What the shards of one split file share: the start of their names, and their number."""
+    # Name and metadata must agree: llama.cpp finds the shards by their names, and merges them by
+    # their metadata.
     count = file.split("count") or 0
     if count <= 1:
         return file.name, 1
@@ -112,13 +122,6 @@ def _group(file: _UploadedFile) -> tuple[str, int]:
             f"metadata index {number}"
         )
     return match[1], count
-
-
-def _ordered(group: Sequence[_UploadedFile], count: int) -> list[_UploadedFile]:
-    if len(group) != count:
-        raise Invalid(f'split GGUF "{group[0].name}" has {len(group)} shards, expected {count}')
-    # The number is enough: files have different names, and `_group` has checked the index in each.
-    return sorted(group, key=lambda file: file.name)
 
 
 def _part(shards: Sequence[_UploadedFile]) -> ModelPart:

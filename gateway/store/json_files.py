@@ -165,27 +165,27 @@ def check_parameters(parameters: Mapping[str, object]) -> dict[str, object]:
     A known option of the wrong type raises Invalid: stored, it would fail every later request.
     A single `stop` string becomes a list of one.
     """
-    return {name: _check_option(name, value) for name, value in parameters.items()}
-
-
-def _check_option(name: str, value: object) -> object:
-    expected = _OPTION_TYPES.get(name)
-    if value is None or expected is None:
-        return value
-    if expected == "array":
-        if isinstance(value, str):
-            return [value]
+    checked: dict[str, object] = {}
+    for name, value in parameters.items():
+        expected = _OPTION_TYPES.get(name)
+        if expected == "array" and isinstance(value, str):
+            checked[name] = [value]
+            continue
+        checked[name] = value
+        if value is None or expected is None:
+            continue
+        if expected == "array":
+            fits = isinstance(value, list)
+        elif expected == "boolean" or isinstance(value, bool):
+            fits = expected == "boolean" and isinstance(value, bool)
+        else:
+            # An integer may come as a float: its fraction is cut off when the model loads.
+            fits = isinstance(value, int | float) and abs(value) < math.inf
+        if not fits:
+            raise Invalid(f'option "{name}" must be of type {expected}')
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise Invalid(f'option "{name}" must be of an array of strings')
-        fits = isinstance(value, list)
-    elif expected == "boolean" or isinstance(value, bool):
-        fits = expected == "boolean" and isinstance(value, bool)
-    else:
-        # An integer may come as a float: its fraction is cut off when the model loads.
-        fits = isinstance(value, int | float) and abs(value) < math.inf
-    if not fits:
-        raise Invalid(f'option "{name}" must be of type {expected}')
-    return value
+    return checked
 
 
 def encode_parameters(parameters: Mapping[str, object]) -> bytes:

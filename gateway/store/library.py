@@ -85,6 +85,7 @@ class Library:
         spelling = self.find(name)
         if spelling is None:
             raise NotFound(f"model '{name.short}' not found")
+        # Cached under the stored spelling alone, so that every spelling shares one entry.
         if spelling != name:
             return self.get(spelling)
         stored = self.manifests.read(name)
@@ -124,7 +125,9 @@ class Library:
                     continue
             current[stored.name] = known
         self._entries = current
-        entries = sorted((entry for _, entry in current.values()), key=_newest_first)
+        # By whole seconds, as Ollama: models of one second are in the order of their names.
+        entries = [entry for _, entry in current.values()]
+        entries.sort(key=lambda entry: (-(entry.modified_ns // 10**9), entry.name.parts))
         # A blob that is missing today may be there tomorrow, and no manifest would change with it.
         self._listing = (stamp, entries) if complete else None
         return entries
@@ -187,10 +190,14 @@ class Library:
             for entry in self.blobs.files():
                 if old_name := _OLD_BLOB.fullmatch(entry.name):
                     Path(entry.path).rename(self.blobs.folder / f"sha256-{old_name[1]}")
-            # Without that folder nothing says which blobs are needed.
-            if self._prune and self.manifests.folder.is_dir():
-                self._sweep()
-                self.manifests.tidy(self._clock() - _HOUR)
+            # Without that folder it is unknown which blobs are needed.
+            if not self._prune or not self.manifests.folder.is_dir():
+                return
+            # Another process on the same store may be in the middle of a pull or a create: what is
+            # younger than an hour may get its manifest yet.
+            before = self._clock() - _HOUR
+            self._sweep(before)
+            self.manifests.tidy(before)
 
     def header(self, digest: str) -> Header:
         """The header of a GGUF blob. Raises Invalid or OSError."""
@@ -249,6 +256,7 @@ class Library:
 
     def _summarize(self, stored: StoredManifest) -> Entry:
         """What a list shows of a model. Raises OSError or ValueError."""
+        # Not `_read`: a list of a hundred models must not read a hundred whole headers.
         manifest = stored.manifest
         config = self._config(manifest)
         weights = manifest.last("model")
@@ -282,7 +290,8 @@ class Library:
         return tuple(self.blobs.path(layer.digest) for layer in layers)
 
     def _readable_header(self, layer: Layer | None) -> Header | None:
-        # A model whose weights cannot be read can still be shown and deleted, so this is no error.
+        # A model whose weights cannot be read can still be shown and deleted, so this is no error,
+        # but a line in the log.
         if layer is None:
             return None
         try:
@@ -326,26 +335,16 @@ class Library:
             return None
         return frozenset().union(*(one.manifest.digests for one in stored))
 
-    def _sweep(self) -> None:
-        """Remove blobs without a manifest, and leftovers."""
+    def _sweep(self, before: float) -> None:
+        """Remove blobs without a manifest, and leftovers, last changed before a unix time."""
         needed = self._needed()
         if needed is None:
             return
         for entry in self.blobs.files():
-            # Another process on the same store may be in the middle of a pull or a create: what is
-            # younger than an hour may get its manifest yet.
+            with suppress(Invalid):
+                if digests.parse(entry.name) in needed:
+                    continue
+            # Another process may do the same sweep at the same time.
             with suppress(FileNotFoundError):
-                young = self._clock() - entry.stat().st_mtime < _HOUR
-                if not young and _digest_of(entry.name) not in needed:
+                if entry.stat().st_mtime <= before:
                     Path(entry.path).unlink()
-
-
-def _newest_first(entry: Entry) -> tuple[int, tuple[str, str, str, str]]:
-    return -(entry.modified_ns // 10**9), entry.name.parts
-
-
-def _digest_of(file_name: str) -> str | None:
-    try:
-        return digests.parse(file_name)
-    except Invalid:
-        return None

@@ -190,6 +190,7 @@ class Manifests:
                 yield self._visit(path, parts, stamp)
             except (OSError, ValueError) as error:
                 self._log_damage(path, error)
+        # `pop`, for another thread may do the same scan at the same time.
         for path in self._known.keys() - seen:
             self._known.pop(path, None)
         stamp.seal()
@@ -203,7 +204,14 @@ class Manifests:
         """The stored spelling of `name`: exact first, then any case."""
         if self.path(name).exists():
             return name
-        return next(self._spellings(name), None)
+        # A tag may be in any of several folders that differ in case, so all of them are searched.
+        for host, namespace, model in _folders(self.folder, name.parts[:-1], ()):
+            inside = self.folder / host / namespace / model
+            for tag in _matching(inside, name.tag):
+                spelling = names.from_parts(host, namespace, model, tag)
+                if spelling is not None and not (inside / tag).is_dir():
+                    return spelling
+        return None
 
     def spelling(self, name: Name) -> Name:
         """The spelling a new manifest of this name gets: stored host, namespace and model win."""
@@ -246,6 +254,8 @@ class Manifests:
         for folder in path.parents:
             if folder == self.folder:
                 break
+            # rmdir refuses a folder with anything in it, so another process that just now writes a
+            # manifest there loses nothing.
             try:
                 folder.rmdir()
             except OSError:
@@ -261,21 +271,13 @@ class Manifests:
             if file.stat().st_mtime < before:
                 file.unlink(missing_ok=True)
 
-    def _spellings(self, name: Name) -> Iterator[Name]:
-        """Stored names equal to `name` but for case."""
-        for host, namespace, model in _folders(self.folder, name.parts[:-1], ()):
-            inside = self.folder / host / namespace / model
-            for tag in _matching(inside, name.tag):
-                spelling = names.from_parts(host, namespace, model, tag)
-                if spelling is not None and not (inside / tag).is_dir():
-                    yield spelling
-
     def _files(self, stamp: TreeStamp) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Path and the four name parts of everything at tag level that is no folder."""
         folders: list[tuple[str, tuple[str, ...]]] = [(str(self.folder), ())]
         while folders:
             folder, parts = folders.pop()
-            # A folder may go while others are read: Ollama removes what it leaves empty.
+            # Not by `os.walk`, since the stamp of a folder must be taken before it is read. A
+            # folder may go while others are read: Ollama removes what it leaves empty.
             with suppress(FileNotFoundError, NotADirectoryError):
                 stamp.stat(folder)
                 with os.scandir(folder) as entries:
@@ -293,6 +295,7 @@ class Manifests:
         known = self._known.get(path)
         if known is not None and file_identity(status) == known.identity:
             return known
+        # Files that are no manifests lie at this depth as well: .DS_Store is one.
         host, namespace, model, tag = parts
         name = names.from_parts(host, namespace, model, tag)
         if name is None:

@@ -139,7 +139,12 @@ async def convert(
             words = ("--allow-requantize", *conversion.flags, *files, conversion.target)
             await _run((str(tool), *words), _Progress(conversion, send))
         # Hashed in the end, not while it is written: the program seeks back to fill in the header.
-        digest = await _digest(temporary)
+        # Chunk by chunk, so that it can be cancelled in between.
+        sha256 = hashlib.sha256()
+        async with await anyio.open_file(temporary, "rb") as file:
+            while data := await file.read(_CHUNK):
+                await run_sync(sha256.update, data)
+        digest = f"sha256:{sha256.hexdigest()}"
         return ConvertedBlob(digest, await run_sync(blobs.adopt, temporary, digest))
     finally:
         temporary.unlink(missing_ok=True)
@@ -226,12 +231,3 @@ async def _run(command: Sequence[str], progress: _Progress) -> None:
     if code:
         raise Broken(f"{PROGRAM} failed with {code}: {progress.failure()}")
     await progress.report(progress.size)
-
-
-async def _digest(path: Path) -> str:
-    """The digest of a file, chunk by chunk, so that it can be cancelled in between."""
-    sha256 = hashlib.sha256()
-    async with await anyio.open_file(path, "rb") as file:
-        while data := await file.read(_CHUNK):
-            await run_sync(sha256.update, data)
-    return f"sha256:{sha256.hexdigest()}"

@@ -109,16 +109,31 @@ def parse_recipe(body: Mapping[str, Any]) -> Recipe:
         raise Invalid("invalid model name")
     if len(files["adapters"]) > 1:
         raise Invalid("only one adapter is currently supported")
+    # Before the other fields are checked: of several errors a client sees that of the name.
+    base_name = names.resolve(base) if base else None
+    template = body.get("template", "")
+    # Compiled once here, so that a mistake fails the create and not every chat afterwards.
+    try:
+        compiled(template)
+    except TemplateError as error:
+        raise Invalid(f"template error: {error}") from error
+    licenses = body.get("license") or []
+    if isinstance(licenses, str):
+        licenses = [licenses]
+    if not isinstance(licenses, list) or not all(isinstance(text, str) for text in licenses):
+        raise Invalid("license must be a string or a list of strings")
     return Recipe(
-        base=names.resolve(base) if base else None,
+        base=base_name,
+        # As in Ollama, a base wins over files of its own; adapters and drafts go with either.
         files={} if base else files["files"],
         adapters=files["adapters"],
         drafts=files["draft_files"],
-        template=_template(body.get("template", "")),
+        template=template,
         system=body.get("system", ""),
-        licenses=_licenses(body.get("license")),
+        licenses=tuple(text for text in licenses if text),
         parameters=check_parameters(body.get("parameters", {})),
         messages=tuple(stored_message(message or {}) for message in body.get("messages", ())),
+        # `quantization` is the older name of the field, which clients still send.
         quantize=target_type(body.get("quantize") or body.get("quantization") or ""),
         draft_quantize=target_type(body.get("draft_quantize", "")),
         config=_overrides(body),
@@ -127,26 +142,11 @@ def parse_recipe(body: Mapping[str, Any]) -> Recipe:
 
 def _files(files: Mapping[str, str]) -> dict[str, str]:
     """Names to canonical digests, in order of the names."""
+    # Sorted, for Go's maps have no order, and the same request must make the same manifest.
     for name in files:
         if not all(part not in ("", ".", "..") for part in name.split("/")):
             raise Invalid("file path must be relative")
     return {name: digests.parse(digest) for name, digest in sorted(files.items())}
-
-
-def _template(text: str) -> str:
-    # Compiled once here, so that a mistake fails the create and not every chat afterwards.
-    try:
-        compiled(text)
-    except TemplateError as error:
-        raise Invalid(f"template error: {error}") from error
-    return text
-
-
-def _licenses(value: object) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else value or []
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise Invalid("license must be a string or a list of strings")
-    return tuple(text for text in texts if text)
 
 
 def _overrides(body: Mapping[str, Any]) -> ConfigOverrides:

@@ -205,7 +205,10 @@ class Responses:
                 try:
                     return self._transact(work)
                 except (sqlite3.DatabaseError, _ForeignDatabase) as exc:
-                    if not _broken(exc):
+                    # The low byte is the primary code. Other errors are those of the file's place,
+                    # or of another writer: the file itself may be sound.
+                    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_NOTADB)
+                    if code & 0xFF not in _UNREADABLE:
                         raise
                     self._put_aside(exc)
                     return self._transact(work)
@@ -233,12 +236,6 @@ class Responses:
         if self._database is not None:
             self._database.close()
             self._database = None
-
-
-def _broken(error: Exception) -> bool:
-    """Whether the file is at fault, and not its place or another writer."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB)
-    return code & 0xFF in _UNREADABLE
 
 
 def _sound(path: Path) -> bool:
@@ -269,23 +266,19 @@ def _open(path: Path) -> sqlite3.Connection:
         for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
             database.execute(f"PRAGMA {pragma}")
         with _transaction(database):
-            _prepare(database)
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version != _VERSION:
+                (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                if version or tables:
+                    raise _ForeignDatabase(f"a database of version {version}")
+                # One by one: `executescript` would commit the transaction first.
+                for statement in filter(None, _TABLES.split(";\n")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {_VERSION}")
     except BaseException:
         database.close()
         raise
     return database
-
-
-def _prepare(database: sqlite3.Connection) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version == _VERSION:
-        return
-    with closing(database.execute("SELECT count(*) FROM sqlite_schema")) as tables:
-        if version or tables.fetchone()[0]:
-            raise _ForeignDatabase(f"a database of version {version}")
-    for statement in filter(None, _TABLES.split(";\n")):
-        database.execute(statement)
-    database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 @contextmanager

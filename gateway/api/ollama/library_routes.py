@@ -47,6 +47,7 @@ async def show(request: Request) -> Response:
     model = library.peek(name)
     if model is None:
         model = await run_sync(library.get, name)
+    # GitHub Copilot looks for the model's name in this field.
     copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
     reply = show_body(
         model,
@@ -74,7 +75,15 @@ async def copy(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Remove a name, and the blobs that only it used."""
     text = model_name(decode(await request.body(), DELETE))
-    name = _stored_name(text)
+    if not text.strip():
+        raise Invalid("model is required")
+    try:
+        name = names.stored(text)
+    except Invalid as error:
+        # Ollama has a sentence of its own for this endpoint, but not for conflicting suffixes.
+        if error.message != "invalid model name":
+            raise
+        raise Invalid(f'name "{text}" is invalid') from error
     try:
         await run_sync(_library(request).delete, name)
     except NotFound as error:
@@ -114,12 +123,11 @@ async def _make(request: Request, name: Name, recipe: Recipe, send: StatusSink) 
 
 
 async def blob(request: Request) -> Response:
-    """A blob, looked for or stored."""
     return await (blob_head if request.method == "HEAD" else blob_post)(request)
 
 
 async def blob_head(request: Request) -> Response:
-    """Whether a blob is here."""
+    """200 when the blob is stored, else 404."""
     digest = digests.parse(request.path_params["digest"])
     if not _library(request).blobs.exists(digest):
         raise NotFound(f'blob "{digest}" not found')
@@ -127,7 +135,7 @@ async def blob_head(request: Request) -> Response:
 
 
 async def blob_post(request: Request) -> Response:
-    """Store the body under its digest: 201 when it is new, 200 when it was here."""
+    """Store the body under its digest: 201 when it is new, 200 when it was stored before."""
     digest = digests.parse(request.path_params["digest"])
     blobs = _library(request).blobs
     if blobs.exists(digest):
@@ -160,17 +168,6 @@ def _plain_name(role: str, text: str) -> Name:
         return names.parse(text)
     except Invalid as error:
         raise Invalid(f'{role} "{text}" is invalid') from error
-
-
-def _stored_name(text: str) -> Name:
-    if not text.strip():
-        raise Invalid("model is required")
-    try:
-        return names.stored(text)
-    except Invalid as error:
-        if error.message != "invalid model name":
-            raise
-        raise Invalid(f'name "{text}" is invalid') from error
 
 
 def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:

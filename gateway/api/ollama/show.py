@@ -18,6 +18,7 @@ PASS_THROUGH = "{{ .Prompt }}"
 
 def timestamp(nanoseconds: int) -> str:
     """Unix `nanoseconds` as RFC 3339 in the server's own zone, without trailing zeros."""
+    # As Go's time.RFC3339Nano. Python's own format ends at microseconds, so the fraction is ours.
     seconds, fraction = divmod(nanoseconds, 10**9)
     local = datetime.fromtimestamp(seconds).astimezone().isoformat()
     moment, offset = local[:19], local[19:]
@@ -29,6 +30,7 @@ def tag_entry(entry: Entry) -> dict[str, object]:
     """One element of `/api/tags`."""
     config, outline = entry.config, entry.outline or {}
     quantization = config.file_type
+    # A config may leave it out, and then the file itself knows.
     if quantization in ("", UNKNOWN):
         quantization = file_type(outline, zero="F32")
     lengths = {
@@ -65,10 +67,11 @@ def show_body(
 
     `system` and `options` are the request's, laid over the model's own: options only in the
     modelfile. `arrays` are the metadata's arrays in full, for a verbose answer; without them each
-    is null. `basename`, if given, goes into `model_info`, where one client looks for it.
+    is null. `basename`, if given, goes into `model_info`.
     """
     system = system or model.system
     info = _info(model.header, arrays)
+    # As in Ollama: the template is a field of its own, and the file's name for itself is not shown.
     for hidden in ("general.name", "tokenizer.chat_template"):
         info.pop(hidden, None)
     if model.header:
@@ -96,6 +99,7 @@ def show_body(
         "modified_at": timestamp(model.modified_ns),
         "requires": model.config.requires,
     }
+    # Ollama's struct has `omitempty` on all fields but these.
     always = ("modelfile", "template", "details", "model_info", "modified_at")
     return {key: value for key, value in body.items() if value or key in always}
 
@@ -170,6 +174,8 @@ def _each(parameters: Mapping[str, object]) -> Iterable[tuple[str, object]]:
 
 def _quoted(text: str) -> str:
     """`text` with the marks that Ollama puts around it: none but for newlines and outer blanks."""
+    # Not `modelfile.quote`, which also marks what begins with a quote: this text is Ollama's to the
+    # byte, even where it cannot be read back.
     if "\n" not in text and not text.startswith(" ") and not text.endswith(" "):
         return text
     return f'"""{text}"""' if '"' in text else f'"{text}"'
