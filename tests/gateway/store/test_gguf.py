@@ -35,14 +35,14 @@ def header(metadata: dict[str, Any], *tensors: TensorInfo) -> Header:
 
 def test_metadata_and_tensors_are_read_in_file_order(path: Path) -> None:
     gguf.write(path)
-    found = read_header(path)
-    assert list(found.metadata) == list(LLAMA)
-    assert found.metadata["tokenizer.ggml.tokens"] == Array("string", 3)
-    assert found.tensors == (
+    parsed = read_header(path)
+    assert list(parsed.metadata) == list(LLAMA)
+    assert parsed.metadata["tokenizer.ggml.tokens"] == Array("string", 3)
+    assert parsed.tensors == (
         TensorInfo("token_embd.weight", "F16", (64, 3)),
         TensorInfo("output_norm.weight", "F32", (64,)),
     )
-    assert found.size == path.stat().st_size
+    assert parsed.size == path.stat().st_size
 
 
 def test_every_kind_of_value_is_understood(path: Path) -> None:
@@ -82,11 +82,11 @@ def test_a_vocabulary_longer_than_the_window_is_stepped_over(path: Path) -> None
     words = ["word" * (number % 40) for number in range(20_000)]
     long = "x" * 200_000
     gguf.write(path, {"words": words, "long": [long, long], "scores": [1.0] * 50_000, "end": long})
-    found = read_header(path)
-    assert found.metadata["words"] == Array("string", 20_000)
-    assert found.metadata["scores"] == Array("f32", 50_000)
-    assert found.metadata["end"] == long
-    assert len(found.tensors) == 2
+    parsed = read_header(path)
+    assert parsed.metadata["words"] == Array("string", 20_000)
+    assert parsed.metadata["scores"] == Array("f32", 50_000)
+    assert parsed.metadata["end"] == long
+    assert len(parsed.tensors) == 2
     assert read_arrays(path)["words"] == words
 
 
@@ -216,18 +216,18 @@ def test_strings_that_run_past_the_end_are_refused(path: Path) -> None:
 
 def test_keys_belong_to_the_architecture() -> None:
     metadata = {"general.architecture": "qwen3", "qwen3.a": 1, "general.b": 2, "tokenizer.c": 3}
-    found = header(metadata)
-    assert [found.get(key) for key in ("a", "general.b", "tokenizer.c", "qwen3.a")] == [
+    parsed = header(metadata)
+    assert [parsed.get(key) for key in ("a", "general.b", "tokenizer.c", "qwen3.a")] == [
         1,
         2,
         3,
         None,
     ]
-    assert found.get("d") is None
+    assert parsed.get("d") is None
 
 
 def test_facts_of_a_text_model() -> None:
-    found = header(
+    parsed = header(
         {
             "general.architecture": "llama",
             "general.file_type": 15,
@@ -240,21 +240,21 @@ def test_facts_of_a_text_model() -> None:
         TensorInfo("a", "F32", (64, 3)),
         TensorInfo("b", "F32", (64,)),
     )
-    assert found.architecture == "llama"
-    assert found.file_type == "Q4_K_M"
-    assert found.parameter_count == 256
-    assert (found.context_length, found.embedding_length, found.block_count) == (4096, 64, 2)
-    assert found.chat_template == "{{ messages }}"
-    assert not found.pooling
+    assert parsed.architecture == "llama"
+    assert parsed.file_type == "Q4_K_M"
+    assert parsed.parameter_count == 256
+    assert (parsed.context_length, parsed.embedding_length, parsed.block_count) == (4096, 64, 2)
+    assert parsed.chat_template == "{{ messages }}"
+    assert not parsed.pooling
 
 
 def test_facts_that_are_missing() -> None:
-    found = header({})
-    assert found.architecture == "unknown"
-    assert found.file_type == "unknown"
-    assert found.parameter_count == 0
-    assert (found.context_length, found.embedding_length, found.block_count) == (0, 0, 0)
-    assert found.chat_template is None
+    parsed = header({})
+    assert parsed.architecture == "unknown"
+    assert parsed.file_type == "unknown"
+    assert parsed.parameter_count == 0
+    assert (parsed.context_length, parsed.embedding_length, parsed.block_count) == (0, 0, 0)
+    assert parsed.chat_template is None
 
 
 @pytest.mark.parametrize(("pooling", "ranks"), [(None, False), (1, False), (3, False), (4, True)])

@@ -66,8 +66,8 @@ def test_the_digest_of_a_manifest_is_the_one_ollama_lists() -> None:
     manifest = Manifest(
         (Layer(f"{LAYER_TYPE}model", weights, 1900032),), Layer(CONFIG_TYPE, config, 148)
     )
-    listed = "2f58747119018317d26885b2d1fb233a70f4805e3e27d51f44002abd0ae7b638"
-    assert hashlib.sha256(encode(manifest)).hexdigest() == listed
+    digest = "2f58747119018317d26885b2d1fb233a70f4805e3e27d51f44002abd0ae7b638"
+    assert hashlib.sha256(encode(manifest)).hexdigest() == digest
 
 
 def test_size_and_digests_take_the_config_in() -> None:

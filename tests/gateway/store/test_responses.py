@@ -48,9 +48,9 @@ def item(ident: str, text: str = "") -> dict[str, Any]:
 
 
 def kept(ident: str, previous: str | None = None, text: str = "") -> StoredResponse:
-    """A response that was asked one thing and said another; both are named after it."""
-    said = [item(f"out_{ident}", text)]
-    response = {"id": ident, "previous_response_id": previous, "model": "m", "output": said}
+    """A response with one input and one output item; both are named after it."""
+    output = [item(f"out_{ident}", text)]
+    response = {"id": ident, "previous_response_id": previous, "model": "m", "output": output}
     return StoredResponse(response, [item(f"in_{ident}")])
 
 
