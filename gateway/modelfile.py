@@ -308,6 +308,8 @@ def _line(item: Instruction) -> str:
 
 def quote(value: str) -> str:
     r"""`value` in the marks it needs to be read back: none, `"`, or `\"""` when it holds a `"`."""
+    # There are no escapes: a value in which a line ends in `"""` cannot be written so that it is
+    # read back.
     bare = value == value.strip(_BLANKS) and not value.startswith('"')
     if bare and not _LINE_END.search(value):
         return value

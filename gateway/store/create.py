@@ -111,6 +111,7 @@ def finish(
         blobs = library.blobs
         parts = list(plan.parts)
         for index, blob in converted.items():
+            # Read from the file: llama-quantize has written a header of its own into it.
             header = read_header(blobs.path(blob.digest))
             layer = Layer(parts[index].layer.media_type, blob.digest, header.size)
             parts[index] = ModelPart(layer, header, (blob.digest,), new=blob.new)
@@ -166,6 +167,7 @@ def _from_files(blobs: Blobs, recipe: Recipe) -> CreatePlan:
         raise Invalid("no base model was found")
     templates = (detect(header.chat_template) for header in models if header.chat_template)
     template = next((bundled for bundled in templates if bundled), None)
+    # The two belong together: a turn of this template ends with one of these.
     stop = {"stop": list(template.stop)} if template else {}
     return CreatePlan(parts, Config(), stop, template=template)
 

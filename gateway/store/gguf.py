@@ -259,6 +259,7 @@ def read_header(path: str | Path) -> Header:
 
 def read_outline(path: str | Path) -> Metadata:
     """The metadata before the first tokenizer key: cheap on every file, and all a list needs."""
+    # A list opens the file of every model, so that this must come to one read of a page for most.
     # Unbuffered: the window is the buffer, and Python's would read past it.
     with open(path, "rb", buffering=0) as file:
         reader = _open(file, _OUTLINE_WINDOW)
@@ -314,6 +315,7 @@ class _HeaderReader:
         self._start = 0
         self._at = 0
         self._order = "<"
+        # Compiled once for each code: a header has thousands of numbers.
         self._codes: dict[str, struct.Struct] = {}
 
     @property
@@ -353,6 +355,7 @@ class _HeaderReader:
     def skip(self, length: int) -> None:
         if self.position + length > self.size:
             raise Invalid("the file ends inside its header")
+        # No seek yet: it comes with the next value, if that is outside the window.
         self._at += length
 
     def skip_texts(self, number: int) -> None:

@@ -49,6 +49,7 @@ _NO_DIGEST = "0" * 19
 """What Ollama sends as the digest while it is unknown."""
 _TENSOR = re.compile(r"\[ *\d+/ *\d+\].* size = +([\d.]+) MiB")
 _REASON = re.compile(r"failed to quantize: (.+)")
+# What an error message quotes from, and how much of a line without an end is kept for it.
 _TAIL_LINES = 20
 _LONGEST_LINE = 4096
 _CHUNK = 64 << 20
@@ -208,6 +209,7 @@ class _Progress:
 async def _run(command: Sequence[str], progress: _Progress) -> None:
     await progress.report(0)
     try:
+        # Progress and errors are on stderr. Stdout has only lines for a person at a terminal.
         process = await anyio.open_process(command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
     except OSError as error:
         raise Broken(f"{PROGRAM} cannot be run: {error.strerror}") from error

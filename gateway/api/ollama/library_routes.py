@@ -44,6 +44,7 @@ async def show(request: Request) -> Response:
     text = model_name(body)
     name = names.resolve(text, refusal=names.CLOUD_DETAILS)
     library = _library(request)
+    # `peek` first: a trip to a worker thread takes longer than a stat.
     model = library.peek(name)
     if model is None:
         model = await run_sync(library.get, name)
@@ -68,6 +69,7 @@ async def copy(request: Request) -> Response:
     try:
         await run_sync(_library(request).copy, source_name, destination_name)
     except NotFound as error:
+        # The name as the client wrote it, not with its defaults filled in.
         raise NotFound(f'model "{source}" not found') from error
     return empty()
 

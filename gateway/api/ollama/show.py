@@ -39,6 +39,7 @@ def tag_entry(entry: Entry) -> dict[str, object]:
     }
     body: dict[str, object] = {
         "name": entry.name.short,
+        # Both, as in Ollama: some clients read one and some the other.
         "model": entry.name.short,
         "modified_at": timestamp(entry.modified_ns),
         "size": entry.size,
@@ -166,7 +167,7 @@ def _info(header: Header | None, arrays: Mapping[str, list[Scalar]] | None) -> d
 
 
 def _each(parameters: Mapping[str, object]) -> Iterable[tuple[str, object]]:
-    """Name and value, lists taken apart."""
+    # Lists taken apart: a Modelfile has a line for each stop word.
     for name, value in sorted(parameters.items()):
         values = value if isinstance(value, list | tuple) else [value]
         yield from ((name, item) for item in values)
