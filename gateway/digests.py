@@ -17,4 +17,5 @@ def parse(text: str) -> str:
 
 def blob_name(digest: str) -> str:
     """The file name of the blob with this canonical digest."""
+    # A dash, for a colon cannot be in a file name on Windows.
     return digest.replace(":", "-", 1)

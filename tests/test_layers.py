@@ -33,7 +33,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.store": (
         "gateway.digests gateway.errors gateway.golang gateway.modelfile gateway.names "
         "gateway.templates",
-        "anyio",
+        "anyio cachetools",
     ),
     "gateway.registry": (
         "gateway gateway.digests gateway.errors gateway.names gateway.store",

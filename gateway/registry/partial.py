@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway import digests
 from gateway.registry import chunks
 from gateway.registry.chunks import Chunk
-from gateway.store.blobs import Blobs, settle
+from gateway.store.blobs import Blobs, sync_and_rename
 
 _PIECE = 16 << 20
 
@@ -72,7 +72,7 @@ class Partial:
             self.discard()
             return False
         with open(self.data, "rb") as file:
-            settle(file.fileno(), self.data, self._blobs.path(digest))
+            sync_and_rename(file.fileno(), self.data, self._blobs.path(digest))
         self.discard()
         return True
 

@@ -109,7 +109,7 @@ def _publish(library: Library, name: Name, data: bytes, manifest: Manifest) -> b
             return None
         old: frozenset[str] = frozenset()
         with suppress(NotFound, Broken):
-            old = library.manifests.read(library.manifests.settle(name)).manifest.digests
+            old = library.manifests.read(library.manifests.spelling(name)).manifest.digests
         before = [digest for digest in old if library.blobs.exists(digest)]
         library.publish(name, data)
         return not all(library.blobs.exists(digest) for digest in before)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gateway import OLLAMA_VERSION, __version__
-from gateway.api.ollama import show as describe
+from gateway.api.ollama.show import details, timestamp
 from gateway.api.reply import json_reply
 from gateway.services import Services, services_of
 from runners import DeviceKind, RunnerInfo, RunnerState, resident
@@ -63,8 +63,8 @@ def _row(there: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str
         "model": model.name.short,
         "size": vram + held,
         "digest": model.digest,
-        "details": describe.details(model.config, ""),
-        "expires_at": describe.timestamp(expires),
+        "details": details(model.config, ""),
+        "expires_at": timestamp(expires),
         "size_vram": vram,
         "context_length": runner.spec.context,
     }
