@@ -1,11 +1,9 @@
 """How hard to think, as OpenAI's requests say it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from gateway.errors import Invalid
+from gateway.llama.requests import ThinkLevel
 
-_EFFORTS: dict[str, bool | str] = {
+_LEVELS: dict[str, bool | str] = {
     "none": False,
     "minimal": "low",
     "low": "low",
@@ -17,14 +15,13 @@ _EFFORTS: dict[str, bool | str] = {
 }
 
 
-def effort(request: Mapping[str, Any]) -> bool | str | None:
-    """How much the client wants the model to think: None if it does not say."""
-    asked = request.get("reasoning", {}).get("effort") or request.get("reasoning_effort")
-    if asked in (None, ""):
+def think_level(effort: object) -> ThinkLevel:
+    """What an `effort` means to a model; None for none. Invalid for one that OpenAI lacks."""
+    if effort in (None, ""):
         return None
-    if not isinstance(asked, str) or asked not in _EFFORTS:
+    if not isinstance(effort, str) or effort not in _LEVELS:
         raise Invalid(
-            f'invalid reasoning value: "{asked}" (must be "minimal", "low", "medium", "high", '
+            f'invalid reasoning value: "{effort}" (must be "minimal", "low", "medium", "high", '
             '"xhigh", "ultra", "max", or "none")'
         )
-    return _EFFORTS[asked]
+    return _LEVELS[effort]

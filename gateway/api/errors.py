@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.api.dialect import ApiError, Dialect
 from gateway.api.reply import json_reply
 from gateway.errors import GatewayError
-from gateway.http.request_log import Facts
+from gateway.http.request_log import RequestRecord
 from gateway.inference.errors import client_message, status_of
 from gateway.llama.errors import EngineError
 from runners import BackingOff, Busy, RunnerError
@@ -42,7 +42,7 @@ class ErrorResponses:
             headers["retry-after"] = str(max(1, round(error.retry_after)))
         elif isinstance(error, Busy):
             headers["retry-after"] = "1"
-        request.state.facts.error = message = client_message(error)
+        request.state.record.error = message = client_message(error)
         return self._response(request, message, status_of(error), headers, error)
 
     async def not_routed(self, request: Request, error: Exception) -> Response:
@@ -74,7 +74,7 @@ class ErrorResponses:
         headers: Mapping[str, str] | None = None,
         cause: Exception | None = None,
     ) -> Response:
-        record: Facts = request.state.facts
+        record: RequestRecord = request.state.record
         error = ApiError(message, status, record.id, cause)
         for dialect in self._dialects:
             if request.scope["path"].startswith(dialect.prefixes):

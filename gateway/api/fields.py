@@ -5,7 +5,7 @@
         model: str = json_field(STRING, "required; a name in the library", default="")
         stream: bool = json_field(BOOL, "events instead of one object", default=True)
 
-    PING = RequestTable(PingRequest, "PingRequest", go="api.PingRequest")
+    PING = RequestTable(PingRequest, "PingRequest")
     request = PING.decode(b'{"model": "m"}')
 
 The class is the table: bodies are decoded by it, and the reference pages are checked against it.
@@ -13,16 +13,25 @@ The class is the table: bodies are decoded by it, and the reference pages are ch
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import orjson
 
 from gateway.errors import Invalid
-from gateway.golang.json_decode import JsonKind, Struct, decode
+from gateway.golang.json_decode import (
+    JsonKind,
+    JsonPath,
+    Struct,
+    decode,
+    decode_leniently,
+    unmarshal_error,
+)
 
 _METADATA = "json"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class RequestField:
     """A field of a request: its name in JSON, what it may hold, and what happens to it."""
 
     name: str
@@ -31,6 +40,8 @@ class Field:
     """The line of the reference page, in Markdown."""
     refused: bool = False
     """Whether anything but null, false and an empty value is refused by name; `doc` says why."""
+    passed_on: bool = False
+    """Whether the engine gets it as it came."""
 
 
 def json_field(
@@ -41,12 +52,13 @@ def json_field(
     default_factory: Any = MISSING,
     name: str = "",
     refused: bool = False,
+    passed_on: bool = False,
 ) -> Any:
     """A field of a request class. `name`: in JSON, where that is no attribute's name here.
 
     The default stands for a field that is missing or null.
     """
-    metadata = {_METADATA: (name, kind, doc, refused)}
+    metadata = {_METADATA: (name, kind, doc, refused, passed_on)}
     if default_factory is not MISSING:
         return field(default_factory=default_factory, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -59,25 +71,31 @@ class _Dataclass(Protocol):
 RequestT = TypeVar("RequestT", bound=_Dataclass)
 
 
-class RequestTable(Generic[RequestT]):
-    """Reads JSON bodies as instances of a request class.
+def _fields_of(cls: type[_Dataclass]) -> Mapping[str, tuple[str, RequestField]]:
+    """The fields of a request class by their names in JSON, each with its attribute's name."""
+    table: dict[str, tuple[str, RequestField]] = {}
+    for one in fields(cls):
+        if _METADATA in one.metadata:
+            name, *rest = one.metadata[_METADATA]
+            name = name or one.name
+            table[name] = one.name, RequestField(name, *rest)
+    return table
 
-    `go` is Ollama's own name for the type, which its errors spell out.
+
+class RequestTable(Generic[RequestT]):
+    """Reads JSON bodies as instances of a request class, as Go reads them.
+
+    Names match in any case, and unknown fields are dropped. `go` is Ollama's own name for the
+    type, which its errors spell out.
     """
 
     def __init__(self, cls: type[RequestT], struct: str, *, go: str | None = None) -> None:
+        table = _fields_of(cls)
         self._cls = cls
-        self._attributes: dict[str, str] = {}
-        table: dict[str, Field] = {}
-        for one in fields(cls):
-            if _METADATA in one.metadata:
-                name, kind, doc, refused = one.metadata[_METADATA]
-                name = name or one.name
-                table[name] = Field(name, kind, doc, refused)
-                self._attributes[name] = one.name
-        self.fields: Mapping[str, Field] = table
+        self._attributes = {name: attribute for name, (attribute, _) in table.items()}
+        self.fields = {name: one for name, (_, one) in table.items()}
         """By their names in JSON."""
-        self.struct = Struct(struct, {name: one.kind for name, one in table.items()}, go=go)
+        self.struct = Struct(struct, {name: one.kind for name, one in self.fields.items()}, go=go)
 
     def decode(self, data: bytes) -> RequestT:
         """The request of a body; Invalid, in the words of Go's decoder, for what cannot be one."""
@@ -85,8 +103,101 @@ class RequestTable(Generic[RequestT]):
         names = self._attributes
         return self._cls(**{names[name]: value for name, value in values.items()})
 
-    def refuse(self, values: Mapping[str, object], message: str) -> None:
-        """Invalid for a refused field that holds something; `message` has its name and reason."""
-        for name, one in self.fields.items():
-            if one.refused and values.get(name):
-                raise Invalid(message.format(name=name, why=one.doc))
+
+class OpenRequestTable(Generic[RequestT]):
+    """Reads JSON bodies whose other fields belong to the engine.
+
+    Names match exactly, for the engine will see them so. What the table does not name, and what it
+    passes on, is in the request's `extra`. The first field of a wrong type, in the body's order,
+    is refused. `struct` is Ollama's name for the type.
+    """
+
+    def __init__(self, cls: type[RequestT], struct: str) -> None:
+        self._cls = cls
+        self._struct = struct
+        self._table = _fields_of(cls)
+        self.fields = {name: one for name, (_, one) in self._table.items()}
+
+    def decode(self, data: bytes) -> RequestT:
+        """The request of a body that is not empty; Invalid for what cannot be one."""
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            body = decode_leniently(data)
+        if body is None:
+            body = {}
+        if not isinstance(body, dict):
+            raise Invalid(unmarshal_error(body, f"openai.{self._struct}"))
+        return self.read(body)
+
+    def read(self, body: Mapping[str, object]) -> RequestT:
+        """The request of a decoded body."""
+        extra: dict[str, object] = {}
+        values: dict[str, Any] = {"extra": extra}
+        for name, value in body.items():
+            if value is None:
+                continue
+            known = self._table.get(name)
+            if known is None:
+                extra[name] = value
+                continue
+            attribute, one = known
+            if type(value) is not one.kind.plain:
+                path = JsonPath().inside(self._struct, name)
+                one.kind.take(value, path)
+                path.settle()
+            values[attribute] = value
+            if one.passed_on:
+                extra[name] = value
+        return self._cls(**values)
+
+
+PlainType = Literal["boolean", "integer", "number", "string", "object", "array", "any"]
+_PYTHON_TYPES: Mapping[PlainType, type] = {
+    "boolean": bool,
+    "string": str,
+    "object": dict,
+    "array": list,
+}
+_INT64 = 1 << 63
+
+
+class PlainKind(JsonKind):
+    """A field whose type alone is checked; its value stays as it came.
+
+    A mismatch is reported in Go's words where Ollama has the field and so a type for it, `go`;
+    else in our own. `inner`: what the fields of an object may hold.
+    """
+
+    def __init__(
+        self,
+        name: PlainType,
+        go: str = "",
+        inner: "Mapping[str, PlainKind] | None" = None,
+    ) -> None:
+        self.go = go
+        self.plain = None if inner else _PYTHON_TYPES.get(name)
+        self._name = name
+        self._inner = inner or {}
+
+    def take(self, value: object, at: JsonPath) -> object:
+        if not self._fits(value):
+            if self.go:
+                at.mismatch(value, self.go, exact=self.go == "int")
+            else:
+                article = "an" if self._name[0] in "aio" else "a"
+                at.fault(f"'{at.path}' must be {article} {self._name}")
+        elif isinstance(value, dict):
+            for name, kind in self._inner.items():
+                if (item := value.get(name)) is not None:
+                    kind.take(item, at.below(name))
+        return value
+
+    def _fits(self, value: object) -> bool:
+        if self._name == "any":
+            return True
+        if (wanted := _PYTHON_TYPES.get(self._name)) is not None:
+            return isinstance(value, wanted)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self._name == "number" or (value % 1 == 0 and -_INT64 <= value < _INT64)

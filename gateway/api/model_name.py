@@ -1,15 +1,8 @@
 """The model that a request on /v1 names."""
 
-from collections.abc import Mapping
-
 from gateway.errors import Invalid
 
 
-def model_name(body: Mapping[str, object]) -> str:
-    """Invalid where there is none."""
-    name = body.get("model", "")
-    if not isinstance(name, str):
-        raise Invalid("'model' must be a string")
+def check_model_name(name: str) -> None:
     if not name.strip():
         raise Invalid("model is required")
-    return name

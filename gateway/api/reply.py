@@ -1,7 +1,6 @@
 """Replies in Ollama's framing: content types, lengths and newlines as its clients expect them."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.responses import Response
 
@@ -9,11 +8,12 @@ from gateway.golang.json_encode import dumps
 
 JSON = "application/json; charset=utf-8"
 PLAIN_JSON = "application/json"
+SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
 
 
 def json_reply(
-    value: Any,
+    value: object,
     status: int = 200,
     *,
     media_type: str = JSON,

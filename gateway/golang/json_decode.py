@@ -53,6 +53,15 @@ class JsonPath:
         self._faults: list[str] = [] if faults is None else faults
         self._fixed = fixed
 
+    @property
+    def path(self) -> str:
+        """Names with dots between them; empty for the body itself."""
+        return self._path
+
+    def below(self, name: str) -> "JsonPath":
+        """The path to the member `name` of an object for which Go has no struct of its own."""
+        return self.inside(self._struct, name)
+
     def inside(self, struct: str, name: str) -> "JsonPath":
         """The path to the member `name` of a `struct` at this one."""
         path = f"{self._path}.{name}" if self._path else name
@@ -333,6 +342,11 @@ ANY = _Free("interface {}")
 MAP = _Free("map[string]interface {}", dict)
 MAP_STRING = MapOf(STRING)
 IMAGES = ListOf(_Image())
+
+
+def decode_leniently(data: bytes) -> object:
+    """The first JSON value of `data` as Go tolerates it, whatever follows it; Invalid if none."""
+    return JsonPath().free(first_value(data))
 
 
 def decode(data: bytes, struct: Struct) -> dict[str, Any]:

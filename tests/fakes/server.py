@@ -21,10 +21,9 @@ from starlette.applications import Starlette
 
 from gateway import names
 from gateway.app import create_app
-from gateway.http.guard import Rules
+from gateway.http.guard import OriginPolicy
 from gateway.http.listener import listen
 from gateway.inference.launch import Defaults
-from gateway.scripted import CHATML, write
 from gateway.serve import server_config
 from gateway.services import Services
 from gateway.store.create import create
@@ -32,6 +31,7 @@ from gateway.store.library import Library
 from gateway.store.model import Model
 from gateway.store.recipe import checked
 from runners import GIB, MIB, Device, DeviceKind, Limits, Scheduler, Spec, Supervisor, find
+from runners.build.scripted_model import CHATML, write
 from runners.spec import Estimate
 from runners.upstream import open_call
 from tests.fakes.engine import fake_engine
@@ -200,7 +200,7 @@ async def open_gateway(
     *behaviour: str,
     limits: Limits | None = None,
     defaults: Defaults = DEFAULTS,
-    rules: Rules | None = None,
+    policy: OriginPolicy | None = None,
     gpus: tuple[Device, ...] = (),
     no_cloud: bool = False,
 ) -> AsyncIterator[Gateway]:
@@ -218,7 +218,7 @@ async def open_gateway(
         async with scheduler:
             library = Library(folder / "models")
             services = Services(library, scheduler, engine, defaults, no_cloud)
-            app = create_app(services, rules or Rules.of((), loopback=True))
+            app = create_app(services, policy or OriginPolicy.of((), loopback=True))
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
             base = "http://localhost"
             async with httpx.AsyncClient(transport=transport, base_url=base) as client:

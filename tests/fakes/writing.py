@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from gateway.api.clock import Clock
-from gateway.api.ollama.replies import ChatObject, ChatStream, GenerateObject, GenerateStream
+from gateway.api.ollama.replies import OllamaChatObject, OllamaChatStream, GenerateObject, GenerateStream
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.types import Writer
 from gateway.llama.events import ChatEventReader, CompletionEventReader
@@ -29,9 +29,9 @@ class FakeClock(Clock):
 
 def chat(
     *, stream: bool = True, model: str = "m", alternatives: bool = False
-) -> ChatObject | ChatStream:
+) -> OllamaChatObject | OllamaChatStream:
     """Ollama's reply to a chat, whose runner was there at once."""
-    writer = ChatStream if stream else ChatObject
+    writer = OllamaChatStream if stream else OllamaChatObject
     reply = writer(model, FakeClock(), alternatives=alternatives)
     reply.assigned()
     return reply

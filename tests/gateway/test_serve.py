@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from gateway.inference.launch import Defaults
-from gateway.serve import cache_folder, defaults, limits, responses, server_config
+from gateway.serve import defaults, limits, responses, server_config
 from gateway.settings import load
 from gateway.store.responses import Kept
 from runners import GIB, Device, DeviceKind, Limits
@@ -161,12 +161,6 @@ def test_responses_have_the_room_they_are_given(tmp_path: Path) -> None:
     assert not store.save(Kept({**response, "text": "x" * (1 << 20)}, []))
     assert store.save(Kept({**response, "text": "x" * 1_000_000}, []))
     store.close()
-
-
-def test_measurements_are_kept_where_caches_are() -> None:
-    assert cache_folder({"PADDOCK_CACHE": "/c", "XDG_CACHE_HOME": "/x"}) == Path("/c")
-    assert cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/paddock")
-    assert cache_folder({"XDG_CACHE_HOME": ""}) == Path.home() / ".cache/paddock"
 
 
 def test_hypercorn_takes_over_the_bound_socket_and_stays_silent() -> None:

@@ -22,7 +22,7 @@ async def messages(http: Request) -> Response:
     if asked.unknown:
         log.info("ignored fields: %s", ", ".join(sorted(asked.unknown)))
     kind = Events if asked.stream else Whole
-    writer = kind(asked.terms, secrets.token_hex(12), request_id(http.state.facts.id))
+    writer = kind(asked.terms, secrets.token_hex(12), request_id(http.state.record.id))
     model = await find_model(http, asked.terms.model)
     return await generate(http, model, asked.turn, writer)
 
@@ -31,7 +31,7 @@ async def count_tokens(http: Request) -> Response:
     """How many tokens the prompt of such a request has, as the model itself would see it."""
     asked = anthropic.read(await http.body(), counting=True)
     model = await find_model(http, asked.terms.model)
-    writer = Whole(asked.terms, "", request_id(http.state.facts.id))
+    writer = Whole(asked.terms, "", request_id(http.state.record.id))
     task = count_only(lambda count: dumps({"input_tokens": count}))
     return await generate(http, model, asked.turn, writer, task=task)
 
@@ -43,7 +43,7 @@ class RequestId:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = (b"request-id", request_id(scope["state"]["facts"].id).encode())
+        header = (b"request-id", request_id(scope["state"]["record"].id).encode())
 
         async def saying(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -49,7 +49,7 @@ async def embed(http: Request) -> Response:
         raise NotFound(f"model '{request.model}' not found")
     names.resolve(request.model)  # a name that is none is reported before the input
     texts = requests.texts(request.input)
-    clock = RequestClock(http.state.facts.began)
+    clock = RequestClock(http.state.record.began)
     reply = EmbedReply(request.model, clock, request.dimensions)
     return await _respond(http, request, texts, reply, truncate=request.truncate)
 
@@ -58,7 +58,7 @@ async def old_embed(http: Request) -> Response:
     """One vector, of which nothing is returned but its numbers."""
     request = OLD_EMBED.decode(await http.body())
     names.resolve(request.model)
-    reply = OldEmbedReply(request.model, RequestClock(http.state.facts.began))
+    reply = OldEmbedReply(request.model, RequestClock(http.state.record.began))
     texts = requests.texts(request.prompt)
     return await _respond(http, request, texts, reply, truncate=False, raw=_is_raw)
 
@@ -69,7 +69,7 @@ async def openai_embed(http: Request) -> Response:
     base64 = requests.as_base64(request.encoding_format)
     texts = requests.openai_texts(request.input)
     names.resolve(request.model)
-    clock = RequestClock(http.state.facts.began)
+    clock = RequestClock(http.state.record.began)
     reply = OpenAIEmbedReply(request.model, clock, request.dimensions, base64=base64)
     return await _respond(http, request, texts, reply, truncate=True)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from gateway.api.clock import RequestClock
 from gateway.api.ollama import requests
 from gateway.api.ollama.fields import CHAT, GENERATE
-from gateway.api.ollama.replies import ChatObject, ChatStream, GenerateObject, GenerateStream
+from gateway.api.ollama.replies import OllamaChatObject, OllamaChatStream, GenerateObject, GenerateStream
 from gateway.errors import Invalid
 from gateway.inference.handler import REPLY, find_model, generate, load_only, render_only, unload
 from gateway.inference.types import Attempt, Writer
@@ -24,10 +24,10 @@ async def chat(http: Request) -> Response:
     if not request.model.strip():
         raise Invalid("model is required")
     model = await find_model(http, request.model)
-    clock = RequestClock(http.state.facts.began)
+    clock = RequestClock(http.state.record.began)
     alternatives = request.top_logprobs > 0
     # What generates nothing is one object, whatever `stream` says.
-    reply = ChatObject(request.model, clock, alternatives=alternatives)
+    reply = OllamaChatObject(request.model, clock, alternatives=alternatives)
     writer: Writer = reply
     task = REPLY
     if not request.messages:
@@ -38,7 +38,7 @@ async def chat(http: Request) -> Response:
     elif request.debug_render_only:
         task = render_only(reply.rendered)
     elif request.stream:
-        writer = ChatStream(request.model, clock, alternatives=alternatives)
+        writer = OllamaChatStream(request.model, clock, alternatives=alternatives)
     return await generate(http, model, requests.chat(request), writer, task=task)
 
 
@@ -47,7 +47,7 @@ async def generate_text(http: Request) -> Response:
     request = GENERATE.decode(await http.body())
     requests.check(request)
     model = await find_model(http, request.model)
-    clock = RequestClock(http.state.facts.began)
+    clock = RequestClock(http.state.record.began)
     alternatives = request.top_logprobs > 0
     reply = GenerateObject(request.model, clock, alternatives=alternatives)
     writer: GenerateObject | GenerateStream = reply

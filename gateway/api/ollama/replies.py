@@ -93,7 +93,7 @@ class OllamaObject(OllamaWriter):
         return {"done": False, "_debug_info": info}
 
 
-class ChatObject(OllamaObject):
+class OllamaChatObject(OllamaObject):
     def __init__(self, model: str, clock: Clock, *, alternatives: bool = False) -> None:
         super().__init__(model, clock, alternatives=alternatives)
         self._calls = ToolCallParts()
@@ -165,7 +165,7 @@ class OllamaStream(OllamaWriter):
         return b',"logprobs":' + dumps(entries) + b"}\n"
 
 
-class ChatStream(OllamaStream):
+class OllamaChatStream(OllamaStream):
     def __init__(self, model: str, clock: Clock, *, alternatives: bool = False) -> None:
         super().__init__(model, clock, alternatives=alternatives)
         self._calls = ToolCallParts()

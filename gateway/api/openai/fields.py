@@ -1,144 +1,177 @@
-"""Every member of the OpenAI dialect's requests that has a type here: what it is, what happens.
+"""What chat completions and completions take, field by field, and what happens to each.
 
-The docs' tables are checked against these. A value of another type is refused in the words of
-Ollama, which are those of Go's decoder, where Ollama has the member.
+The docs' tables are checked against these. Fields that have an effect in the engine alone are
+passed on to it, and so are those that nobody here knows.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from gateway.errors import Invalid
+from gateway.api.fields import OpenRequestTable, PlainKind, PlainType, json_field
 
-Kind = Literal["boolean", "integer", "number", "string", "object", "array", "any"]
-
-_PLAIN: Mapping[Kind, tuple[type, ...]] = {
-    "boolean": (bool,),
-    "string": (str,),
-    "object": (dict,),
-    "array": (list,),
-}
-_WORDS = {"boolean": "a boolean", "number": "a number", "string": "a string"}
-_GO_KINDS = {str: "string", bool: "bool", list: "array", dict: "object"}
+_INTEGER = PlainKind("integer")
+_BOOLEAN = PlainKind("boolean")
+_STRING = PlainKind("string")
+_OBJECT = PlainKind("object")
+_ANY = PlainKind("any")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A member: its kind, Ollama's own type for it if it has one, and what is done with it."""
-
-    kind: Kind
-    fate: str
-    go: str = ""
+def _go(name: PlainType, go: str, **inner: PlainKind) -> PlainKind:
+    return PlainKind(name, go, inner)
 
 
-NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
-"""Sampling that has the same names here, for Ollama and for the engine."""
-_SAMPLING: Mapping[str, Field] = {
-    "model": Field("string", "names the model", "string"),
-    "stream": Field("boolean", "server-sent events instead of one object", "bool"),
-    "stream_options": Field(
-        "object", "`include_usage` adds a last chunk with counts", "openai.StreamOptions"
-    ),
-    "max_tokens": Field("integer", "limits the reply", "int"),
-    "max_completion_tokens": Field("integer", "limits the reply; wins over max_tokens"),
-    "temperature": Field("number", "1.0 where neither model nor request says", "float64"),
-    "top_p": Field("number", "1.0 where neither model nor request says", "float64"),
-    "frequency_penalty": Field("number", "honoured", "float64"),
-    "presence_penalty": Field("number", "honoured", "float64"),
-    "seed": Field("integer", "honoured", "int"),
-    "stop": Field("any", "a text or a list of texts, instead of the model's own"),
-    "n": Field("integer", "1; more is refused"),
-    "logit_bias": Field("object", "honoured"),
-    "response_format": Field(
-        "object",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingRequest:
+    """What both have in common."""
+
+    model: str = json_field(_go("string", "string"), "names the model", default="")
+    stream: bool = json_field(
+        _go("boolean", "bool"),
+        "server-sent events instead of one object",
+        default=False,
+        passed_on=True,
+    )
+    stream_options: Mapping[str, object] = json_field(
+        _go("object", "openai.StreamOptions", include_usage=_go("boolean", "bool")),
+        "`include_usage` adds a last chunk with counts",
+        default_factory=dict,
+        passed_on=True,
+    )
+    max_tokens: int | None = json_field(_go("integer", "int"), "limits the reply", default=None)
+    max_completion_tokens: int | None = json_field(
+        _INTEGER, "limits the reply; wins over max_tokens", default=None
+    )
+    temperature: float | None = json_field(
+        _go("number", "float64"), "1.0 where neither model nor request says", default=None
+    )
+    top_p: float | None = json_field(
+        _go("number", "float64"), "1.0 where neither model nor request says", default=None
+    )
+    frequency_penalty: float | None = json_field(_go("number", "float64"), "honoured", default=None)
+    presence_penalty: float | None = json_field(_go("number", "float64"), "honoured", default=None)
+    seed: int | None = json_field(_go("integer", "int"), "honoured", default=None)
+    stop: object = json_field(
+        _ANY, "a text or a list of texts, instead of the model's own", default=None
+    )
+    n: int = json_field(_INTEGER, "1; more is refused", default=1)
+    logit_bias: Mapping[str, object] = json_field(
+        _OBJECT, "honoured", default_factory=dict, passed_on=True
+    )
+    response_format: Mapping[str, object] | None = json_field(
+        _go("object", "openai.ResponseFormat", type=_go("string", "string")),
         "json_object or json_schema constrain the reply; other types are refused",
-        "openai.ResponseFormat",
-    ),
-    "grammar": Field("string", "the engine's own: a GBNF grammar constrains the reply"),
-    "json_schema": Field("object", "the engine's own: a schema alone constrains the reply"),
-    "n_probs": Field("integer", "the engine's own: log probabilities with so many alternatives"),
-    "post_sampling_probs": Field("any", "refused: log probabilities are those before sampling"),
-    "user": Field("string", "accepted; nothing depends on it"),
-    "keep_alive": Field("any", "ours: how long the model stays loaded afterwards"),
-}
-CHAT: Mapping[str, Field] = {
-    **_SAMPLING,
-    "messages": Field("array", "required", "[]openai.Message"),
-    "tools": Field("array", "functions; other kinds are refused", "[]api.Tool"),
-    "tool_choice": Field("any", "none, auto, required, a function, or allowed_tools"),
-    "parallel_tool_calls": Field("boolean", "false: at most one call in a reply"),
-    "reasoning_effort": Field(
-        "string", "none switches thinking off; a level switches it on", "string"
-    ),
-    "reasoning": Field("object", "`effort` wins over reasoning_effort", "openai.Reasoning"),
-    "logprobs": Field("boolean", "log probabilities of the tokens", "bool"),
-    "top_logprobs": Field("integer", "0 to 20 alternatives for each token", "int"),
-    "chat_template_kwargs": Field("object", "for the GGUF's own chat template"),
-    "metadata": Field("any", "accepted; nothing depends on it"),
-    "store": Field("any", "accepted; nothing is stored"),
-    "service_tier": Field("any", "accepted; there is one"),
-    "prediction": Field("any", "accepted; the engine drafts by itself"),
-    "verbosity": Field("any", "accepted; no local model knows it"),
-    "safety_identifier": Field("any", "accepted; nothing depends on it"),
-    "prompt_cache_retention": Field("any", "accepted; nothing depends on it"),
-    "prompt_cache_options": Field("any", "accepted; the cache of prompts is the engine's own"),
-    "moderation": Field("any", "accepted, and not done: there is no moderation"),
-    "prompt_cache_key": Field("any", "accepted; prompts are cached by what they say"),
-    "modalities": Field("array", "`text`; anything else is refused"),
-    "audio": Field("any", "refused: no model here speaks"),
-    "web_search_options": Field("any", "refused: there is no search"),
-    "functions": Field("any", "refused: tools took their place"),
-    "function_call": Field("any", "refused: tool_choice took its place"),
-}
-COMPLETION: Mapping[str, Field] = {
-    **_SAMPLING,
-    **{name: replace(_SAMPLING[name], go="float32") for name in NUMBERS},
-    "prompt": Field("string", "goes through the model's template", "string"),
-    "suffix": Field("string", "fill in the middle, by models that can", "string"),
-    "logprobs": Field("integer", "0 to 20 alternatives for each token", "int"),
-    "echo": Field("boolean", "the reply begins with the prompt", "bool"),
-    "best_of": Field("integer", "1; more is refused"),
-}
-_WITHIN: Mapping[str, Mapping[str, Field]] = {
-    "stream_options": {"include_usage": Field("boolean", "", "bool")},
-    "response_format": {"type": Field("string", "", "string")},
-    "reasoning": {"effort": Field("string", "", "string")},
-}
-_INT = 1 << 63
+        default=None,
+    )
+    grammar: str | None = json_field(
+        _STRING,
+        "the engine's own: a GBNF grammar constrains the reply",
+        default=None,
+        passed_on=True,
+    )
+    json_schema: Mapping[str, object] | None = json_field(
+        _OBJECT,
+        "the engine's own: a schema alone constrains the reply",
+        default=None,
+        passed_on=True,
+    )
+    n_probs: int = json_field(
+        _INTEGER, "the engine's own: log probabilities with so many alternatives", default=0
+    )
+    post_sampling_probs: object = json_field(
+        _ANY, "refused: log probabilities are those before sampling", default=None
+    )
+    user: str = json_field(_STRING, "accepted; nothing depends on it", default="", passed_on=True)
+    keep_alive: object = json_field(
+        _ANY, "ours: how long the model stays loaded afterwards", default=None
+    )
+    extra: Mapping[str, object]
+    """What goes to the engine as it came."""
+
+    @property
+    def include_usage(self) -> bool:
+        return bool(self.stream_options.get("include_usage"))
 
 
-def check_types(request: Mapping[str, Any], fields: Mapping[str, Field], struct: str) -> None:
-    """Invalid for the first member, in the request's order, of a wrong type. Nulls are absent."""
-    for name, value in request.items():
-        field = fields.get(name)
-        if field is None:
-            continue
-        if not _fits(field.kind, value):
-            raise Invalid(_mismatch(name, value, field, struct))
-        for inner, wanted in _WITHIN.get(name, {}).items():
-            if (item := value.get(inner)) is not None and not _fits(wanted.kind, item):
-                raise Invalid(_mismatch(f"{name}.{inner}", item, wanted, struct))
+def _unused(doc: str) -> object:
+    """A field of OpenAI's service; it goes to the engine, which ignores it."""
+    return json_field(_ANY, doc, default=None, passed_on=True)
 
 
-def _fits(kind: Kind, value: Any) -> bool:
-    if kind == "any":
-        return True
-    if plain := _PLAIN.get(kind):
-        return isinstance(value, plain)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return kind == "number" or (value % 1 == 0 and -_INT <= value < _INT)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatCompletionRequest(SamplingRequest):
+    messages: Sequence[object] | None = json_field(
+        _go("array", "[]openai.Message"), "required", default=None
+    )
+    tools: Sequence[object] = json_field(
+        _go("array", "[]api.Tool"), "functions; other kinds are refused", default=()
+    )
+    tool_choice: object = json_field(
+        _ANY, "none, auto, required, a function, or allowed_tools", default=None
+    )
+    parallel_tool_calls: bool | None = json_field(
+        _BOOLEAN, "false: at most one call in a reply", default=None, passed_on=True
+    )
+    reasoning_effort: str = json_field(
+        _go("string", "string"), "none switches thinking off; a level switches it on", default=""
+    )
+    reasoning: Mapping[str, object] = json_field(
+        _go("object", "openai.Reasoning", effort=_go("string", "string")),
+        "`effort` wins over reasoning_effort",
+        default_factory=dict,
+    )
+    logprobs: bool = json_field(
+        _go("boolean", "bool"), "log probabilities of the tokens", default=False
+    )
+    top_logprobs: int | None = json_field(
+        _go("integer", "int"), "0 to 20 alternatives for each token", default=None
+    )
+    chat_template_kwargs: Mapping[str, object] | None = json_field(
+        _OBJECT, "for the GGUF's own chat template", default=None, passed_on=True
+    )
+    metadata: object = _unused("accepted; nothing depends on it")
+    store: object = _unused("accepted; nothing is stored")
+    service_tier: object = _unused("accepted; there is one")
+    prediction: object = _unused("accepted; the engine drafts by itself")
+    verbosity: object = _unused("accepted; no local model knows it")
+    safety_identifier: object = _unused("accepted; nothing depends on it")
+    prompt_cache_retention: object = _unused("accepted; nothing depends on it")
+    prompt_cache_options: object = _unused("accepted; the cache of prompts is the engine's own")
+    moderation: object = _unused("accepted, and not done: there is no moderation")
+    prompt_cache_key: object = _unused("accepted; prompts are cached by what they say")
+    modalities: Sequence[object] = json_field(
+        PlainKind("array"), "`text`; anything else is refused", default=(), passed_on=True
+    )
+    audio: object = json_field(_ANY, "refused: no model here speaks", default=None)
+    web_search_options: object = json_field(_ANY, "refused: there is no search", default=None)
+    functions: object = json_field(_ANY, "refused: tools took their place", default=None)
+    function_call: object = json_field(_ANY, "refused: tool_choice took its place", default=None)
 
 
-def _mismatch(name: str, value: Any, field: Field, struct: str) -> str:
-    if not field.go:
-        return f"'{name}' must be {_WORDS.get(field.kind, f'an {field.kind}')}"
-    return mismatch(value, f"{struct}.{name}", field.go)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest(SamplingRequest):
+    # Ollama's types of these are narrower here than in a chat.
+    temperature: float | None = json_field(
+        _go("number", "float32"), "1.0 where neither model nor request says", default=None
+    )
+    top_p: float | None = json_field(
+        _go("number", "float32"), "1.0 where neither model nor request says", default=None
+    )
+    frequency_penalty: float | None = json_field(_go("number", "float32"), "honoured", default=None)
+    presence_penalty: float | None = json_field(_go("number", "float32"), "honoured", default=None)
+    prompt: str = json_field(
+        _go("string", "string"), "goes through the model's template", default=""
+    )
+    suffix: str = json_field(
+        _go("string", "string"), "fill in the middle, by models that can", default=""
+    )
+    logprobs: int | None = json_field(
+        _go("integer", "int"), "0 to 20 alternatives for each token", default=None
+    )
+    echo: bool = json_field(
+        _go("boolean", "bool"), "the reply begins with the prompt", default=False
+    )
+    best_of: int = json_field(_INTEGER, "1; more is refused", default=1)
 
 
-def mismatch(value: Any, where: str, go: str) -> str:
-    """What Go's decoder says of a `value` that cannot be its type `go`."""
-    kind = _GO_KINDS.get(type(value), "number")
-    if kind == "number" and go == "int":
-        kind = f"number {value}"
-    return f"json: cannot unmarshal {kind} into Go struct field {where} of type {go}"
+CHAT = OpenRequestTable(ChatCompletionRequest, "ChatCompletionRequest")
+COMPLETION = OpenRequestTable(CompletionRequest, "CompletionRequest")

@@ -1,76 +1,57 @@
-"""The OpenAI dialect: requests checked, and made turns.
+"""Chat completions and completions, checked, and made requests for a generation.
 
-The engine speaks it itself, so only the members that are ours are touched: what a Modelfile lays
-under the request, what bounds the reply, and what would reach into the supervisor's business.
-Unknown members pass.
+The engine speaks this API itself, so only the fields that are ours are touched: what a Modelfile
+lays under the request, what bounds the reply, and what would reach into the supervisor's business.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import orjson
-
-from gateway.api.effort import effort
-from gateway.api.openai.fields import CHAT, COMPLETION, NUMBERS, check_types
-from gateway.api.openai.messages import chosen
+from gateway.api.effort import think_level
+from gateway.api.openai.fields import ChatCompletionRequest, CompletionRequest, SamplingRequest
+from gateway.api.openai.tools import chosen_tools
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_decode import JsonPath
-from gateway.golang.json_syntax import first_value
 from gateway.inference.types import GenerationRequest
+from gateway.llama.requests import JsonObject, Message
 
 # Slots, caches, adapters, the shape of the stream and how a reply is parsed belong to the gateway;
-# `n_predict` would outvote the client's own limit, and `reasoning_effort` what the template is told
-# of it.
-_OURS = frozenset(
-    {
-        "id_slot",
-        "n_keep",
-        "n_predict",
-        "cache_prompt",
-        "lora",
-        "response_fields",
-        "return_progress",
-        "verbose",
-        "sse_ping_interval",
-        "grammar_lazy",
-        "grammar_triggers",
-        "preserved_tokens",
-        "chat_format",
-        "chat_parser",
-        "generation_prompt",
-        "reasoning_in_content",
-        "max_tokens",
-        "max_completion_tokens",
-        "model",
-        "keep_alive",
-        "reasoning",
-        "reasoning_effort",
-        "functions",
-        "function_call",
-        "tools",
-        "tool_choice",
-        "messages",
-        "response_format",
-        "logprobs",
-        "top_logprobs",
-        "n_probs",
-        "stop",
-        "seed",
-        *NUMBERS,
-        "n",
-        "n_cmpl",
-        "prompt",
-        "suffix",
-        "best_of",
-    }
+# `n_predict` would outvote the client's own limit.
+_INTERNAL = (
+    "id_slot",
+    "n_keep",
+    "n_predict",
+    "cache_prompt",
+    "lora",
+    "response_fields",
+    "return_progress",
+    "verbose",
+    "sse_ping_interval",
+    "grammar_lazy",
+    "grammar_triggers",
+    "preserved_tokens",
+    "chat_format",
+    "chat_parser",
+    "generation_prompt",
+    "reasoning_in_content",
+    "n_cmpl",
 )
+_OF_CHATS = (
+    "messages",
+    "tools",
+    "tool_choice",
+    "reasoning",
+    "reasoning_effort",
+    "functions",
+    "function_call",
+    "top_logprobs",
+)
+_OF_COMPLETIONS = ("prompt", "suffix", "best_of")
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0}
-"""What OpenAI's clients expect where nobody says otherwise."""
+"""What OpenAI's clients expect where neither the model nor the request says otherwise."""
 
-_FORMATS = {"json_object": ("schema",), "json_schema": ("json_schema", "schema")}
-"""The kinds of response_format that bind a reply, and the way to the schema of each."""
-_REFUSED = {
+_SCHEMA_PATHS = {"json_object": ("schema",), "json_schema": ("json_schema", "schema")}
+"""The kinds of response_format that bind a reply, and the path to the schema of each."""
+_NOT_SUPPORTED = {
     "post_sampling_probs": "log probabilities are those before sampling",
     "audio": "no model here speaks",
     "web_search_options": "there is no search here",
@@ -79,147 +60,150 @@ _REFUSED = {
 }
 
 
-def body(data: bytes, struct: str, empty: str = "missing request body") -> dict[str, Any]:
-    """A request body: an object, its nulls left out. What Go would tolerate is tolerated.
-
-    `struct` is Ollama's name for it, `empty` what it says to no body at all.
-    """
-    if not data.strip():
-        raise Invalid(empty)
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        value = JsonPath().free(first_value(data))
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        place = JsonPath()
-        place.mismatch(value, f"openai.{struct}")
-        place.settle()
-    return {key: item for key, item in value.items() if item is not None}
-
-
-def check(request: Mapping[str, Any]) -> None:
-    """Invalid for a member that a chat completion cannot have, or cannot have so."""
-    check_types(request, CHAT, "ChatCompletionRequest")
+def check_chat(request: ChatCompletionRequest) -> None:
+    """Invalid for a field that a chat completion cannot have, or cannot have so."""
     _check_sampling(request)
-    if any(kind != "text" for kind in request.get("modalities", ())):
+    if any(kind != "text" for kind in request.modalities):
         raise Invalid("'modalities' must be [\"text\"]")
-    _check_count(request.get("top_logprobs", 0))
+    _check_count("top_logprobs", request.top_logprobs or 0)
 
 
-def _check_sampling(request: Mapping[str, Any]) -> None:
-    for name, why in _REFUSED.items():
-        if name in request:
+def check_completion(request: CompletionRequest) -> None:
+    """The same for a text completion, which takes one prompt."""
+    _check_sampling(request)
+    _check_one("best_of", request.best_of)
+    _check_count("top_logprobs", request.logprobs or 0)
+
+
+def _check_sampling(request: SamplingRequest) -> None:
+    for name, why in _NOT_SUPPORTED.items():
+        if getattr(request, name, None) is not None or name in request.extra:
             raise Invalid(f"'{name}' is not supported: {why}")
-    stop = request.get("stop", [])
-    if not isinstance(stop, str | list) or any(not isinstance(text, str) for text in stop):
+    stop = request.stop
+    if stop is not None and (
+        not isinstance(stop, str | list) or any(not isinstance(text, str) for text in stop)
+    ):
         raise Invalid("invalid type for 'stop' field")
-    for token, bias in request.get("logit_bias", {}).items():
+    for token, bias in request.logit_bias.items():
         if not isinstance(bias, int | float) or bias is True:
             raise Invalid(f"'logit_bias': that of {token!r} must be a number")
-    _check_one(request, "n")
-    _check_count(request.get("n_probs", 0), "n_probs")
-    if "grammar" in request and "json_schema" in request:
+    _check_one("n", request.n)
+    _check_count("n_probs", request.n_probs)
+    if request.grammar is not None and request.json_schema is not None:
         raise Invalid("'grammar' and 'json_schema' cannot both constrain a reply")
 
 
-def _check_one(request: Mapping[str, Any], name: str) -> None:
-    if request.get(name, 1) != 1:
+def _check_one(name: str, count: int) -> None:
+    if count != 1:
         raise Invalid(f"'{name}' must be 1: a request gets one reply")
 
 
-def _check_count(count: int, name: str = "top_logprobs") -> None:
+def _check_count(name: str, count: int) -> None:
     if not 0 <= count <= 20:
         raise Invalid(f"{name} must be between 0 and 20")
 
 
-def chat(request: Mapping[str, Any], messages: list[dict[str, Any]]) -> GenerationRequest:
+def chat(request: ChatCompletionRequest, messages: Sequence[Message]) -> GenerationRequest:
     """A chat completion; `messages` are checked, see `check_messages`."""
-    tools, choice = chosen(request)
-    extra = _beyond(request)
+    tools: Sequence[JsonObject] = ()
+    choice: str | None = None
+    if request.tools or request.tool_choice is not None:
+        tools, choice = chosen_tools(request.tools, request.tool_choice)
+    extra = _for_engine(request, _OF_COMPLETIONS)
     if choice is not None:
         extra["tool_choice"] = choice
-    alternatives = request.get("n_probs") or None
-    if request.get("logprobs"):
-        alternatives = request.get("top_logprobs", alternatives or 0)
-    if not request.get("stream"):
+    alternatives = request.n_probs or None
+    if request.logprobs:
+        alternatives = request.top_logprobs
+        if alternatives is None:
+            alternatives = request.n_probs
+    if not request.stream:
         extra["stream_options"] = {"include_usage": True}
+    effort = request.reasoning.get("effort") or request.reasoning_effort
     return GenerationRequest(
-        model=str(request.get("model", "")),
+        model=request.model,
         messages=messages,
         tools=tools,
-        think=effort(request),
+        think=think_level(effort) if effort else None,
         options=options(request),
         defaults=DEFAULTS,
-        response_format=_format(request.get("response_format")),
+        response_format=_bound_format(request.response_format),
         top_logprobs=alternatives,
         extra=extra,
-        keep_alive=parse_keep_alive(request.get("keep_alive")),
+        keep_alive=_keep_alive(request),
     )
 
 
-def completion(request: Mapping[str, Any]) -> GenerationRequest:
+def completion(request: CompletionRequest) -> GenerationRequest:
     """A text completion: the prompt goes through the model's template, as Ollama does it."""
     return GenerationRequest(
-        model=str(request.get("model", "")),
+        model=request.model,
         kind="generate",
         text_only=True,
-        suffix=request.get("suffix", ""),
-        messages=[{"role": "user", "content": request.get("prompt", "")}],
+        suffix=request.suffix,
+        messages=[{"role": "user", "content": request.prompt}],
         options=options(request),
         defaults=DEFAULTS,
-        response_format=_format(request.get("response_format")),
-        top_logprobs=request.get("logprobs", request.get("n_probs") or None),
-        extra={key: value for key, value in _beyond(request).items() if key != "echo"},
-        keep_alive=parse_keep_alive(request.get("keep_alive")),
+        response_format=_bound_format(request.response_format),
+        top_logprobs=(request.n_probs or None) if request.logprobs is None else request.logprobs,
+        extra=_for_engine(request, _OF_CHATS),
+        keep_alive=_keep_alive(request),
     )
 
 
-def _beyond(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Members that nobody but the engine may know."""
-    return {key: value for key, value in request.items() if key not in _OURS}
+def _for_engine(request: SamplingRequest, foreign: Sequence[str]) -> dict[str, object]:
+    """What may go to the engine as it came; `foreign` fields belong to the other endpoint."""
+    extra = dict(request.extra)
+    for name in (*_INTERNAL, *foreign):
+        extra.pop(name, None)
+    return extra
 
 
-def options(request: Mapping[str, Any]) -> dict[str, Any]:
+def _keep_alive(request: SamplingRequest) -> float | None:
+    return None if request.keep_alive is None else parse_keep_alive(request.keep_alive)
+
+
+def options(request: SamplingRequest) -> dict[str, object]:
     """What the request says about sampling, by Ollama's names."""
-    said = {name: request[name] for name in (*NUMBERS, "seed") if name in request}
-    limit = request.get("max_completion_tokens", request.get("max_tokens", -1))
-    if limit >= 0:
-        said["num_predict"] = limit
-    if given := stops(request.get("stop")):
-        said["stop"] = given
-    return said
+    limit = request.max_completion_tokens
+    if limit is None:
+        limit = request.max_tokens
+    values = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+        "seed": request.seed,
+        # A negative limit is none, as the engine has it.
+        "num_predict": limit if limit is not None and limit >= 0 else None,
+        # An empty stop text would end every reply.
+        "stop": stop_texts(request.stop) or None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _format(form: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def stop_texts(value: object) -> list[str]:
+    """The client's stop texts, without empty ones."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return [text for text in texts if isinstance(text, str) and text]
+
+
+def _bound_format(value: Mapping[str, object] | None) -> JsonObject | None:
     """What binds the reply; None: nothing. A schema that is missing allows any object."""
-    kind = form.get("type") if form else None
-    if form is None or kind in (None, "", "text"):
+    kind = value.get("type") if value else None
+    if value is None or kind in (None, "", "text"):
         return None
-    if not isinstance(kind, str) or kind not in _FORMATS:
-        raise Invalid(f"invalid 'response_format': {kind!r} (must be text, {', '.join(_FORMATS)})")
-    if kind == "json_schema" and "json_schema" not in form and "schema" in form:
-        form = {"type": kind, "json_schema": {"schema": form["schema"]}}  # as the engine's docs say
-    found: Any = form
-    for name in _FORMATS[kind]:
-        found = found.get(name)
-        if found is None:
+    if kind not in _SCHEMA_PATHS:
+        names = ", ".join(_SCHEMA_PATHS)
+        raise Invalid(f"invalid 'response_format': {kind!r} (must be text, {names})")
+    if kind == "json_schema" and "json_schema" not in value and "schema" in value:
+        value = {"type": kind, "json_schema": {"schema": value["schema"]}}  # as the engine has it
+    inner: object = value
+    for name in _SCHEMA_PATHS[kind]:
+        assert isinstance(inner, dict)
+        inner = inner.get(name)
+        if inner is None:
             break
-        if not isinstance(found, dict):
+        if not isinstance(inner, dict):
             raise Invalid(f"'response_format': '{name}' must be an object")
-    return form
-
-
-def check_completion(request: Mapping[str, Any]) -> None:
-    """The same for a text completion, which takes one prompt."""
-    check_types(request, COMPLETION, "CompletionRequest")
-    _check_sampling(request)
-    _check_one(request, "best_of")
-    _check_count(request.get("logprobs", 0))
-
-
-def stops(value: Any) -> list[str]:
-    """The client's stop texts; an empty one would end every reply."""
-    given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return [text for text in given if isinstance(text, str) and text]
+    return value

@@ -2,8 +2,6 @@
 
 import secrets
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
@@ -11,12 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import names
-from gateway.api.model_name import model_name
-from gateway.api.openai import requests as openai
-from gateway.api.openai.messages import check_messages
-from gateway.api.openai.stream import Chat, Completion, Passthrough
+from gateway.api.chat_messages import check_messages
+from gateway.api.fields import OpenRequestTable, RequestT
+from gateway.api.model_name import check_model_name
+from gateway.api.openai.completions import CompletionObject, CompletionStream
+from gateway.api.openai.fields import CHAT, COMPLETION
+from gateway.api.openai.object import ChatObject
+from gateway.api.openai.passthrough import Passthrough
+from gateway.api.openai.requests import chat, check_chat, check_completion, completion
+from gateway.api.openai.stream import ChatStream
 from gateway.api.reply import PLAIN_JSON, json_reply
-from gateway.errors import NotFound
+from gateway.errors import Invalid, NotFound
 from gateway.inference.handler import REPLY, find_model, generate, load_only
 from gateway.services import services_of
 from gateway.store.model import Entry, Model
@@ -25,53 +28,57 @@ from runners import ALIAS
 
 async def chat_completions(http: Request) -> Response:
     """The engine's own bytes where it makes the reply by itself and streams it."""
-    body = openai.body(await http.body(), "ChatCompletionRequest")
-    openai.check(body)
-    request = openai.chat(body, check_messages(body.get("messages")))
-    name = model_name(body)
-    stream = body.get("stream", False)
-    # The engine takes one call at most for a hint, and gives each token an alternative at least.
-    ours = body.get("parallel_tool_calls") is False or request.top_logprobs == 0
-    writer = Chat(
-        name,
-        f"chatcmpl-{secrets.token_hex(12)}",
-        int(time.time()),
-        stream=stream,
-        usage=_usage(body),
-        alternatives=bool(request.top_logprobs),
-    )
-    passthrough = Passthrough(name, ALIAS, usage=_usage(body)) if stream and not ours else None
-    model = await find_model(http, name)
-    return await generate(http, model, request, writer, passthrough=passthrough)
+    request = _decode(CHAT, await http.body(), "missing request body")
+    check_chat(request)
+    generation = chat(request, check_messages(request.messages))
+    check_model_name(request.model)
+    ident, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
+    usage, alternatives = request.include_usage, bool(generation.top_logprobs)
+    writer: ChatObject | ChatStream
+    passthrough = None
+    if not request.stream:
+        writer = ChatObject(request.model, ident, created, alternatives=alternatives)
+    else:
+        writer = ChatStream(request.model, ident, created, usage=usage, alternatives=alternatives)
+        # The engine takes one call at most for a hint, and gives each token an alternative at
+        # least; then its events are not passed on as they are.
+        if request.parallel_tool_calls is not False and generation.top_logprobs != 0:
+            passthrough = Passthrough(request.model, ALIAS, usage=usage)
+    model = await find_model(http, request.model)
+    return await generate(http, model, generation, writer, passthrough=passthrough)
 
 
 async def completions(http: Request) -> Response:
     """The prompt goes through the model's template, as Ollama does it."""
-    body = openai.body(await http.body(), "CompletionRequest", empty="EOF")
-    openai.check_completion(body)
-    request = openai.completion(body)
-    name = model_name(body)
-    model = await find_model(http, name)
-    writer = Completion(
-        name,
-        f"cmpl-{secrets.token_hex(12)}",
-        int(time.time()),
-        stream=body.get("stream", False),
-        usage=_usage(body),
-        echo=body.get("prompt", "") if body.get("echo") else "",
-    )
-    task = REPLY if body.get("prompt") else load_only(writer.loaded)
-    return await generate(http, model, request, writer, task=task)
+    request = _decode(COMPLETION, await http.body(), "EOF")
+    check_completion(request)
+    generation = completion(request)
+    check_model_name(request.model)
+    model = await find_model(http, request.model)
+    ident, created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
+    echo = request.prompt if request.echo else ""
+    writer: CompletionObject | CompletionStream
+    if request.stream:
+        writer = CompletionStream(
+            request.model, ident, created, echo=echo, usage=request.include_usage
+        )
+    else:
+        writer = CompletionObject(request.model, ident, created, echo=echo)
+    task = REPLY if request.prompt else load_only(writer.loaded)
+    return await generate(http, model, generation, writer, task=task)
 
 
-def _usage(body: Mapping[str, Any]) -> bool:
-    return bool(body.get("stream_options", {}).get("include_usage"))
+def _decode(table: OpenRequestTable[RequestT], data: bytes, empty: str) -> RequestT:
+    """`empty`: what Ollama answers to no body at all."""
+    if not data.strip():
+        raise Invalid(empty)
+    return table.decode(data)
 
 
 async def models(request: Request) -> Response:
     """Everything in the library, newest first."""
     entries = await run_sync(services_of(request).library.entries)
-    listing = {"object": "list", "data": [_listed(entry) for entry in entries]}
+    listing = {"object": "list", "data": [_model_entry(entry) for entry in entries]}
     return json_reply(listing, media_type=PLAIN_JSON)
 
 
@@ -82,13 +89,13 @@ async def model(request: Request) -> Response:
         raise HTTPException(404)  # whose handler knows the path without it
     name = names.resolve(text, refusal=names.CLOUD_DETAILS)
     try:
-        found = await run_sync(services_of(request).library.get, name)
+        stored = await run_sync(services_of(request).library.get, name)
     except NotFound:
         raise NotFound(f"model '{name.short}' not found") from None
-    return json_reply({**_listed(found), "id": text}, media_type=PLAIN_JSON)
+    return json_reply({**_model_entry(stored), "id": text}, media_type=PLAIN_JSON)
 
 
-def _listed(entry: Entry | Model) -> dict[str, Any]:
+def _model_entry(entry: Entry | Model) -> dict[str, object]:
     return {
         "id": entry.name.short,
         "object": "model",

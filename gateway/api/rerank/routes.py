@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.batches import batches
-from gateway.api.model_name import model_name
+from gateway.api.model_name import check_model_name
 from gateway.api.rerank import replies
 from gateway.api.rerank.replies import Ranking, RerankReply, read_ranking
 from gateway.api.rerank.requests import RERANK, RerankRequest, checked
@@ -28,11 +28,11 @@ Ask = Callable[[Call], Awaitable[bytes]]
 async def rerank(http: Request) -> Response:
     """The documents that answer a query best."""
     request = RERANK.decode(await http.body())
-    name = model_name({"model": request.model})
+    check_model_name(request.model)
     request = checked(request)
-    model = await find_model(http, name)
+    model = await find_model(http, request.model)
     if model.header is None or not model.header.ranks:
-        raise Invalid(f'"{name}" does not support reranking')
+        raise Invalid(f'"{request.model}" does not support reranking')
     reply = RerankReply(f"rerank-{secrets.token_hex(12)}", request)
 
     async def run(lease: Lease, context: int) -> bytes:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from gateway.api.openai.messages import check_messages
+from gateway.api.chat_messages import check_messages
 from gateway.api.responses.items import Item
 from gateway.api.responses.tools import INPUT, known_as
 

@@ -6,7 +6,7 @@ What becomes of each member is in `responses_fields`; none of those is ignored i
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway.api.effort import effort
+from gateway.api.effort import think_level
 from gateway.api.responses.fields import FIELDS, INCLUDABLE, REQUEST
 from gateway.api.responses.items import WITH_TOOLS, Item
 from gateway.api.responses.messages import messages
@@ -90,7 +90,7 @@ def turn(
         model=request.get("model", ""),
         messages=conversation,
         tools=tools,
-        think=effort(request),
+        think=think_level(request.get("reasoning", {}).get("effort")),
         options={ours: request[name] for name, ours in _OPTIONS.items() if name in request},
         defaults={"temperature": 1.0},
         response_format=_format(request.get("text", {}).get("format")),

@@ -8,12 +8,12 @@ import pytest
 
 from gateway.errors import Invalid, NotFound
 from gateway.names import parse
-from gateway.scripted import CHATML
 from gateway.store.conversion import Conversion
 from gateway.store.create import Converted, Start, create, finish, prepare
 from gateway.store.library import Library
 from gateway.store.recipe import checked
 from gateway.templates.detect import bundled
+from runners.build.scripted_model import CHATML
 from tests.fakes import gguf
 from tests.fakes.store import Store
 

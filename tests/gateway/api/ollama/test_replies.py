@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.ollama.replies import ChatObject, GenerateObject, logprob, tool_call
+from gateway.api.ollama.replies import OllamaChatObject, GenerateObject, logprob, tool_call
 from gateway.inference.encoder import ReplyEncoder
 from gateway.llama.errors import EngineError
 from gateway.llama.events import Delta, End, ToolCallDelta, Usage
@@ -370,7 +370,7 @@ def test_a_stream_that_fails_ends_with_an_error_line() -> None:
 
 
 OBJECTS = [
-    (ChatObject("m", FakeClock()), '"message":{"role":"assistant","content":""}'),
+    (OllamaChatObject("m", FakeClock()), '"message":{"role":"assistant","content":""}'),
     (GenerateObject("m", FakeClock()), '"response":""'),
 ]
 
@@ -378,14 +378,14 @@ OBJECTS = [
 @pytest.mark.parametrize("reason", ["load", "unload"])
 @pytest.mark.parametrize(("reply", "empty"), OBJECTS)
 def test_a_reply_without_generation(
-    reply: ChatObject | GenerateObject, empty: str, reason: str
+    reply: OllamaChatObject | GenerateObject, empty: str, reason: str
 ) -> None:
     text = f'{HEAD},{empty},"done":true,"done_reason":"{reason}"}}'
     assert reply.without_generation(reason).decode() == text
 
 
 @pytest.mark.parametrize(("reply", "empty"), OBJECTS)
-def test_a_rendered_prompt(reply: ChatObject | GenerateObject, empty: str) -> None:
+def test_a_rendered_prompt(reply: OllamaChatObject | GenerateObject, empty: str) -> None:
     empty = empty.replace("assistant", "")
     info = '"_debug_info":{"rendered_template":"\\u003c|im_start|\\u003e"}'
     text = f'{HEAD},{empty},"done":false,{info}}}'
@@ -393,7 +393,7 @@ def test_a_rendered_prompt(reply: ChatObject | GenerateObject, empty: str) -> No
 
 
 def test_a_rendered_prompt_comes_with_the_number_of_its_images() -> None:
-    rendered = json.loads(ChatObject("m", FakeClock()).rendered("x", 2))
+    rendered = json.loads(OllamaChatObject("m", FakeClock()).rendered("x", 2))
     assert rendered["_debug_info"] == {"rendered_template": "x", "image_count": 2}
 
 

@@ -14,8 +14,8 @@ from gateway.names import Name
 from gateway.registry.reporting import Tell
 from gateway.registry.retry import Patience
 from gateway.registry.transfers import Transfers
-from gateway.scripted import write
 from gateway.store.library import Library
+from runners.build.scripted_model import write
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
 from tests.fakes.server import Gateway, open_gateway, running_gateway
 

@@ -6,13 +6,14 @@ import pytest
 from openai.types import completion_create_params as text_params
 from openai.types.chat import completion_create_params as chat_params
 
-from gateway.api.openai.fields import CHAT, COMPLETION, check_types
+from gateway.api.fields import OpenRequestTable
+from gateway.api.openai.fields import CHAT, COMPLETION
 from gateway.errors import Invalid
 
 
-def refusal(value: Any, fields: Any = CHAT) -> str:
+def refusal(value: Any, table: OpenRequestTable[Any] = CHAT) -> str:
     with pytest.raises(Invalid) as caught:
-        check_types(value, fields, "ChatCompletionRequest")
+        table.read(value)
     return caught.value.message
 
 
@@ -29,7 +30,7 @@ def refusal(value: Any, fields: Any = CHAT) -> str:
     ],
 )
 def test_values_of_the_right_type_pass(request_: dict[str, Any]) -> None:
-    check_types(request_, CHAT, "ChatCompletionRequest")
+    CHAT.read(request_)
 
 
 @pytest.mark.parametrize(
@@ -85,16 +86,16 @@ def test_the_first_mismatch_of_the_request_is_told() -> None:
 
 
 def test_log_probabilities_are_counted_in_completions_and_switched_in_chats() -> None:
-    check_types({"logprobs": 3, "echo": True, "best_of": 1}, COMPLETION, "CompletionRequest")
-    check_types({"logprobs": True}, CHAT, "ChatCompletionRequest")
+    COMPLETION.read({"logprobs": 3, "echo": True, "best_of": 1})
+    CHAT.read({"logprobs": True})
     assert refusal({"logprobs": True}, COMPLETION).endswith("of type int")
-    assert refusal({"echo": "yes"}, COMPLETION).endswith("ChatCompletionRequest.echo of type bool")
+    assert refusal({"echo": "yes"}, COMPLETION).endswith("CompletionRequest.echo of type bool")
 
 
 def test_every_member_says_what_happens_to_it() -> None:
-    assert all(field.fate for field in (*CHAT.values(), *COMPLETION.values()))
-    assert {"messages", "tools"} <= CHAT.keys() - COMPLETION.keys()
-    assert {"prompt", "suffix", "echo", "best_of"} <= COMPLETION.keys() - CHAT.keys()
+    assert all(field.doc for field in (*CHAT.fields.values(), *COMPLETION.fields.values()))
+    assert {"messages", "tools"} <= CHAT.fields.keys() - COMPLETION.fields.keys()
+    assert {"prompt", "suffix", "echo", "best_of"} <= COMPLETION.fields.keys() - CHAT.fields.keys()
 
 
 def test_every_member_that_the_official_client_can_send_is_known() -> None:
@@ -107,7 +108,49 @@ def test_every_member_that_the_official_client_can_send_is_known() -> None:
         )
         for name in base.__annotations__
     }
-    assert chat - CHAT.keys() == set()
-    assert (
-        text_params.CompletionCreateParamsBase.__annotations__.keys() - COMPLETION.keys() == set()
+    assert chat - CHAT.fields.keys() == set()
+    text = text_params.CompletionCreateParamsBase.__annotations__.keys()
+    assert text - COMPLETION.fields.keys() == set()
+
+
+# ---- bodies
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"{}", {}),
+        (b"null", {}),
+        (b'{"a":null,"b":[null],"c":{"d":null}}', {"b": [None], "c": {"d": None}}),
+        (b' {"a":1} trailing', {"a": 1}),
+        (b'{"a":"\xff"}', {"a": "\ufffd"}),
+        (b'{"a":"\\ud800"}', {"a": "\ufffd"}),
+        (b'{"a":1,"a":2}', {"a": 2}),
+    ],
+)
+def test_a_body_is_an_object_without_its_nulls(data: bytes, value: Any) -> None:
+    assert CHAT.decode(data).extra == value
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"[]", "array"), (b'"x"', "string"), (b"5", "number"), (b"true", "bool")]
+)
+def test_a_body_of_another_kind_is_refused(data: bytes, kind: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        COMPLETION.decode(data)
+    assert caught.value.message == (
+        f"json: cannot unmarshal {kind} into Go value of type openai.CompletionRequest"
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"hello", "invalid character 'h' looking for beginning of value"),
+        (b'{"model":', "unexpected EOF"),
+    ],
+)
+def test_a_body_that_is_not_json_is_refused_in_ollamas_words(data: bytes, message: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        CHAT.decode(data)
+    assert caught.value.message == message

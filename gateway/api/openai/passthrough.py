@@ -1,0 +1,110 @@
+"""A streamed chat completion in the engine's own bytes, with a few names replaced.
+
+The engine writes JSON without blanks and escapes every quote inside a text, so the sequences
+replaced here cannot occur in what a model wrote. Only the beginning of a stream is parsed line by
+line; after that a token costs three searches.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from gateway.api.openai_error import error_body
+from gateway.api.reply import SSE
+from gateway.golang.json_encode import dumps
+from gateway.llama.errors import ReplyCutShort
+from gateway.llama.events import EventReader, Usage
+from gateway.llama.sse import DATA, DONE, SSEDecoder, parse_event
+
+_FINGERPRINT = re.compile(rb'"system_fingerprint":"[^"]*"')
+_OUR_FINGERPRINT = b'"system_fingerprint":"fp_ollama"'
+_COUNTED = b'"usage":{'
+_ROLE = b'"delta":{"role":"assistant",'
+_REASONING = b'"delta":{"reasoning_content":'
+
+
+class Passthrough:
+    """A streamed chat completion. `usage`: whether the last chunk counts; it is null before."""
+
+    media_type = SSE
+
+    def __init__(self, model: str, alias: str, *, usage: bool = False) -> None:
+        self.usage = Usage()
+        self._decoder = SSEDecoder(self._event)
+        self._model = (b'"model":"' + alias.encode() + b'"', b'"model":' + dumps(model))
+        self._fingerprint = b""
+        self._our_names = _OUR_FINGERPRINT + b',"usage":null' if usage else _OUR_FINGERPRINT
+        self._begun = False
+        self._done = False
+
+    def assigned(self) -> None:
+        """A no-op: no field of a chat completion says when that was."""
+
+    def start(self, reader: EventReader) -> None:
+        """A no-op: the engine's events are passed on, not read."""
+
+    def feed(self, data: bytes) -> bytes:
+        return self._decoder.feed(data)
+
+    def flush(self) -> bytes:
+        self._decoder.check()
+        if not self._done:
+            raise ReplyCutShort
+        return b""
+
+    def failure(self, message: str, status: int) -> bytes:
+        return DATA + dumps(error_body(message, status)) + b"\n\n"
+
+    def _event(self, line: bytes) -> bytes:
+        output = self._line(line) if line else b""
+        return output + b"\n\n" if output else b""
+
+    def _line(self, line: bytes) -> bytes:
+        if not self._begun:
+            return self._first(line)
+        if line.startswith(b'data: {"error"'):
+            parse_event(line)
+        if b'"timings":{' in line:
+            self._count(line)
+            if _COUNTED in line:
+                self._our_names = _OUR_FINGERPRINT
+        elif line == DONE:
+            self._done = True
+            return line
+        line = line.replace(*self._model).replace(self._fingerprint, self._our_names)
+        return line.replace(_REASONING, b'"delta":{"content":"","reasoning":', 1)
+
+    def _first(self, line: bytes) -> bytes:
+        """Skip what comes before the first token: progress, and a chunk with the role alone.
+
+        The role goes with the first chunk that has content, as Ollama gives it.
+        """
+        value = parse_event(line)
+        if value is None or not value.get("choices"):
+            return b""
+        choice = value["choices"][0]
+        grown = {key for key, item in choice["delta"].items() if item is not None} - {"role"}
+        if not grown and not choice["finish_reason"]:
+            return b""
+        self._begun = True
+        match = _FINGERPRINT.search(line)
+        self._fingerprint = match[0] if match else _OUR_FINGERPRINT
+        if grown:
+            line = self._line(line)
+            return line.replace(b'"delta":{', _ROLE, 1) if _ROLE not in line else line
+        return self._empty(value) + b"\n\n" + self._line(line)
+
+    def _empty(self, value: dict[str, Any]) -> bytes:
+        """A reply without a single token still begins with its role."""
+        value["choices"][0] |= {
+            "delta": {"role": "assistant", "content": ""},
+            "finish_reason": None,
+        }
+        value.pop("timings", None)
+        return self._line(DATA + orjson.dumps(value))
+
+    def _count(self, line: bytes) -> None:
+        value = parse_event(line)
+        if value is not None:
+            self.usage.read(value["timings"])
