@@ -4,7 +4,12 @@ import json
 from typing import Any
 
 from gateway.api.clock import Clock
-from gateway.api.ollama.replies import OllamaChatObject, OllamaChatStream, GenerateObject, GenerateStream
+from gateway.api.ollama.replies import (
+    OllamaChatObject,
+    OllamaChatStream,
+    GenerateObject,
+    GenerateStream,
+)
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.types import Writer
 from gateway.llama.events import ChatEventReader, CompletionEventReader

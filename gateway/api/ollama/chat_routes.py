@@ -8,7 +8,12 @@ from starlette.responses import Response
 from gateway.api.clock import RequestClock
 from gateway.api.ollama import requests
 from gateway.api.ollama.fields import CHAT, GENERATE
-from gateway.api.ollama.replies import OllamaChatObject, OllamaChatStream, GenerateObject, GenerateStream
+from gateway.api.ollama.replies import (
+    GenerateObject,
+    GenerateStream,
+    OllamaChatObject,
+    OllamaChatStream,
+)
 from gateway.errors import Invalid
 from gateway.inference.handler import REPLY, find_model, generate, load_only, render_only, unload
 from gateway.inference.types import Attempt, Writer

@@ -48,7 +48,8 @@ class _Role(JsonKind):
     go = STRING.go
 
     def take(self, value: object, at: JsonPath) -> object:
-        return value.lower() if isinstance(value, str) else STRING.take(value, at)
+        # By type, for a JsonNumber is a str as well.
+        return value.lower() if type(value) is str else STRING.take(value, at)
 
 
 class _Words(JsonKind):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.ollama.replies import OllamaChatObject, GenerateObject, logprob, tool_call
+from gateway.api.ollama.replies import GenerateObject, OllamaChatObject, logprob, tool_call
 from gateway.inference.encoder import ReplyEncoder
 from gateway.llama.errors import EngineError
 from gateway.llama.events import Delta, End, ToolCallDelta, Usage
