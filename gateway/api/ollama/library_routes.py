@@ -1,6 +1,6 @@
 """The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs.
 
-Disk work runs in worker threads; a handler only reads the body, calls one thing and answers.
+Disk work runs in worker threads, for a slow disk must not stop the tokens of other requests.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from gateway.errors import Broken, Invalid, NotFound
 from gateway.golang.json_decode import decode
 from gateway.golang.json_encode import dumps, with_go_floats
 from gateway.names import Name
-from gateway.services import services_of
+from gateway.services import Services, services_of
 from gateway.store.create import VERIFIED, finish, prepare
 from gateway.store.gguf import Scalar, read_arrays
 from gateway.store.library import Library
@@ -29,124 +29,115 @@ from gateway.store.recipe import Recipe, parse_recipe
 
 # Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
 PIECE = 1 << 20
+# This client shows a model by its `general.basename`, where Ollama puts the name of the request.
 _COPILOT = "GitHubCopilotChat/"
 
 
-async def tags(request: Request) -> Response:
+async def tags(http: Request) -> Response:
     """Every model, newest first."""
-    return Response(await run_sync(_library(request).rendered, _tags_body), media_type=JSON)
+    # The library keeps the bytes for as long as its models stay the same, under the function that
+    # wrote them: clients read this list again and again.
+    return Response(await run_sync(_library(http).rendered, _tags_body), media_type=JSON)
 
 
-async def show(request: Request) -> Response:
+async def show(http: Request) -> Response:
     """One model in detail."""
-    wanted = SHOW.decode(await request.body())
-    name = names.resolve(wanted.named, refusal=names.CLOUD_DETAILS)
-    library = _library(request)
-    # `peek` first: a trip to a worker thread takes longer than a stat.
+    request = SHOW.decode(await http.body())
+    name = names.resolve(request.named, refusal=names.CLOUD_DETAILS)
+    library = _library(http)
     model = library.peek(name)
     if model is None:
         model = await run_sync(library.get, name)
-    # GitHub Copilot looks for the model's name in this field.
-    copilot = request.headers.get("user-agent", "").startswith(_COPILOT)
+    copilot = http.headers.get("user-agent", "").startswith(_COPILOT)
     reply = show_body(
         model,
-        system=wanted.system,
-        options=wanted.options,
-        basename=wanted.named if copilot else "",
-        **(await run_sync(_arrays, model) if wanted.verbose else {}),
+        system=request.system,
+        options=request.options,
+        basename=request.named if copilot else "",
+        **(await run_sync(_arrays, model) if request.verbose else {}),
     )
     return json_reply(with_go_floats(reply))
 
 
-async def copy(request: Request) -> Response:
+async def copy(http: Request) -> Response:
     """A second name for a model."""
-    wanted = COPY.decode(await request.body())
-    source = _plain_name("source", wanted.source)
-    destination = _plain_name("destination", wanted.destination)
+    request = COPY.decode(await http.body())
+    source = _plain_name("source", request.source)
+    destination = _plain_name("destination", request.destination)
     try:
-        await run_sync(_library(request).copy, source, destination)
+        await run_sync(_library(http).copy, source, destination)
     except NotFound as error:
-        # The name as the client wrote it, not with its defaults filled in.
-        raise NotFound(f'model "{wanted.source}" not found') from error
+        raise NotFound(f'model "{request.source}" not found') from error
     return empty()
 
 
-async def delete(request: Request) -> Response:
+async def delete(http: Request) -> Response:
     """Remove a name, and the blobs that only it used."""
-    text = DELETE.decode(await request.body()).named
-    if not text.strip():
+    request = DELETE.decode(await http.body())
+    if not request.named.strip():
         raise Invalid("model is required")
     try:
-        name = names.stored(text)
+        name = names.stored(request.named)
     except Invalid as error:
-        # Ollama has a sentence of its own for this endpoint, but not for conflicting suffixes.
+        # Other refusals say more than that the name is wrong, and stay as they are.
         if error.message != "invalid model name":
             raise
-        raise Invalid(f'name "{text}" is invalid') from error
+        raise Invalid(f'name "{request.named}" is invalid') from error
     try:
-        await run_sync(_library(request).delete, name)
+        await run_sync(_library(http).delete, name)
     except NotFound as error:
-        raise NotFound(f"model '{text}' not found") from error
+        raise NotFound(f"model '{request.named}' not found") from error
     return empty()
 
 
-async def create(request: Request) -> Response:
-    """Make a model. What can be checked is so before the answer starts, and keeps its status."""
-    body = decode(await request.body(), CREATE)
+async def create(http: Request) -> Response:
+    """Make a model. What can be checked is checked before the reply starts, and has its status."""
+    body = decode(await http.body(), CREATE)
     name = names.parse(str(body.get("model") or body.get("name") or ""))
-    work = partial(_make, request, name, parse_recipe(body))
-    return ProgressResponse(work, stream=body.get("stream", True))
+    operation = partial(_make_model, services_of(http), name, parse_recipe(body))
+    return ProgressResponse(operation, stream=body.get("stream", True))
 
 
-async def _make(request: Request, name: Name, recipe: Recipe, send: StatusSink) -> None:
-    """Pull and convert what has to be, then write; a client that leaves in between ends it."""
-    library = _library(request)
+async def _make_model(services: Services, name: Name, recipe: Recipe, send: StatusSink) -> None:
+    """Pull and convert what has to be, then write; a client that leaves in between cancels it."""
+    library = services.library
     if recipe.base and await run_sync(library.find, recipe.base) is None:
-        await services_of(request).transfers.pull(recipe.base, "https", send)
+        await services.transfers.pull(recipe.base, "https", send)
     plan = await run_sync(prepare, library, recipe)
     converted: dict[int, ConvertedBlob] = {}
     lines = list(plan.progress)
     if plan.conversions:
-        tool = program(services_of(request).engine.server)
+        tool = program(services.engine.server)
         for line in lines:
             await send({"status": line})
         for conversion in plan.conversions:
             converted[conversion.part] = await convert(tool, library.blobs, conversion, send)
             await send({"status": VERIFIED})
         lines.clear()
-    # With nothing to convert, all is done before the first line is sent: an error then still has
-    # its own status code.
+    # With nothing to convert, all is done before the first line is sent: an error has its status.
     lines += await run_sync(finish, library, name, recipe, plan, converted)
     for line in lines:
         await send({"status": line})
 
 
-async def blob(request: Request) -> Response:
-    return await (blob_head if request.method == "HEAD" else blob_post)(request)
-
-
-async def blob_head(request: Request) -> Response:
-    """200 when the blob is stored, else 404."""
-    digest = digests.parse(request.path_params["digest"])
-    if not _library(request).blobs.exists(digest):
-        raise NotFound(f'blob "{digest}" not found')
-    return empty()
-
-
-async def blob_post(request: Request) -> Response:
-    """Store the body under its digest: 201 when it is new, 200 when it was stored before."""
-    digest = digests.parse(request.path_params["digest"])
-    blobs = _library(request).blobs
-    if blobs.exists(digest):
-        # Read to the end first: a client that still sends when the connection is closed gets an
-        # error of its own instead of the response.
-        async for _ in request.stream():
+async def blob(http: Request) -> Response:
+    """HEAD: whether a blob is here. POST: store the body under its digest; 201 if it is new."""
+    digest = digests.parse(http.path_params["digest"])
+    blobs = _library(http).blobs
+    exists = blobs.exists(digest)
+    if http.method == "HEAD":
+        if not exists:
+            raise NotFound(f'blob "{digest}" not found')
+        return empty()
+    if exists:
+        # A client whose connection closes while it sends may never read the reply: read it all.
+        async for _ in http.stream():
             pass
         await run_sync(blobs.touch, digest)
         return empty()
     try:
         with blobs.writer(digest) as out:
-            async for piece in _pieces(request.stream()):
+            async for piece in _pieces(http.stream()):
                 await run_sync(out.write, piece)
             await run_sync(out.commit)
     except OSError as error:
@@ -158,8 +149,8 @@ def _tags_body(entries: Sequence[Entry]) -> bytes:
     return dumps({"models": [tag_entry(entry) for entry in entries]})
 
 
-def _library(request: Request) -> Library:
-    return services_of(request).library
+def _library(http: Request) -> Library:
+    return services_of(http).library
 
 
 def _plain_name(role: str, text: str) -> Name:
@@ -170,7 +161,7 @@ def _plain_name(role: str, text: str) -> Name:
 
 
 def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:
-    """The arrays of the model's files in full, as arguments of `show_body`."""
+    """The arrays of the model's files in full, as a verbose description has them."""
     arrays: dict[str, Mapping[str, list[Scalar]]] = {}
     if model.header:
         arrays["arrays"] = read_arrays(model.weights)
@@ -181,11 +172,11 @@ def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:
 
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
     """The same bytes in pieces of at least PIECE, but for the last."""
-    gathered = bytearray()
+    piece = bytearray()
     async for chunk in chunks:
-        gathered += chunk
-        if len(gathered) >= PIECE:
-            yield gathered
-            gathered = bytearray()
-    if gathered:
-        yield gathered
+        piece += chunk
+        if len(piece) >= PIECE:
+            yield piece
+            piece = bytearray()
+    if piece:
+        yield piece

@@ -362,15 +362,21 @@ async def test_a_client_that_leaves_midway_leaves_nothing(app: Starlette, store:
         seen.append(blobs(store) - before)
         yield {"type": "http.disconnect"}
 
-    left = parts()
+    messages = parts()
 
     async def receive() -> dict[str, Any]:
-        return next(left)
+        return next(messages)
 
     path_params = {"digest": f"sha256:{HELLO}"}
-    scope = {"type": "http", "app": app, "path_params": path_params, "headers": []}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "app": app,
+        "path_params": path_params,
+        "headers": [],
+    }
     with pytest.raises(ClientDisconnect):
-        await routes.blob_post(Request(scope, receive))
+        await routes.blob(Request(scope, receive))
     assert len(seen[0]) == 1
     assert blobs(store) == before
 
