@@ -23,6 +23,9 @@ from runners.build import recipe
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 LONGEST_README = 70
+ARCHITECTURE = "docs/concepts/architecture.md"
+PARTS = ("gateway", "runners", "tests")
+PACKAGES = [path.name for part in PARTS[:2] for path in (ROOT / part).iterdir() if path.is_dir()]
 # Read where there are no settings: by build.py, which runs before anything is installed.
 BUILD_VARIABLES = {"PADDOCK_CACHE"}
 
@@ -223,11 +226,11 @@ def test_a_target_that_a_page_names_exists(page: str) -> None:
 # Logs
 
 
-def test_every_member_of_a_requests_line_is_described() -> None:
-    facts = RequestRecord("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
+def test_every_field_of_a_requests_line_is_described() -> None:
+    record = RequestRecord("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
     table = section(PAGES["docs/reference/logs.md"], "A request")
     found = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
-    assert found == list(summary(facts, "GET", "/", 1.0))
+    assert found == list(summary(record, "GET", "/", 1.0))
 
 
 # Pages
@@ -237,6 +240,28 @@ def test_the_readme_fits_a_screen_and_names_the_two_commands() -> None:
     text = PAGES["README.md"]
     assert text.count("\n") <= LONGEST_README
     assert {"run", "test"} <= made(text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_file_that_a_page_names_exists(page: str) -> None:
+    spans = SPAN.findall(FENCE.sub("", PAGES[page]))
+    named = {span for span in spans if re.fullmatch(r"[\w./]+/([\w.]+\.(py|json))?", span)}
+    # The architecture's paths begin below `gateway/` where they do not name a package of ours.
+    ours = {name for name in named if re.match(r"(gateway|runners|tests|bench)/", name)}
+    if page == ARCHITECTURE:
+        ours = {name if name in ours else f"gateway/{name}" for name in named}
+    assert [name for name in sorted(ours) if not (ROOT / name).exists()] == []
+
+
+def test_the_architecture_names_what_the_code_has() -> None:
+    spans = SPAN.findall(FENCE.sub("", PAGES[ARCHITECTURE]))
+    named = {span for span in spans if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", span)}
+    files = {span for span in named if span.endswith((".py", ".json", ".md"))}
+    words = {word for span in named - files for word in span.split(".")}
+    sources = (path.read_text() for part in PARTS for path in (ROOT / part).rglob("*.py"))
+    known = set(re.findall(r"\w+", "\n".join((*sources, *PARTS, *PACKAGES))))
+    assert {"find_model", "send_now", "Scheduler"} <= words
+    assert words - known == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -269,7 +294,7 @@ def test_the_readme_leads_to_every_page() -> None:
         ("Completions", openai_fields.COMPLETION.fields),
     ],
 )
-def test_every_member_of_a_request_is_in_its_table_with_what_happens(
+def test_every_field_of_a_request_is_in_its_table_with_what_happens(
     title: str, fields: Mapping[str, RequestField]
 ) -> None:
     page = (REFERENCE / "openai.md").read_text()
