@@ -21,7 +21,7 @@ from gateway.http.guard import OriginGuard, OriginPolicy
 from gateway.http.request_log import RequestLog
 from gateway.services import Services
 
-# Starlette tries them in turn; what is asked often comes first.
+# Starlette tries them in turn, so what is requested often comes first.
 ROUTES = [
     Route("/api/generate", ollama.generate_text, methods=["POST"]),
     Route("/api/chat", ollama.chat, methods=["POST"]),

@@ -51,7 +51,7 @@ _FAREWELL = 1.0
 
 
 def main() -> int:
-    """Run the server until it is told to stop; 1 if it cannot start."""
+    """Run the server until a signal stops it; 1 if it cannot start."""
     try:
         settings = load(os.environ)
         address = parse(settings.host)

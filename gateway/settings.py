@@ -41,7 +41,7 @@ class BadSetting(Exception):
     """A value that cannot be read; the text names the variable."""
 
 
-def _boolean(value: Any) -> Any:
+def _boolean(value: object) -> object:
     if isinstance(value, str):
         try:
             return parse_bool(value.lower())
@@ -50,7 +50,7 @@ def _boolean(value: Any) -> Any:
     return value
 
 
-def _seconds(value: Any) -> Any:
+def _seconds(value: object) -> object:
     if isinstance(value, str):
         try:
             seconds = parse_setting_duration(value)
@@ -63,18 +63,18 @@ def _seconds(value: Any) -> Any:
 def _verbosity(value: Any) -> Any:
     """Ollama's OLLAMA_DEBUG is a boolean or a number, 2 being the noisiest."""
     try:
-        return int(_boolean(value)) if isinstance(value, str) else value
+        return int(_boolean(value) is True) if isinstance(value, str) else value
     except ValueError:
         return value
 
 
-def _flash(value: Any) -> Any:
+def _flash(value: object) -> object:
     if isinstance(value, str) and value.lower() not in ("auto", "on", "off"):
         return "on" if _boolean(value) else "off"
     return value.lower() if isinstance(value, str) else value
 
 
-def _listing(value: Any) -> Any:
+def _listing(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value

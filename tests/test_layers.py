@@ -33,13 +33,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "gateway.store": (
         "gateway.digests gateway.errors gateway.golang gateway.modelfile gateway.names "
         "gateway.templates",
-        "anyio",
+        "anyio cachetools",
     ),
     "gateway.registry": (
         "gateway gateway.digests gateway.errors gateway.names gateway.store",
         "anyio httpx",
     ),
-    "gateway.registry.keys": ("", ""),
+    "gateway.registry.keys": ("", "cryptography"),
     "gateway.registry.chunks": ("", ""),
     "gateway.http": ("", "anyio httptools hypercorn starlette"),
     # From a request to a reply, whichever API it came by.

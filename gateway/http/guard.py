@@ -128,17 +128,17 @@ class OriginGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        found: Mapping[bytes, bytes] = dict(scope["headers"])
-        origin = found.get(b"origin")
+        request_headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        origin = request_headers.get(b"origin")
         decision = self.policy.check(
             scope["method"],
-            found.get(b"host", b"").decode("latin-1"),
+            request_headers.get(b"host", b"").decode("latin-1"),
             origin.decode("latin-1") if origin else None,
         )
         if decision.status is not None:
             headers = [*decision.headers, (b"content-length", b"0")]
             allow = self.methods(scope["path"])
-            # As of Ollama's router, which knows the route before anybody is asked.
+            # Ollama's router knows the route before it checks the origin.
             if allow and scope["method"] not in allow.split(", "):
                 headers.append((b"allow", allow.encode()))
             start = {"type": "http.response.start", "status": decision.status, "headers": headers}

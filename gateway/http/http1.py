@@ -36,7 +36,7 @@ class Head:
     last: bool
     """The client wants the connection closed after the reply, or cannot keep it."""
     expects: bool
-    """It sends the body when it is told to continue."""
+    """The client sends the body once it gets `100 Continue`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class ResponseWriter:
         self._can_chunk = version != "1.0"
         self._chunked = False
         self._left: int | None = None
-        """Bytes of the body still to come, if the head said how many there are."""
+        """Bytes of the body still to come, if the head has their number."""
         self._head = b""
         self.last = last
         """The connection ends with this reply."""

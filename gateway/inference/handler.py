@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -159,7 +158,7 @@ def unload(http: Request, model: Model) -> None:
 def compute(
     http: Request,
     model: Model,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     keep_alive: float | None,
     encoder: Encoder,
     run: Callable[[Lease, int], Awaitable[bytes]],

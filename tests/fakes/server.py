@@ -29,7 +29,7 @@ from gateway.services import Services
 from gateway.store.create import create
 from gateway.store.library import Library
 from gateway.store.model import Model
-from gateway.store.recipe import checked
+from gateway.store.recipe import parse_recipe
 from runners import GIB, MIB, Device, DeviceKind, Limits, Scheduler, Spec, Supervisor, find
 from runners.build.scripted_model import CHATML, write
 from runners.spec import Estimate
@@ -127,7 +127,7 @@ class Gateway:
         library = self.services.library
         digest = self.blob(pieces, template=template, metadata=metadata)
         body = {"files": {"m.gguf": digest}, "template": layer, **recipe}
-        create(library, names.parse(name), checked(body))
+        create(library, names.parse(name), parse_recipe(body))
         model = library.get(names.parse(name))
         if behaviour:
             Path(f"{model.weights}.behaviour").write_text(json.dumps(list(behaviour)))

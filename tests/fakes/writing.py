@@ -5,10 +5,10 @@ from typing import Any
 
 from gateway.api.clock import Clock
 from gateway.api.ollama.replies import (
-    OllamaChatObject,
-    OllamaChatStream,
     GenerateObject,
     GenerateStream,
+    OllamaChatObject,
+    OllamaChatStream,
 )
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.types import Writer

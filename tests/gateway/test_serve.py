@@ -18,7 +18,7 @@ import pytest
 from gateway.inference.launch import Defaults
 from gateway.serve import defaults, limits, responses, server_config
 from gateway.settings import load
-from gateway.store.responses import Kept
+from gateway.store.responses import StoredResponse
 from runners import GIB, Device, DeviceKind, Limits
 from tests.fakes.engine import fake_engine
 from tests.fakes.store import Store
@@ -139,7 +139,7 @@ def test_what_settings_leave_open_goes_by_the_memory_there_is() -> None:
 
 
 def test_responses_are_kept_in_the_cache_folder_unless_told_otherwise(tmp_path: Path) -> None:
-    kept = Kept({"id": "a", "previous_response_id": None, "output": []}, [])
+    kept = StoredResponse({"id": "a", "previous_response_id": None, "output": []}, [])
     places: list[tuple[dict[str, str], str]] = [
         ({}, "responses.db"),
         ({"PADDOCK_RESPONSES_FILE": str(tmp_path / "mine.db")}, "mine.db"),
@@ -158,8 +158,8 @@ def test_responses_have_the_room_they_are_given(tmp_path: Path) -> None:
     store = responses(load({"PADDOCK_RESPONSES_ROOM": "1"}), tmp_path)
     assert store is not None
     response: dict[str, Any] = {"id": "a", "previous_response_id": None, "output": []}
-    assert not store.save(Kept({**response, "text": "x" * (1 << 20)}, []))
-    assert store.save(Kept({**response, "text": "x" * 1_000_000}, []))
+    assert not store.save(StoredResponse({**response, "text": "x" * (1 << 20)}, []))
+    assert store.save(StoredResponse({**response, "text": "x" * 1_000_000}, []))
     store.close()
 
 

@@ -11,21 +11,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import digests, names
-from gateway.api.ollama import show as describe
 from gateway.api.ollama.fields import COPY, CREATE, DELETE, SHOW
 from gateway.api.ollama.progress import ProgressResponse
+from gateway.api.ollama.show import show_body, tag_entry
 from gateway.api.reply import JSON, empty, json_reply
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.golang.json_decode import decode
 from gateway.golang.json_encode import dumps, with_go_floats
 from gateway.names import Name
 from gateway.services import Services, services_of
-from gateway.store.create import VERIFIED, Converted, finish, prepare
-from gateway.store.gguf import read_arrays
+from gateway.store.create import VERIFIED, finish, prepare
+from gateway.store.gguf import Scalar, read_arrays
 from gateway.store.library import Library
 from gateway.store.model import Entry
-from gateway.store.quantize import Tell, convert, program
-from gateway.store.recipe import Recipe, checked
+from gateway.store.quantize import ConvertedBlob, StatusSink, convert, program
+from gateway.store.recipe import Recipe, parse_recipe
 
 # Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
 PIECE = 1 << 20
@@ -37,7 +37,7 @@ async def tags(http: Request) -> Response:
     """Every model, newest first."""
     # The library keeps the bytes for as long as its models stay the same, under the function that
     # wrote them: clients read this list again and again.
-    return Response(await run_sync(_library(http).written, _listed), media_type=JSON)
+    return Response(await run_sync(_library(http).rendered, _tags_body), media_type=JSON)
 
 
 async def show(http: Request) -> Response:
@@ -48,7 +48,7 @@ async def show(http: Request) -> Response:
     model = library.peek(name)
     if model is None:
         model = await run_sync(library.get, name)
-    arrays: dict[str, Mapping[str, list[object]]] = {}
+    arrays: dict[str, Mapping[str, list[Scalar]]] = {}
     if request.verbose:
         # Read anew each time: the vocabulary alone is some megabytes, and few requests want it.
         if model.header:
@@ -56,14 +56,14 @@ async def show(http: Request) -> Response:
         if model.projector:
             arrays["projector_arrays"] = await run_sync(read_arrays, model.projectors[0])
     copilot = http.headers.get("user-agent", "").startswith(_COPILOT)
-    shown = describe.shown(
+    reply = show_body(
         model,
         system=request.system,
         options=request.options,
         basename=request.named if copilot else "",
         **arrays,
     )
-    return json_reply(with_go_floats(shown))
+    return json_reply(with_go_floats(reply))
 
 
 async def copy(http: Request) -> Response:
@@ -101,30 +101,30 @@ async def create(http: Request) -> Response:
     """Make a model. What can be checked is checked before the reply starts, and has its status."""
     body = decode(await http.body(), CREATE)
     name = names.parse(str(body.get("model") or body.get("name") or ""))
-    operation = partial(_make_model, services_of(http), name, checked(body))
+    operation = partial(_make_model, services_of(http), name, parse_recipe(body))
     return ProgressResponse(operation, stream=body.get("stream", True))
 
 
-async def _make_model(services: Services, name: Name, recipe: Recipe, tell: Tell) -> None:
+async def _make_model(services: Services, name: Name, recipe: Recipe, send: StatusSink) -> None:
     """Pull and convert what has to be, then write; a client that leaves in between cancels it."""
     library = services.library
     if recipe.base and await run_sync(library.find, recipe.base) is None:
-        await services.transfers.pull(recipe.base, "https", tell)
-    start = await run_sync(prepare, library, recipe)
-    made: dict[int, Converted] = {}
-    lines = list(start.progress)
-    if start.conversions:
+        await services.transfers.pull(recipe.base, "https", send)
+    plan = await run_sync(prepare, library, recipe)
+    converted: dict[int, ConvertedBlob] = {}
+    lines = list(plan.progress)
+    if plan.conversions:
         tool = program(services.engine.server)
         for line in lines:
-            await tell({"status": line})
-        for conversion in start.conversions:
-            made[conversion.part] = await convert(tool, library.blobs, conversion, tell)
-            await tell({"status": VERIFIED})
+            await send({"status": line})
+        for conversion in plan.conversions:
+            converted[conversion.part] = await convert(tool, library.blobs, conversion, send)
+            await send({"status": VERIFIED})
         lines.clear()
     # With nothing to convert, all is done before the first line is sent: an error has its status.
-    lines += await run_sync(finish, library, name, recipe, start, made)
+    lines += await run_sync(finish, library, name, recipe, plan, converted)
     for line in lines:
-        await tell({"status": line})
+        await send({"status": line})
 
 
 async def blob(http: Request) -> Response:
@@ -157,8 +157,8 @@ async def blob(http: Request) -> Response:
     return empty(201)
 
 
-def _listed(entries: Sequence[Entry]) -> bytes:
-    return dumps({"models": [describe.listed(entry) for entry in entries]})
+def _tags_body(entries: Sequence[Entry]) -> bytes:
+    return dumps({"models": [tag_entry(entry) for entry in entries]})
 
 
 def _library(http: Request) -> Library:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gateway import OLLAMA_VERSION, __version__
-from gateway.api.ollama import show as describe
+from gateway.api.ollama.show import details, timestamp
 from gateway.api.reply import json_reply
 from gateway.services import services_of
 from runners import DeviceKind, RunnerState, resident
@@ -58,8 +58,8 @@ async def ps(http: Request) -> Response:
             "model": model.name.short,
             "size": vram + ram,
             "digest": model.digest,
-            "details": describe.details(model.config, ""),
-            "expires_at": describe.timestamp(expires),
+            "details": details(model.config, ""),
+            "expires_at": timestamp(expires),
             "size_vram": vram,
             "context_length": runner.spec.context,
         }

@@ -19,7 +19,7 @@ from gateway.api.responses.tools import Tool
 from gateway.errors import GatewayError, Invalid, NotFound
 from gateway.inference.handler import find_model, generate
 from gateway.services import services_of
-from gateway.store.responses import Kept, Responses
+from gateway.store.responses import Responses, StoredResponse
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ async def _keep(store: Responses, reply: Reply, fresh: list[Item]) -> None:
     """Store what was said; a reply that failed is not stored, and one that is not is still sent."""
     if reply.response is None:
         return
-    kept = Kept({**reply.response, "store": True}, fresh)
+    kept = StoredResponse({**reply.response, "store": True}, fresh)
     try:
         if not await run_sync(store.save, kept):
             log.warning("response %s is larger than all the room there is", kept.response["id"])

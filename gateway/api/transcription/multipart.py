@@ -86,13 +86,13 @@ def _disposition(head: str) -> str:
 
 
 def _parsed(header: str) -> tuple[str, dict[str, str]]:
-    """What a header says, in small letters, and its parameters up to the first that is broken."""
+    """A header's value, in lower case, and its parameters up to the first that is broken."""
     kind, _, _ = header.partition(";")
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     at = len(kind)
     while match := _PARAMETER.match(header, at):
         quoted = match["quoted"]
         value = match["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted)
-        found.setdefault(match["name"].lower(), value)
+        parameters.setdefault(match["name"].lower(), value)
         at = match.end()
-    return kind.strip().lower(), found
+    return kind.strip().lower(), parameters

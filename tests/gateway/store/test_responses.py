@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import NotFound, Unavailable
-from gateway.store.responses import Kept, Responses
+from gateway.store.responses import Responses, StoredResponse
 
 DAY = 86400.0
 
@@ -47,11 +47,11 @@ def item(ident: str, text: str = "") -> dict[str, Any]:
     return {"id": ident, "type": "message", "text": text}
 
 
-def kept(ident: str, previous: str | None = None, text: str = "") -> Kept:
-    """A response that was asked one thing and said another; both are named after it."""
-    said = [item(f"out_{ident}", text)]
-    response = {"id": ident, "previous_response_id": previous, "model": "m", "output": said}
-    return Kept(response, [item(f"in_{ident}")])
+def kept(ident: str, previous: str | None = None, text: str = "") -> StoredResponse:
+    """A response with one input and one output item; both are named after it."""
+    output = [item(f"out_{ident}", text)]
+    response = {"id": ident, "previous_response_id": previous, "model": "m", "output": output}
+    return StoredResponse(response, [item(f"in_{ident}")])
 
 
 def idents(items: list[dict[str, Any]]) -> list[str]:
@@ -113,7 +113,7 @@ def test_what_is_deleted_is_gone_with_its_items(store: Responses) -> None:
 def test_items_are_found_by_their_ids(store: Responses, time: Time) -> None:
     store.save(kept("a", text="old"))
     time.now += 1
-    again = Kept({**kept("b").response, "output": [item("out_a", "new")]}, [])
+    again = StoredResponse({**kept("b").response, "output": [item("out_a", "new")]}, [])
     store.save(again)
     assert store.find(["out_a", "in_a", "nowhere"]) == {
         "out_a": item("out_a", "new"),

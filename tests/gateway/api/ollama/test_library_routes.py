@@ -130,8 +130,8 @@ async def test_show_lays_the_request_over_the_model(
     store: Store, client: httpx.AsyncClient
 ) -> None:
     store.put(f"{LIBRARY}/m/latest")
-    asked = {"name": "m", "system": "other", "options": {"seed": 1}, "template": "ignored"}
-    body = (await client.post("/api/show", json=asked)).json()
+    request = {"name": "m", "system": "other", "options": {"seed": 1}, "template": "ignored"}
+    body = (await client.post("/api/show", json=request)).json()
     assert body["system"] == "other"
     assert "\nPARAMETER seed 1\n" in body["modelfile"]
     assert "parameters" not in body

@@ -42,7 +42,8 @@ async def test_a_recording_becomes_text(gateway: Gateway) -> None:
     (asked,) = (await gateway.engine())["requests"]
     data = b64encode(SOUND).decode()
     start = "<|im_start|>"
-    prompt = f"{start}system\n{INSTRUCTION}<|im_end|>\n{start}user\n{MARKER}<|im_end|>\n{start}assistant\n"
+    end = "<|im_end|>"
+    prompt = f"{start}system\n{INSTRUCTION}{end}\n{start}user\n{MARKER}{end}\n{start}assistant\n"
     assert asked["prompt"] == {"prompt_string": prompt, "multimodal_data": [data]}
     assert asked["temperature"] == 0
 
