@@ -7,6 +7,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from gateway.errors import Forbidden, Invalid
@@ -94,11 +95,13 @@ def parse(text: str) -> Name:
     return name
 
 
+@lru_cache(1024)
 def resolve(text: str, *, refusal: str = CLOUD_MODEL) -> Name:
     """The local name a request means, source suffix taken off.
 
     Raises Invalid when there is none, and Forbidden with `refusal` for a cloud reference.
     """
+    # Cached, for every request parses the name of a model that was named before.
     base, source = _split_source(text)
     if source == "cloud":
         raise Forbidden(refusal)

@@ -142,7 +142,7 @@ class OpenRequestTable(Generic[RequestT]):
                 extra[name] = value
                 continue
             attribute, one = known
-            if type(value) is not one.kind.plain:
+            if not (type(value) is one.kind.plain or one.kind.accepts(value)):
                 path = JsonPath().inside(self._struct, name)
                 one.kind.take(value, path)
                 path.settle()
@@ -181,7 +181,7 @@ class PlainKind(JsonKind):
         self._inner = inner or {}
 
     def take(self, value: object, at: JsonPath) -> object:
-        if not self._fits(value):
+        if not self._has_type(value):
             if self.go:
                 at.mismatch(value, self.go, exact=self.go == "int")
             else:
@@ -193,7 +193,17 @@ class PlainKind(JsonKind):
                     kind.take(item, at.below(name))
         return value
 
-    def _fits(self, value: object) -> bool:
+    def accepts(self, value: object) -> bool:
+        if not self._has_type(value):
+            return False
+        if not self._inner or not isinstance(value, dict):
+            return True
+        return all(
+            value.get(name) is None or kind.accepts(value[name])
+            for name, kind in self._inner.items()
+        )
+
+    def _has_type(self, value: object) -> bool:
         if self._name == "any":
             return True
         if (wanted := _PYTHON_TYPES.get(self._name)) is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import Invalid
-from gateway.golang.json_syntax import JsonNumber, first_value, too_deep
+from gateway.golang.json_syntax import MAX_DEPTH, JsonNumber, first_value, too_deep
 
 # What is none of these is a number; null never comes to a check.
 _KINDS = {str: "string", bool: "bool", list: "array", dict: "object"}
@@ -139,6 +139,10 @@ class JsonKind(ABC):
     def zero(self) -> object:
         """Go's zero value, which a JSON null becomes inside a list or a map."""
         return None
+
+    def accepts(self, value: object) -> bool:
+        """Whether `value` certainly needs no `take`."""
+        return False
 
     @abstractmethod
     def take(self, value: object, at: JsonPath) -> object:
@@ -353,7 +357,9 @@ def decode(data: bytes, struct: Struct) -> dict[str, Any]:
     """The first JSON value of `data`, which must be as `struct` says; Invalid with Go's words."""
     try:
         value = orjson.loads(data)
-        if value is not None and not too_deep(data, value):
+        # Counting brackets is cheap, and rules out nearly all that may be nested too deep.
+        deep = data.count(b"[") + data.count(b"{") > MAX_DEPTH and too_deep(value)
+        if value is not None and not deep:
             return struct.take(value, _FAST) or {}
     except (orjson.JSONDecodeError, _Doubt, Invalid):
         # An Invalid too is read again: the first fault met is not always the one that Go reports.

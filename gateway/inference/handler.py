@@ -106,16 +106,15 @@ async def generate(
     http: Request,
     model: Model,
     request: GenerationRequest,
-    writer: Writer,
+    writer: Writer | None,
     *,
+    encoder: Encoder | None = None,
     task: Task = REPLY,
-    passthrough: Encoder | None = None,
     finish: Finish | None = None,
 ) -> Response:
     """The response of `model`, see `find_model`, to `request`, written by `writer`.
 
-    `passthrough` writes it instead where the engine renders the chat and reads the reply itself,
-    for then its bytes need no translation.
+    An `encoder` in its place gets the engine's own bytes: for models that `engine_renders`.
     """
     models: ServedModels = http.app.state.services.models
     record: RequestRecord = http.state.record
@@ -125,11 +124,10 @@ async def generate(
     if task.takes_media:
         check_media(model, request)
     builder = prompt_builder(generation)
-    encoder = passthrough if isinstance(builder, EngineChat) else None
     if encoder is None:
+        assert writer is not None
         single = request.extra.get("parallel_tool_calls") is False
         encoder = ReplyEncoder(writer, single_call=single)
-
     work = Work(
         generation.spec,
         keep_alive_of(http, request.keep_alive),
@@ -229,6 +227,11 @@ def check_media(model: Model, request: GenerationRequest) -> None:
         raise Invalid("this model does not support audio input")
 
 
+def engine_renders(model: Model) -> bool:
+    """Whether a chat goes by the GGUF's own template, and the engine reads the reply to it."""
+    return not model.templated or model.template is None
+
+
 def prompt_builder(generation: Generation) -> PromptBuilder:
     """By the request's template, the model's TEMPLATE, or the GGUF's own template."""
     model, request = generation.model, generation.request
@@ -238,13 +241,13 @@ def prompt_builder(generation: Generation) -> PromptBuilder:
             template = compiled(request.template)
         except TemplateError as exc:
             raise Invalid(str(exc)) from exc
-    elif model.templated and model.template is not None:
-        template = compiled(model.template)
-    own = model.header.chat_template if model.header else None
-    if request.kind == "generate" and template is None and own is None:
-        template = compiled("{{ .Prompt }}")
+    elif not engine_renders(model):
+        template = compiled(model.template or "")
     if request.kind == "chat" and template is None:
         return EngineChat(generation)
+    own = model.header.chat_template if model.header else None
+    if template is None and own is None:
+        template = compiled("{{ .Prompt }}")
     tags: tuple[str, str] | None = None
     if "thinking" in model.capabilities:
         if template is not None:

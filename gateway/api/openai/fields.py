@@ -87,10 +87,6 @@ class SamplingRequest:
     extra: Mapping[str, object]
     """What goes to the engine as it came."""
 
-    @property
-    def include_usage(self) -> bool:
-        return bool(self.stream_options.get("include_usage"))
-
 
 def _unused(doc: str) -> object:
     """A field of OpenAI's service; it goes to the engine, which ignores it."""

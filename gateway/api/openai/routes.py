@@ -11,7 +11,6 @@ from starlette.responses import Response
 from gateway import names
 from gateway.api.chat_messages import check_messages
 from gateway.api.fields import OpenRequestTable, RequestT
-from gateway.api.model_name import check_model_name
 from gateway.api.openai.completions import CompletionObject, CompletionStream
 from gateway.api.openai.fields import CHAT, COMPLETION
 from gateway.api.openai.object import ChatObject
@@ -20,7 +19,7 @@ from gateway.api.openai.requests import chat, check_chat, check_completion, comp
 from gateway.api.openai.stream import ChatStream
 from gateway.api.reply import PLAIN_JSON, json_reply
 from gateway.errors import Invalid, NotFound
-from gateway.inference.handler import REPLY, find_model, generate, load_only
+from gateway.inference.handler import REPLY, engine_renders, find_model, generate, load_only
 from gateway.services import services_of
 from gateway.store.model import Entry, Model
 from runners import ALIAS
@@ -31,21 +30,21 @@ async def chat_completions(http: Request) -> Response:
     request = _decode(CHAT, await http.body(), "missing request body")
     check_chat(request)
     generation = chat(request, check_messages(request.messages))
-    check_model_name(request.model)
-    ident, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
-    usage, alternatives = request.include_usage, bool(generation.top_logprobs)
-    writer: ChatObject | ChatStream
-    passthrough = None
-    if not request.stream:
-        writer = ChatObject(request.model, ident, created, alternatives=alternatives)
-    else:
-        writer = ChatStream(request.model, ident, created, usage=usage, alternatives=alternatives)
-        # The engine takes one call at most for a hint, and gives each token an alternative at
-        # least; then its events are not passed on as they are.
-        if request.parallel_tool_calls is not False and generation.top_logprobs != 0:
-            passthrough = Passthrough(request.model, ALIAS, usage=usage)
     model = await find_model(http, request.model)
-    return await generate(http, model, generation, writer, passthrough=passthrough)
+    ident, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
+    alternatives = bool(generation.top_logprobs)
+    if not request.stream:
+        whole = ChatObject(request.model, ident, created, alternatives=alternatives)
+        return await generate(http, model, generation, whole)
+    usage = bool(request.stream_options.get("include_usage"))
+    # The engine takes one call at most for a hint, and gives each token an alternative at least;
+    # then its events are not passed on as they are.
+    restricted = request.parallel_tool_calls is False or generation.top_logprobs == 0
+    if engine_renders(model) and not restricted:
+        encoder = Passthrough(request.model, ALIAS, usage=usage)
+        return await generate(http, model, generation, None, encoder=encoder)
+    writer = ChatStream(request.model, ident, created, usage=usage, alternatives=alternatives)
+    return await generate(http, model, generation, writer)
 
 
 async def completions(http: Request) -> Response:
@@ -53,15 +52,13 @@ async def completions(http: Request) -> Response:
     request = _decode(COMPLETION, await http.body(), "EOF")
     check_completion(request)
     generation = completion(request)
-    check_model_name(request.model)
     model = await find_model(http, request.model)
     ident, created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
     echo = request.prompt if request.echo else ""
     writer: CompletionObject | CompletionStream
     if request.stream:
-        writer = CompletionStream(
-            request.model, ident, created, echo=echo, usage=request.include_usage
-        )
+        usage = bool(request.stream_options.get("include_usage"))
+        writer = CompletionStream(request.model, ident, created, echo=echo, usage=usage)
     else:
         writer = CompletionObject(request.model, ident, created, echo=echo)
     task = REPLY if request.prompt else load_only(writer.loaded)

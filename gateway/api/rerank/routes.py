@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.batches import SendCall, batches
-from gateway.api.model_name import check_model_name
 from gateway.api.rerank.replies import TOO_LONG, Ranking, RerankReply, ranking_call, read_ranking
 from gateway.api.rerank.requests import RERANK, RerankRequest, with_texts
 from gateway.errors import Invalid
@@ -23,7 +22,8 @@ from runners import Lease
 async def rerank(http: Request) -> Response:
     """The documents that answer a query best."""
     request = RERANK.decode(await http.body())
-    check_model_name(request.model)
+    if not request.model.strip():
+        raise Invalid("model is required")
     request = with_texts(request)
     model = await find_model(http, request.model)
     if model.header is None or not model.header.ranks:
