@@ -74,6 +74,7 @@ async def copy(http: Request) -> Response:
     try:
         await run_sync(_library(http).copy, source, destination)
     except NotFound as error:
+        # As the request spells it: the library's error adds a tag.
         raise NotFound(f'model "{request.source}" not found') from error
     return empty()
 
