@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """An error on its way to a client. `request_id`: the request's, as its log line has it."""
+    """An error on its way to a client."""
 
     message: str
     status: int
     request_id: str
+    """As the request's line in the log has it."""
     cause: Exception | None = None
     """What was raised; None for a failure that no API has a form of its own for."""
 

@@ -87,6 +87,7 @@ class ErrorResponses:
     ) -> Response:
         record: RequestRecord = request.state.record
         error = ApiError(message, status, record.id, cause)
+        # The first that fits, for the paths of one may lie below those of another.
         for dialect in self._dialects:
             if request.scope["path"].startswith(dialect.prefixes):
                 body = dialect.error_body(error)

@@ -136,7 +136,7 @@ class ReasoningSplitter(Protocol):
     def flush(self) -> tuple[str, str]: ...
 
 
-class ParsedCall(Protocol):
+class TextToolCall(Protocol):
     """A tool call that stood in a text."""
 
     @property
@@ -148,10 +148,10 @@ class ParsedCall(Protocol):
 class ToolCallFinder(Protocol):
     """Separates tool calls from text."""
 
-    def feed(self, text: str) -> tuple[str, Sequence[ParsedCall]]:
+    def feed(self, text: str) -> tuple[str, Sequence[TextToolCall]]:
         """The text that is no call for certain, and the calls that are complete now."""
 
-    def flush(self) -> tuple[str, Sequence[ParsedCall]]: ...
+    def flush(self) -> tuple[str, Sequence[TextToolCall]]: ...
 
 
 class CompletionEventReader(EventReader):
@@ -246,7 +246,7 @@ class CompletionEventReader(EventReader):
             self.pieces = ["".join(self.pieces).removesuffix(text)]
         return "" if self.restart_needed else text
 
-    def _call_deltas(self, calls: Sequence[ParsedCall]) -> Sequence[ToolCallDelta]:
+    def _call_deltas(self, calls: Sequence[TextToolCall]) -> Sequence[ToolCallDelta]:
         deltas = []
         for call in calls:
             arguments = orjson.dumps(call.arguments).decode()

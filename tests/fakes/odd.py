@@ -1,7 +1,7 @@
 """Requests that are wrong somewhere: bodies, bytes, names and paths that no good client sends.
 
-What a route takes is told by the decoder's own tables where it has one, by the lists below for the
-other dialects, and for a route that neither knows by every word that the dialects' code contains.
+What a route takes is in the decoder's own tables for Ollama's API, and in the lists below for the
+others. A route that neither knows gets every word that the code of the APIs contains.
 """
 
 import ast
@@ -14,9 +14,9 @@ from typing import Any
 
 from starlette.routing import Route
 
+import gateway.api
 from gateway.api.embeddings.requests import EMBED, OLD_EMBED
-from gateway.api.fields import RequestTable
-from gateway.api.ollama import fields as bodies
+from gateway.api.ollama import fields as ollama
 from gateway.app import ROUTES
 from gateway.errors import Invalid
 from gateway.golang.json_decode import JsonKind, JsonPath, ListOf, MapOf, Own, Struct
@@ -29,7 +29,7 @@ MARK = "\ue000"
 """Where something else is to be put."""
 _EACH = 5
 TRESPASS = "trespass"
-"""Part of every name that would leave the store, and of none that may be found on the disk."""
+"""Part of every name that would leave the store, and of none that may be on the disk."""
 
 WRONG = (
     *("null", "true", "0", "-1", "1.5", "1e400", "9223372036854775808", '""', '"x"', '"\\ud800"'),
@@ -40,7 +40,7 @@ WRONG = (
 
 _OPTIONS = {option.name: option.default for option in TABLE.values()} | {"stop": ["x"]}
 _KNOWN = {"options": _OPTIONS, "parameters": _OPTIONS, "format": {"type": "object"}}
-_SAY = [{"role": "user", "content": "hi"}]
+_MESSAGES = [{"role": "user", "content": "hi"}]
 _TOOL = {
     "type": "function",
     "function": {"name": "f", "description": "", "strict": True, "parameters": {"type": "object"}},
@@ -70,7 +70,7 @@ _SAMPLING = {
     "reasoning_effort": "none",
 }
 _SCHEMA = {"name": "s", "strict": True, "schema": {"type": "object"}}
-_MEMBERS: dict[str, dict[str, Any]] = {
+_FIELDS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {
         **_SAMPLING,
         "messages": [
@@ -161,36 +161,46 @@ _MEMBERS: dict[str, dict[str, Any]] = {
         "include": ["x"],
     },
 }
-_MEMBERS["/v1/messages/count_tokens"] = _MEMBERS["/v1/messages"]
+_FIELDS["/v1/messages/count_tokens"] = _FIELDS["/v1/messages"]
 _MODELS = {
     "/api/embed": "e",
     "/api/embeddings": "e",
     "/v1/embeddings": "e",
     "/v1/rerank": "r",
 }
+_STRUCTS: dict[str, Struct] = {
+    "/api/chat": ollama.CHAT.struct,
+    "/api/generate": ollama.GENERATE.struct,
+    "/api/embed": EMBED.struct,
+    "/api/embeddings": OLD_EMBED.struct,
+    "/api/show": ollama.SHOW.struct,
+    "/api/create": ollama.CREATE,
+    "/api/copy": ollama.COPY.struct,
+    "/api/delete": ollama.DELETE.struct,
+}
 _LEAST: dict[str, dict[str, Any]] = {
-    "/api/chat": {"messages": _SAY},
+    "/api/chat": {"messages": _MESSAGES},
     "/api/generate": {"prompt": "hi"},
     "/api/create": {"files": {"m.gguf": DIGEST}},
     "/api/copy": {"source": "m", "destination": "n"},
-    "/v1/chat/completions": {"messages": _SAY},
+    "/v1/chat/completions": {"messages": _MESSAGES},
     "/v1/completions": {"prompt": "hi"},
     "/v1/embeddings": {"input": "hi"},
     "/v1/rerank": {"query": "q", "documents": ["a", "b"]},
-    "/v1/messages/count_tokens": {"messages": _SAY},
-    "/v1/messages": {"messages": _SAY, "max_tokens": 4},
+    "/v1/messages/count_tokens": {"messages": _MESSAGES},
+    "/v1/messages": {"messages": _MESSAGES, "max_tokens": 4},
     "/v1/responses": {"input": "hi"},
 }
 # Their names are fetched from, or sent to, whatever host they spell.
 _OUTWARD = ("/api/pull", "/api/push")
-ASKED: Sequence[tuple[str, str]] = sorted(
+ENDPOINTS: Sequence[tuple[str, str]] = sorted(
     (method, route.path)
     for route in ROUTES
     if isinstance(route, Route) and route.path not in _OUTWARD
     for method in route.methods or ()
 )
 """Method and path of every route."""
-POSTED = [(method, path) for method, path in ASKED if method not in ("GET", "HEAD")]
+POSTED = [(method, path) for method, path in ENDPOINTS if method not in ("GET", "HEAD")]
 """Those that take a body; `{…}` in a path is left as it is."""
 
 
@@ -206,20 +216,19 @@ def least(path: str) -> dict[str, Any]:
 
 @cache
 def full(path: str) -> dict[str, Any]:
-    """Every member that `path` is known to take."""
+    """Every field that `path` is known to take."""
     if path.startswith("/api/"):
-        struct = _tables()[path.rpartition("/")[2]]
-        members = sample(struct)
-        known = {name: value for name, value in _KNOWN.items() if name in members}
-        return {**members, **known, **least(path)}
-    members = _MEMBERS.get(path) or dict.fromkeys(words(), "x")
-    return {**least(path), **members}
+        fields = sample(_STRUCTS[path])
+        known = {name: value for name, value in _KNOWN.items() if name in fields}
+        return {**fields, **known, **least(path)}
+    fields = _FIELDS.get(path) or dict.fromkeys(words(), "x")
+    return {**least(path), **fields}
 
 
 def spoilt(path: str) -> Iterator[bytes]:
     """Bodies that are right but for one place, every place in its turn.
 
-    Each has one optional member at most, so that nothing else is refused before it. The places
+    Each has one optional field at most, so that nothing else is refused before it. The places
     share the WRONG among them.
     """
     wrong = cycle(WRONG)
@@ -236,32 +245,32 @@ def spelled(value: Any, text: str) -> bytes:
 
 
 def sample(kind: JsonKind, depth: int = 0) -> Any:
-    """A value that `kind` takes, with every member of every struct in it."""
+    """A value that `kind` takes, with every field of every struct in it."""
     if isinstance(kind, Struct):
-        members = {name: member[2] for name, member in kind._members.items()}
-        return {name: sample(member, depth + 1) for name, member in members.items()}
+        fields = {name: member[2] for name, member in kind._members.items()}
+        return {name: sample(member, depth + 1) for name, member in fields.items()}
     if isinstance(kind, ListOf):
         return [sample(kind._kind, depth)]
     if isinstance(kind, MapOf):
         return {"x": sample(kind._kind, depth)}
     if isinstance(kind, Own):
         return sample(kind._kind, depth)
-    if isinstance(kind, bodies._Property):
-        return sample(bodies._TOOL_PROPERTY, depth) if depth < 6 else {}
+    if isinstance(kind, ollama._Property):
+        return sample(ollama._TOOL_PROPERTY, depth) if depth < 6 else {}
     return next(value for value in ("5m", "YQ==", True, 1, ["x"], {"a": 1}) if _takes(kind, value))
 
 
 @cache
 def words() -> tuple[str, ...]:
-    """Every text in the code of the dialects that could be the name of a member, or its value."""
-    folder = Path(bodies.__file__).parent
-    found = {
+    """Every text in the code of the APIs that could be the name of a field, or its value."""
+    texts = {
         node.value
-        for path in (*folder.glob("*.py"), *(folder.parent / "routes").glob("*.py"))
+        for folder in gateway.api.__path__
+        for path in Path(folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    return tuple(sorted(word for word in found if word.isidentifier()))
+    return tuple(sorted(text for text in texts if text.isidentifier()))
 
 
 def _takes(kind: JsonKind, value: Any) -> bool:
@@ -272,16 +281,6 @@ def _takes(kind: JsonKind, value: Any) -> bool:
     except Invalid:
         return False
     return True
-
-
-def _tables() -> dict[str, Struct]:
-    """By the last part of the path that uses it."""
-    tables = {name.lower(): it for name, it in vars(bodies).items()}
-    tables |= {"embed": EMBED, "embeddings": OLD_EMBED}
-    structs = {
-        name: it.struct if isinstance(it, RequestTable) else it for name, it in tables.items()
-    }
-    return {name: it for name, it in structs.items() if isinstance(it, Struct)}
 
 
 def places(value: Any, at: Where) -> Iterator[Where]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from gateway.api.transcription.requests import FIELDS
 
-Part = tuple[str, bytes]
+FormPart = tuple[str, bytes]
 """The head of a part, without the blank line, and what follows it."""
-Sent = tuple[bytes, str]
+Form = tuple[bytes, str]
 """A body and its content type."""
 
 TYPE = "multipart/form-data; boundary=b"
@@ -39,8 +39,8 @@ ODD_TEXTS: Sequence[bytes] = (
 ODD_HEADS: Sequence[str] = (
     *("", "A: b", ":", "Content-Disposition:", "Content-Disposition: form-data", "\0"),
     *(
-        f"Content-Disposition: {said}"
-        for said in (
+        f"Content-Disposition: {value}"
+        for value in (
             *("attachment; name=model", "form-data; name", "form-data; name=", "form-data, name=x"),
             *('form-data; name="model', "form-data; name*=utf-8''model", "form-data; name*0=mod"),
             *("form-data; name=model; filename*=undefined''x", "form-data; name=\0", "; name=x"),
@@ -63,11 +63,11 @@ ODD_TYPES: Sequence[str] = (
 )
 
 
-def text(name: str, said: bytes) -> Part:
-    return f'Content-Disposition: form-data; name="{name}"', said
+def text(name: str, value: bytes) -> FormPart:
+    return f'Content-Disposition: form-data; name="{name}"', value
 
 
-def file(data: bytes = WAV, name: str = "file") -> Part:
+def file(data: bytes = WAV, name: str = "file") -> FormPart:
     head = f'Content-Disposition: form-data; name="{name}"; filename="a.wav"'
     return f"{head}\r\nContent-Type: audio/wav", data
 
@@ -75,7 +75,7 @@ def file(data: bytes = WAV, name: str = "file") -> Part:
 LEAST = (text("model", MODEL.encode()), file())
 
 
-def body(parts: Sequence[Part]) -> bytes:
+def body(parts: Sequence[FormPart]) -> bytes:
     written = (f"--b\r\n{head}\r\n\r\n".encode() + data + b"\r\n" for head, data in parts)
     return b"".join(written) + b"--b--\r\n"
 
@@ -84,14 +84,14 @@ def odd_fields() -> Iterator[tuple[str, bytes]]:
     """A form for every field and every odd text in it, with the field's name."""
     for name in FIELDS:
         others = [part for part in LEAST if f'"{name}"' not in part[0]]
-        for said in ODD_TEXTS:
-            yield name, body([*others, text(name, said)])
+        for value in ODD_TEXTS:
+            yield name, body([*others, text(name, value)])
         for spelled in (f"{name}[]", f"{name}[0]", f"{name}[x]", name.upper()):
             yield name, body([*others, text(spelled, b"x"), text(spelled, b"y")])
         yield name, body([*others, file(b"x", name)])
 
 
-def broken() -> Iterator[Sent]:
+def broken() -> Iterator[Form]:
     """Forms that are wrong where no field is."""
     whole = body(LEAST)
     yield from ((whole[:end], TYPE) for end in range(len(whole) - 4))
@@ -104,7 +104,7 @@ def broken() -> Iterator[Sent]:
     yield b"--b\r\n" * 100_000, TYPE
 
 
-def odd() -> Iterator[Sent]:
+def odd() -> Iterator[Form]:
     """Forms that are strange, and all the same right."""
     yield body([*LEAST, *LEAST]), TYPE
     yield body([*LEAST, text("", b"x"), text("\0", b"x"), file(bytes(9), "more")]), TYPE
@@ -114,7 +114,7 @@ def odd() -> Iterator[Sent]:
     yield b"before" + b"\r\n" + body(LEAST) + b"after\r\n", TYPE.replace("=b", '="b"; charset=x')
 
 
-def doubtful() -> Iterator[Sent]:
+def doubtful() -> Iterator[Form]:
     """Forms that may as well be read as refused."""
     yield from ((body([(head, b"x"), *LEAST]), TYPE) for head in ODD_HEADS)
     for cut in (b"\r\n", b"--b", b"\r\n\r\n", b"Content-Disposition", b"form-data", b'"'):

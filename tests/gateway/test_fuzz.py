@@ -263,7 +263,7 @@ async def test_a_path_that_leads_nowhere_is_not_followed(gateway: Gateway, name:
     # Dots alone are taken off by the client.
     spelled_out = name.isascii() and name.isprintable() and name.strip(".")
     texts = [encoded, *([name] if spelled_out else ())]
-    for (method, path), text in itertools.product(odd.ASKED, texts):
+    for (method, path), text in itertools.product(odd.ENDPOINTS, texts):
         if "{" in path:
             spelled = path[: path.index("{")] + text + path[path.index("}") + 1 :]
             reply = await ask(gateway, method, spelled, content=b"x")
@@ -276,7 +276,7 @@ async def test_no_header_is_a_fault_of_ours(
 ) -> None:
     name, value = header
     # What looks at headers stands around all routes: each header is tried on some.
-    for method, path in odd.ASKED[number % 7 :: 7]:
+    for method, path in odd.ENDPOINTS[number % 7 :: 7]:
         content = json.dumps(odd.least(path)) if (method, path) in BODIES else None
         headers = [(name.encode(), value)]
         if path != "/api/delete":

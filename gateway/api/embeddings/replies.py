@@ -23,6 +23,7 @@ EmbeddingInput = str | Sequence[int]
 TOO_LONG = "the input length exceeds the context length"
 
 _PATH = "/v1/embeddings"
+# The engine's "embd_normalize"; without it vectors come with length 1.
 _RAW = -1
 # Numbers that take some 15 ms to write: for longer, streams of other clients should not wait.
 _MANY_FLOATS = 16_384
@@ -102,6 +103,7 @@ class EmbedReply(EmbeddingReply):
     def write(self, embeddings: Embeddings) -> bytes:
         rows = [shortest(unit(vector, self._dimensions)) for vector in embeddings.vectors]
         reply: dict[str, object] = {"model": self._model, "embeddings": text(rows)}
+        # Without input Ollama writes neither times nor tokens.
         if rows:
             reply["total_duration"] = self._clock.elapsed()
             reply["load_duration"] = self._loaded
@@ -114,6 +116,7 @@ class OldEmbedReply(EmbeddingReply):
     """Of /api/embeddings: one vector, as the engine gave it, in the digits of doubles."""
 
     def write(self, embeddings: Embeddings) -> bytes:
+        # Only for its check: JSON has no number for a NaN, and orjson would write null.
         for vector in embeddings.vectors:
             length(vector)
         row = embeddings.vectors[0].tolist() if embeddings.vectors else []

@@ -43,7 +43,8 @@ OPENAI_EMBED = RequestTable(OpenAIEmbedRequest, "EmbedRequest", go="openai.Embed
 
 def texts(value: object) -> list[str]:
     """The `input` of an embed request: none, one or several texts."""
-    if not value and (value is None or isinstance(value, str)):
+    # To Ollama an empty text alone is no input; in a list it is one.
+    if value is None or value == "":
         return []
     items = value if isinstance(value, list) else [value]
     texts = [item for item in items if isinstance(item, str)]

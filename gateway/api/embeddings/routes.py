@@ -61,6 +61,7 @@ async def old_embed(http: Request) -> Response:
     names.resolve(request.model)
     reply = OldEmbedReply(request.model, RequestClock(http.state.record.began))
     texts = requests.texts(request.prompt)
+    # This form has no `truncate`: a text that is too long is refused.
     return await _respond(http, request, texts, reply, truncate=False)
 
 
@@ -72,6 +73,7 @@ async def openai_embed(http: Request) -> Response:
     names.resolve(request.model)
     clock = RequestClock(http.state.record.began)
     reply = OpenAIEmbedReply(request.model, clock, request.dimensions, base64=base64)
+    # Ollama cuts what is too long for clients of OpenAI's, whose form has no `truncate` either.
     return await _respond(http, request, texts, reply, truncate=True)
 
 

@@ -136,6 +136,7 @@ class InferenceRequest:
     """What /api/chat and /api/generate both accept."""
 
     model: str = json_field(STRING, default="")
+    # In Ollama's API a reply is a stream unless the request says no; in the others it is not.
     stream: bool = json_field(BOOL, default=True)
     format: object = json_field(ANY, default=None)
     keep_alive: float | None = json_field(_KEEP_ALIVE, default=None)

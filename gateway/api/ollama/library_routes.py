@@ -3,7 +3,7 @@
 Disk work runs in worker threads, for a slow disk must not stop the tokens of other requests.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from anyio.to_thread import run_sync
@@ -23,7 +23,7 @@ from gateway.services import Services, services_of
 from gateway.store.create import VERIFIED, finish, prepare
 from gateway.store.gguf import Scalar, read_arrays
 from gateway.store.library import Library
-from gateway.store.model import Entry, Model
+from gateway.store.model import Entry
 from gateway.store.quantize import ConvertedBlob, StatusSink, convert, program
 from gateway.store.recipe import Recipe, parse_recipe
 
@@ -48,13 +48,20 @@ async def show(http: Request) -> Response:
     model = library.peek(name)
     if model is None:
         model = await run_sync(library.get, name)
+    arrays: dict[str, Mapping[str, list[Scalar]]] = {}
+    if request.verbose:
+        # Read anew each time: the vocabulary alone is some megabytes, and few requests want it.
+        if model.header:
+            arrays["arrays"] = await run_sync(read_arrays, model.weights)
+        if model.projector:
+            arrays["projector_arrays"] = await run_sync(read_arrays, model.projectors[0])
     copilot = http.headers.get("user-agent", "").startswith(_COPILOT)
     reply = show_body(
         model,
         system=request.system,
         options=request.options,
         basename=request.named if copilot else "",
-        **(await run_sync(_arrays, model) if request.verbose else {}),
+        **arrays,
     )
     return json_reply(with_go_floats(reply))
 
@@ -67,6 +74,7 @@ async def copy(http: Request) -> Response:
     try:
         await run_sync(_library(http).copy, source, destination)
     except NotFound as error:
+        # As the request spells it: the library's error adds a tag.
         raise NotFound(f'model "{request.source}" not found') from error
     return empty()
 
@@ -137,8 +145,13 @@ async def blob(http: Request) -> Response:
         return empty()
     try:
         with blobs.writer(digest) as out:
-            async for piece in _pieces(http.stream()):
-                await run_sync(out.write, piece)
+            piece = bytearray()
+            async for chunk in http.stream():
+                piece += chunk
+                if len(piece) >= PIECE:
+                    await run_sync(out.write, piece)
+                    piece = bytearray()
+            await run_sync(out.write, piece)
             await run_sync(out.commit)
     except OSError as error:
         raise Broken(f"the blob cannot be stored: {error.strerror}") from error
@@ -158,25 +171,3 @@ def _plain_name(role: str, text: str) -> Name:
         return names.parse(text)
     except Invalid as error:
         raise Invalid(f'{role} "{text}" is invalid') from error
-
-
-def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:
-    """The arrays of the model's files in full, as a verbose description has them."""
-    arrays: dict[str, Mapping[str, list[Scalar]]] = {}
-    if model.header:
-        arrays["arrays"] = read_arrays(model.weights)
-    if model.projector:
-        arrays["projector_arrays"] = read_arrays(model.projectors[0])
-    return arrays
-
-
-async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
-    """The same bytes in pieces of at least PIECE, but for the last."""
-    piece = bytearray()
-    async for chunk in chunks:
-        piece += chunk
-        if len(piece) >= PIECE:
-            yield piece
-            piece = bytearray()
-    if piece:
-        yield piece

@@ -237,6 +237,7 @@ class ToolCallParts:
 
     def complete(self, reason: EndReason) -> list[dict[str, object]]:
         """All of them; but the last is left out if a limit cut it short."""
+        # A client would run what it gets, so half a call is worse than none.
         calls = sorted(self._calls.values(), key=lambda call: call.index)
         if reason == "length" and calls and not _is_json(calls[-1].arguments):
             calls.pop()

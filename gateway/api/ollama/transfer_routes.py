@@ -15,8 +15,10 @@ from gateway.services import services_of
 
 
 async def pull(http: Request) -> Response:
-    """Get a model. What is no name is refused before the reply starts; all else is in it."""
+    """Get a model."""
     request = PULL.decode(await http.body())
+    # Only a malformed name has a status of its own, as in Ollama: whether there is such a model is
+    # known when the registry replies, and by then the reply has begun.
     if not request.named.strip():
         raise Invalid("invalid model name")
     name = names.stored(request.named)
@@ -26,7 +28,7 @@ async def pull(http: Request) -> Response:
 
 
 async def push(http: Request) -> Response:
-    """Send a model. One that is not here is refused before the reply starts."""
+    """Send a model."""
     request = PUSH.decode(await http.body())
     if not request.named:
         raise Invalid("model is required")

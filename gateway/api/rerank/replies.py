@@ -34,11 +34,12 @@ def ranking_call(query: str, documents: Sequence[str]) -> Call:
 def read_ranking(data: bytes) -> Ranking:
     """The engine's reply, whose results stand in the order of their scores.
 
-    Invalid if there is a NaN or an infinity among them, which JSON has no number for.
+    Invalid if there is a NaN or an infinity among them.
     """
     reply = orjson.loads(data)
     results = sorted(reply["results"], key=lambda item: item["index"])
     scores = [item["relevance_score"] for item in results]
+    # What the engine writes for a NaN or an infinity.
     if None in scores:
         raise Invalid("scores contain NaN or Inf values")
     return Ranking(scores, reply["usage"]["prompt_tokens"])
@@ -54,6 +55,7 @@ class RerankReply:
     def write(self, ranking: Ranking) -> bytes:
         """The best documents first; of equal ones that which the request has first."""
         request = self._request
+        # Python's sort is stable, so equal scores stay in order.
         best = sorted(enumerate(ranking.scores), key=lambda pair: -pair[1])[: request.results]
         results: list[dict[str, object]] = []
         for index, score in best:

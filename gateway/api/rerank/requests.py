@@ -26,6 +26,7 @@ class RerankRequest:
     rank_fields: Sequence[str] = json_field(ListOf(STRING), default=())
     max_tokens_per_doc: int | None = json_field(INT, default=None)
     """Of a document's tokens so many count; None: all."""
+    # Checked, and without effect: a document is never cut into more than one chunk.
     max_chunks_per_doc: int | None = json_field(INT, default=None)
     keep_alive: float | None = json_field(Custom(parse_keep_alive), default=None)
     texts: Sequence[str] = ()

@@ -41,6 +41,7 @@ async def rank(send: SendCall, request: RerankRequest) -> Ranking:
     """The scores of all documents. Invalid if one of them is too long."""
     ranking = Ranking()
     most = request.max_tokens_per_doc
+    # In batches, for between two of them the engine notices that a client has left.
     for batch in batches(request.texts):
         if most is not None:
             batch = [await _shortened(send, text, most) for text in batch]

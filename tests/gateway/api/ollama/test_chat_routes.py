@@ -1,4 +1,4 @@
-"""Chat and generate: what is refused, what the engine is asked, and what comes back."""
+"""Chat and generate: what is refused, what the engine receives, and what comes back."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.fakes.server import ABLE, Gateway, open_gateway
 pytestmark = pytest.mark.anyio
 
 HI = {"role": "user", "content": "hi"}
-SAID = "Hello from the fake engine."
+TEXT = "Hello from the fake engine."
 PROMPT = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 EMBEDDER = {"llama.pooling_type": 1}
 
@@ -38,7 +38,7 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]
 
 
-async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
+async def engine_request(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
     """The last body that the engine was sent at `path`."""
     seen = await gateway.engine()
     return [body for at, body in zip(seen["paths"], seen["requests"], strict=True) if at == path][
@@ -143,11 +143,11 @@ async def test_a_model_that_only_embeds_neither_chats_nor_generates(gateway: Gat
 async def test_a_chat_goes_to_the_engine_and_comes_back(gateway: Gateway) -> None:
     gateway.add(template=NATIVE)
     reply = (await chat(gateway)).json()
-    assert reply["message"] == {"role": "assistant", "content": SAID}
+    assert reply["message"] == {"role": "assistant", "content": TEXT}
     assert (reply["model"], reply["done"], reply["done_reason"]) == ("m", True, "stop")
     assert (reply["prompt_eval_count"], reply["eval_count"]) == (1, 6)
     assert reply["total_duration"] >= reply["load_duration"] > 0
-    sent = await asked(gateway)
+    sent = await engine_request(gateway)
     assert sent["messages"] == [HI]
     assert (sent["n_predict"], sent["temperature"], sent["stop"]) == (10240, 0.8, [])
     assert sent["stream"] is sent["cache_prompt"] is True
@@ -166,7 +166,7 @@ async def test_the_models_words_and_parameters_lie_under_the_request(gateway: Ga
     gateway.add(template=NATIVE, system="Be.", messages=[stored], parameters=parameters)
     options = {"top_k": 9, "unknown": 1, "seed": 3}
     assert (await chat(gateway, options=options)).status_code == 200
-    sent = await asked(gateway)
+    sent = await engine_request(gateway)
     assert sent["messages"] == [{"role": "system", "content": "Be."}, stored, HI]
     assert (sent["temperature"], sent["stop"], sent["top_k"], sent["seed"]) == (0.1, ["A"], 9, 3)
     assert "unknown" not in sent
@@ -174,14 +174,14 @@ async def test_the_models_words_and_parameters_lie_under_the_request(gateway: Ga
     assert runner.spec.context == 512
     own = {"role": "system", "content": "Mine."}
     await chat(gateway, messages=[own, HI])
-    assert (await asked(gateway))["messages"] == [stored, own, HI]
+    assert (await engine_request(gateway))["messages"] == [stored, own, HI]
 
 
-async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> None:
+async def test_a_model_that_can_do_more_gets_more(gateway: Gateway) -> None:
     gateway.add(template=ABLE)
     tools = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
     await chat(gateway, tools=tools, format="json", logprobs=True)
-    sent = await asked(gateway)
+    sent = await engine_request(gateway)
     assert sent["tools"][0]["function"]["name"] == "add"
     assert sent["chat_template_kwargs"] == {"enable_thinking": True}
     assert (sent["response_format"], sent["n_probs"]) == ({"type": "json_object"}, 1)
@@ -190,15 +190,15 @@ async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> N
         ("low", {"enable_thinking": True, "reasoning_effort": "low"}),
     ):
         await chat(gateway, think=think)
-        assert (await asked(gateway))["chat_template_kwargs"] == kwargs
+        assert (await engine_request(gateway))["chat_template_kwargs"] == kwargs
 
 
-async def test_a_model_that_cannot_think_may_be_told_not_to(gateway: Gateway) -> None:
+async def test_a_model_that_cannot_think_may_be_kept_from_it(gateway: Gateway) -> None:
     gateway.add(template=NATIVE)
     await chat(gateway, think=False)
-    assert (await asked(gateway))["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (await engine_request(gateway))["chat_template_kwargs"] == {"enable_thinking": False}
     await chat(gateway)
-    assert "chat_template_kwargs" not in await asked(gateway)
+    assert "chat_template_kwargs" not in await engine_request(gateway)
 
 
 async def test_shifting_the_context_is_the_requests_choice(gateway: Gateway) -> None:
@@ -275,17 +275,17 @@ async def test_a_prompt_goes_through_the_template_and_the_reply_has_its_context(
 ) -> None:
     gateway.add(template=template)
     reply = (await generate(gateway)).json()
-    assert (reply["response"], reply["done_reason"]) == (SAID, "stop")
+    assert (reply["response"], reply["done_reason"]) == (TEXT, "stop")
     assert (await gateway.engine())["paths"] == paths
-    assert (await asked(gateway, "/completion"))["prompt"] == PROMPT
-    assert (await asked(gateway, "/tokenize")) == {"content": PROMPT + SAID}
-    assert len(reply["context"]) == len((PROMPT + SAID).split(" "))
+    assert (await engine_request(gateway, "/completion"))["prompt"] == PROMPT
+    assert (await engine_request(gateway, "/tokenize")) == {"content": PROMPT + TEXT}
+    assert len(reply["context"]) == len((PROMPT + TEXT).split(" "))
 
 
 async def test_a_requests_template_takes_the_place_of_the_models(gateway: Gateway) -> None:
     gateway.add(system="Be.")
     await generate(gateway, template="<{{ .System }}> {{ .Prompt }} =")
-    assert (await asked(gateway, "/completion"))["prompt"] == "<Be.> hi ="
+    assert (await engine_request(gateway, "/completion"))["prompt"] == "<Be.> hi ="
 
 
 @pytest.mark.parametrize("template", [CHATML, NATIVE])
@@ -295,26 +295,28 @@ async def test_a_context_goes_before_the_prompt_and_takes_the_place_of_stored_me
     gateway.add(template=template, messages=[{"role": "assistant", "content": "stored"}])
     context = (await generate(gateway)).json()["context"]
     stored = "<|im_start|>assistant\nstored<|im_end|>\n"
-    assert (await asked(gateway, "/completion"))["prompt"] == stored + PROMPT
+    assert (await engine_request(gateway, "/completion"))["prompt"] == stored + PROMPT
     await generate(gateway, context=context)
-    assert (await asked(gateway, "/detokenize")) == {"tokens": context}
-    assert (await asked(gateway, "/completion"))["prompt"] == stored + PROMPT + SAID + PROMPT
+    assert (await engine_request(gateway, "/detokenize")) == {"tokens": context}
+    assert (await engine_request(gateway, "/completion"))[
+        "prompt"
+    ] == stored + PROMPT + TEXT + PROMPT
     await generate(gateway, context=[])
-    assert (await asked(gateway, "/completion"))["prompt"] == PROMPT
+    assert (await engine_request(gateway, "/completion"))["prompt"] == PROMPT
 
 
 async def test_a_requests_system_replaces_the_models(gateway: Gateway) -> None:
     gateway.add(system="Be.")
     for given, system in (("Mine.", "Mine."), ("", "Be.")):
         await generate(gateway, system=given)
-        prompt = (await asked(gateway, "/completion"))["prompt"]
+        prompt = (await engine_request(gateway, "/completion"))["prompt"]
         assert prompt == f"<|im_start|>system\n{system}<|im_end|>\n{PROMPT}"
 
 
 async def test_a_raw_prompt_is_left_as_it_is(gateway: Gateway) -> None:
     gateway.add(system="Be.")
     reply = (await generate(gateway, raw=True, context=[])).json()
-    assert (await asked(gateway, "/completion"))["prompt"] == "hi"
+    assert (await engine_request(gateway, "/completion"))["prompt"] == "hi"
     assert "context" not in reply
     assert (await gateway.engine())["paths"] == ["/completion"]
 
@@ -322,14 +324,14 @@ async def test_a_raw_prompt_is_left_as_it_is(gateway: Gateway) -> None:
 async def test_a_model_without_a_template_takes_the_prompt_as_it_is(gateway: Gateway) -> None:
     gateway.add(template=None)
     reply = (await generate(gateway)).json()
-    assert (await asked(gateway, "/completion"))["prompt"] == "hi"
-    assert len(reply["context"]) == len(("hi" + SAID).split(" "))
+    assert (await engine_request(gateway, "/completion"))["prompt"] == "hi"
+    assert len(reply["context"]) == len(("hi" + TEXT).split(" "))
 
 
 async def test_generate_passes_format_and_logprobs(gateway: Gateway) -> None:
     gateway.add()
     await generate(gateway, format={"type": "object"}, logprobs=True, top_logprobs=2)
-    sent = await asked(gateway, "/completion")
+    sent = await engine_request(gateway, "/completion")
     assert (sent["json_schema"], sent["n_probs"]) == ({"type": "object"}, 2)
 
 

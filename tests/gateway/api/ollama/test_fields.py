@@ -54,7 +54,7 @@ def error(struct: Table, value: Any) -> str:
 
 
 def field_error(fault: str) -> str:
-    """The error for "<kind found> <path> <type wanted>"."""
+    """The error for "<kind> <path> <type wanted>"."""
     kind, path, wanted = fault.split(" ", 2)
     return f"json: cannot unmarshal {kind} into Go struct field {path} of type {wanted}"
 
@@ -222,8 +222,8 @@ def test_messages_are_read_leniently() -> None:
         {"tool_calls": [{"type": "function", "function": {"arguments": None}}, None]},
     ]
     called: dict[str, Any] = {"tool_calls": [{"function": {}}, {}]}
-    found = read(CHAT, {"messages": messages})["messages"]
-    assert found == [{"role": "user"}, {}, {"role": "banana"}, called]
+    decoded = read(CHAT, {"messages": messages})["messages"]
+    assert decoded == [{"role": "user"}, {}, {"role": "banana"}, called]
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ def test_a_tool_keeps_the_schema_words_that_models_see_in_their_order() -> None:
             },
         },
     }
-    [found] = read(CHAT, {"tools": [tool]})["tools"]
-    assert orjson.dumps(found) == orjson.dumps(expected)
+    [decoded] = read(CHAT, {"tools": [tool]})["tools"]
+    assert orjson.dumps(decoded) == orjson.dumps(expected)
 
 
 @pytest.mark.parametrize(

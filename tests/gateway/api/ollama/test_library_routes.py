@@ -85,10 +85,10 @@ async def test_tags_list_every_model(store: Store, client: httpx.AsyncClient) ->
     store.put("other.host/ns/alias/v2")
     models = (await client.get("/api/tags")).json()["models"]
     assert sorted(model["name"] for model in models) == ["m:latest", "other.host/ns/alias:v2"]
-    found = next(model for model in models if model["name"] == "m:latest")
-    assert found["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert found["details"]["context_length"] == 512
-    assert found["capabilities"] == ["completion"]
+    entry = next(model for model in models if model["name"] == "m:latest")
+    assert entry["digest"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert entry["details"]["context_length"] == 512
+    assert entry["capabilities"] == ["completion"]
 
 
 # ---- show

@@ -1,4 +1,4 @@
-"""Progress as it comes or at its end; errors before and after the first word; who leaves."""
+"""Progress as it comes or at its end; errors before and after the first object; who leaves."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
@@ -14,15 +14,15 @@ from gateway.errors import Broken, Invalid
 
 pytestmark = pytest.mark.anyio
 
-Tell = Callable[[Mapping[str, Any]], Awaitable[None]]
+Report = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 async def ask(
-    work: Callable[[Tell], Awaitable[None]], *, stream: bool = True
+    operation: Callable[[Report], Awaitable[None]], *, stream: bool = True
 ) -> tuple[httpx.Response, SimpleNamespace]:
-    """The reply of one such response, and what the log is told of it."""
+    """The reply of one such response, and its record in the log."""
     facts = SimpleNamespace(error="")
-    reply = ProgressResponse(work, stream=stream)
+    reply = ProgressResponse(operation, stream=stream)
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         scope["state"] = {"record": facts}
@@ -32,9 +32,9 @@ async def ask(
         return await client.get("http://test/"), facts
 
 
-async def two(tell: Tell) -> None:
-    await tell({"status": "one <"})
-    await tell({"status": "success"})
+async def two(report: Report) -> None:
+    await report({"status": "one <"})
+    await report({"status": "success"})
 
 
 async def test_every_object_is_a_line() -> None:
@@ -50,40 +50,40 @@ async def test_without_a_stream_the_last_object_is_all() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_error_before_the_first_word_is_the_apps_to_answer(stream: bool) -> None:
-    async def work(tell: Tell) -> None:
+async def test_an_error_before_the_first_object_is_the_apps_to_answer(stream: bool) -> None:
+    async def operation(report: Report) -> None:
         raise Invalid("no")
 
     with pytest.raises(Invalid, match=r"^no$"):
-        await ask(work, stream=stream)
+        await ask(operation, stream=stream)
 
 
 async def test_an_error_after_it_is_the_last_line() -> None:
-    async def work(tell: Tell) -> None:
-        await tell({"status": "one"})
+    async def operation(report: Report) -> None:
+        await report({"status": "one"})
         raise Invalid("no")
 
-    response, facts = await ask(work)
+    response, facts = await ask(operation)
     assert (response.status_code, facts.error) == (200, "no")
     assert response.content == b'{"status":"one"}\n{"error":"no"}\n'
     with pytest.raises(Invalid, match=r"^no$"):
-        await ask(work, stream=False)
+        await ask(operation, stream=False)
 
 
-async def test_a_disk_that_is_full_is_told() -> None:
-    async def work(tell: Tell) -> None:
+async def test_a_disk_that_is_full_is_an_error_that_says_so() -> None:
+    async def operation(report: Report) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(Broken, match=r"^the model cannot be stored: No space left on device$"):
-        await ask(work)
+        await ask(operation)
 
 
-async def test_a_client_that_leaves_ends_the_work() -> None:
+async def test_a_client_that_leaves_cancels_the_operation() -> None:
     begun, ended = anyio.Event(), anyio.Event()
     sent: list[Message] = []
 
-    async def work(tell: Tell) -> None:
-        await tell({"status": "one"})
+    async def operation(report: Report) -> None:
+        await report({"status": "one"})
         begun.set()
         try:
             await anyio.sleep_forever()
@@ -98,6 +98,6 @@ async def test_a_client_that_leaves_ends_the_work() -> None:
         sent.append(message)
 
     with anyio.fail_after(10):
-        await ProgressResponse(work, stream=True)({"type": "http", "state": {}}, receive, send)
+        await ProgressResponse(operation, stream=True)({"type": "http", "state": {}}, receive, send)
     assert ended.is_set()
     assert [message.get("body") for message in sent] == [None, b'{"status":"one"}\n']

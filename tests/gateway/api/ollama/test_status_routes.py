@@ -33,9 +33,9 @@ def left(row: dict[str, Any]) -> float:
 
 async def test_clients_find_the_words_they_look_for() -> None:
     async with open_gateway() as gateway:
-        found, head = await gateway.client.get("/"), await gateway.client.head("/")
-        assert found.text == "Ollama is running"
-        assert found.headers["content-type"] == "text/plain; charset=utf-8"
+        get, head = await gateway.client.get("/"), await gateway.client.head("/")
+        assert get.text == "Ollama is running"
+        assert get.headers["content-type"] == "text/plain; charset=utf-8"
         assert (head.status_code, head.content) == (200, b"")
 
 
@@ -89,7 +89,7 @@ async def test_a_loaded_model_is_shown_with_its_size_and_its_time() -> None:
         }
 
 
-async def test_the_memory_of_gpus_is_told_apart() -> None:
+async def test_the_memory_of_gpus_is_counted_apart() -> None:
     gpus = tuple(Device(f"GPU{n}", DeviceKind.GPU, 8 * GIB, 8 * GIB) for n in range(2))
     async with open_gateway(gpus=gpus) as gateway:
         gateway.add()
