@@ -5,7 +5,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 
 from gateway.api.anthropic import routes as anthropic
-from gateway.api.anthropic.stream import ANTHROPIC
+from gateway.api.anthropic.errors import ANTHROPIC
 from gateway.api.embeddings import routes as embeddings
 from gateway.api.errors import ErrorResponses, allow
 from gateway.api.ollama import chat_routes as ollama
@@ -36,12 +36,12 @@ ROUTES = [
     Route("/v1/rerank", rerank.rerank, methods=["POST"]),
     Route("/v2/rerank", rerank.rerank, methods=["POST"]),
     Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
-    Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.NAMED),
+    Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.MIDDLEWARE),
     Route(
         "/v1/messages/count_tokens",
         anthropic.count_tokens,
         methods=["POST"],
-        middleware=anthropic.NAMED,
+        middleware=anthropic.MIDDLEWARE,
     ),
     Route("/", status.root, methods=["GET", "HEAD"]),
     Route("/api/version", status.version, methods=["GET", "HEAD"]),
