@@ -1,7 +1,7 @@
 """Responses that are kept so that a later request can go on from them: one SQLite file.
 
 Several servers may use the file at once. What was not used for the longest time goes first, be it
-for its age or for want of room. Nothing here knows what a response or an item says.
+for its age or for want of room. Nothing here knows more of a response or an item than its id.
 """
 
 import json
@@ -20,13 +20,15 @@ from gateway.errors import NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
-Item = dict[str, Any]
+StoredItem = dict[str, Any]
+"""As it was saved, an id among its fields."""
 T = TypeVar("T")
 
 _VERSION = 1
-_PATIENCE = 10.0
+_LOCK_TIMEOUT = 10.0
 """Seconds to wait for another server's write."""
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# `items.said` is 1 for items of the output, 0 for those of the input: files have the name.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS responses (
     id TEXT PRIMARY KEY, previous TEXT, used REAL NOT NULL, size INTEGER NOT NULL,
@@ -50,16 +52,16 @@ WITH RECURSIVE chain(id, previous, depth) AS (
 """
 
 
-class _Alien(Exception):
+class _ForeignDatabase(Exception):
     """The file is a database of some other program or of another version of this one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A response with the items it was asked with; its own are in `response["output"]`."""
+class StoredResponse:
+    """A response, and the items of its request's input; its own are in `response["output"]`."""
 
     response: Mapping[str, Any]
-    inputs: Sequence[Item]
+    inputs: Sequence[StoredItem]
 
 
 class Responses:
@@ -86,23 +88,23 @@ class Responses:
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
 
-    def save(self, kept: Kept) -> bool:
-        """Keep a response, all of it or nothing. False if it is larger than the room there is."""
-        ident, previous = kept.response["id"], kept.response["previous_response_id"]
-        said = kept.response["output"]
+    def save(self, stored: StoredResponse) -> bool:
+        """Save a response, all of it or nothing. False if it is larger than the room there is."""
+        response = stored.response
+        ident, previous = response["id"], response["previous_response_id"]
         rows = [
-            (ident, own, place, item["id"], _text(item))
-            for own, items in ((0, kept.inputs), (1, said))
+            (ident, is_output, place, item["id"], _text(item))
+            for is_output, items in ((0, stored.inputs), (1, response["output"]))
             for place, item in enumerate(items)
         ]
-        body = _text({**kept.response, "output": []})
+        body = _text({**response, "output": []})
         size = len(body) + sum(len(row[-1]) for row in rows)
         if size > self._room:
             return False
 
         def write(database: sqlite3.Connection) -> bool:
-            response = (ident, previous, self._now(), size, body)
-            database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?)", response)
+            row = (ident, previous, self._now(), size, body)
+            database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?)", row)
             database.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?)", rows)
             self._prune(database)
             return True
@@ -110,29 +112,27 @@ class Responses:
         return self._do(write)
 
     def get(self, ident: str) -> dict[str, Any]:
-        """The response itself."""
-
         def read(database: sqlite3.Connection) -> dict[str, Any]:
             query = "SELECT body FROM responses WHERE id = ? AND used > ?"
             row = database.execute(query, (ident, self._oldest())).fetchone()
             if row is None:
                 raise _gone(ident)
-            return {**json.loads(row[0]), "output": _items(database, ident, said=True)}
+            return {**json.loads(row[0]), "output": _items(database, ident, output=True)}
 
         return self._do(read)
 
-    def inputs(self, ident: str) -> list[Item]:
-        """The items that it was asked with, without those of earlier responses."""
+    def inputs(self, ident: str) -> list[StoredItem]:
+        """The items of its request's input, without those of earlier responses."""
         self.get(ident)
-        return self._do(lambda database: _items(database, ident, said=False))
+        return self._do(lambda database: _items(database, ident, output=False))
 
-    def history(self, ident: str) -> list[Item]:
+    def history(self, ident: str) -> list[StoredItem]:
         """The whole conversation up to and with a response; NotFound if a part of it is not here.
 
         That counts as a use of all of it.
         """
 
-        def read(database: sqlite3.Connection) -> list[Item]:
+        def read(database: sqlite3.Connection) -> list[StoredItem]:
             query = f"{_CHAIN} SELECT id, previous FROM chain ORDER BY depth DESC"
             chain = database.execute(query, (ident, self._oldest())).fetchall()
             if not chain or chain[0][1] is not None:
@@ -142,32 +142,30 @@ class Responses:
             return [
                 item
                 for each, _ in chain
-                for said in (False, True)
-                for item in _items(database, each, said=said)
+                for output in (False, True)
+                for item in _items(database, each, output=output)
             ]
 
         return self._do(read)
 
-    def find(self, idents: Sequence[str]) -> dict[str, Item]:
+    def find(self, idents: Sequence[str]) -> dict[str, StoredItem]:
         """Items by their ids, of whatever response; those that are not here are left out."""
 
-        def read(database: sqlite3.Connection) -> dict[str, Item]:
+        def read(database: sqlite3.Connection) -> dict[str, StoredItem]:
             query = (
                 "SELECT items.body FROM items JOIN responses ON responses.id = response "
                 "WHERE items.id = ? AND used > ? ORDER BY used DESC LIMIT 1"
             )
-            found = {}
+            items = {}
             for ident in idents:
                 row = database.execute(query, (ident, self._oldest())).fetchone()
                 if row is not None:
-                    found[ident] = json.loads(row[0])
-            return found
+                    items[ident] = json.loads(row[0])
+            return items
 
         return self._do(read)
 
     def delete(self, ident: str) -> None:
-        """Forget a response."""
-
         def write(database: sqlite3.Connection) -> None:
             if not database.execute("DELETE FROM responses WHERE id = ?", (ident,)).rowcount:
                 raise _gone(ident)
@@ -182,7 +180,7 @@ class Responses:
         return self._now() - self._lifetime
 
     def _prune(self, database: sqlite3.Connection) -> None:
-        """Forget what is too old, then what was not used for longest until the rest has room."""
+        """Delete what is too old, then what was not used for longest until the rest has room."""
         database.execute("DELETE FROM responses WHERE used <= ?", (self._oldest(),))
         (total,) = database.execute("SELECT sum(size) FROM responses").fetchone()
         if total <= self._room:
@@ -200,12 +198,12 @@ class Responses:
             try:
                 try:
                     return self._transact(work)
-                except (sqlite3.DatabaseError, _Alien) as exc:
+                except (sqlite3.DatabaseError, _ForeignDatabase) as exc:
                     if not _broken(exc):
                         raise
                     self._put_aside(exc)
                     return self._transact(work)
-            except (sqlite3.Error, _Alien, OSError) as exc:
+            except (sqlite3.Error, _ForeignDatabase, OSError) as exc:
                 raise Unavailable(f"stored responses cannot be used: {exc}") from exc
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -241,7 +239,7 @@ def _sound(path: Path) -> bool:
     try:
         with closing(_open(path)) as database:
             return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
-    except (sqlite3.DatabaseError, _Alien):
+    except (sqlite3.DatabaseError, _ForeignDatabase):
         return False
 
 
@@ -254,7 +252,7 @@ def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     database = sqlite3.connect(
-        path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        path, timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     try:
         database.execute("PRAGMA journal_mode = WAL")
@@ -272,9 +270,9 @@ def _prepare(database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version == _VERSION:
         return
-    with closing(database.execute("SELECT count(*) FROM sqlite_schema")) as found:
-        if version or found.fetchone()[0]:
-            raise _Alien(f"a database of version {version}")
+    with closing(database.execute("SELECT count(*) FROM sqlite_schema")) as count:
+        if version or count.fetchone()[0]:
+            raise _ForeignDatabase(f"a database of version {version}")
     for statement in filter(None, _TABLES.split(";\n")):
         database.execute(statement)
     database.execute(f"PRAGMA user_version = {_VERSION}")
@@ -293,11 +291,11 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("COMMIT")
 
 
-def _items(database: sqlite3.Connection, ident: str, *, said: bool) -> list[Item]:
+def _items(database: sqlite3.Connection, ident: str, *, output: bool) -> list[StoredItem]:
     query = "SELECT body FROM items WHERE response = ? AND said = ? ORDER BY place"
-    return [json.loads(row[0]) for row in database.execute(query, (ident, said))]
+    return [json.loads(row[0]) for row in database.execute(query, (ident, output))]
 
 
-def _text(value: Any) -> str:
-    """JSON that keeps every character, for lone surrogates cannot be stored as text."""
+def _text(value: object) -> str:
+    # In ASCII: lone surrogates cannot be stored as text.
     return json.dumps(value, separators=(",", ":"))
