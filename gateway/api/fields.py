@@ -9,6 +9,7 @@
     request = PING.decode(b'{"model": "m"}')
 
 The class is the table: bodies are decoded by it, and the reference pages are checked against it.
+A class variable is a field whose type is checked and whose value nothing depends on.
 """
 
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ RequestT = TypeVar("RequestT", bound=_Dataclass)
 def _fields_of(cls: type[_Dataclass]) -> Mapping[str, tuple[str, RequestField]]:
     """The fields of a request class by their names in JSON, each with its attribute's name."""
     table: dict[str, tuple[str, RequestField]] = {}
-    for one in fields(cls):
+    # All that were declared: `fields` leaves class variables out.
+    for one in cls.__dataclass_fields__.values():
         if _METADATA in one.metadata:
             name, *rest = one.metadata[_METADATA]
             name = name or one.name
@@ -95,7 +97,8 @@ class RequestTable(Generic[RequestT]):
     ) -> None:
         table = _fields_of(cls)
         self._cls = cls
-        self._attributes = {name: attribute for name, (attribute, _) in table.items()}
+        attributes = {one.name for one in fields(cls)}
+        self._attributes = {name: attr for name, (attr, _) in table.items() if attr in attributes}
         self.fields = {name: one for name, (_, one) in table.items()}
         """By their names in JSON."""
         kinds = {name: one.kind for name, one in self.fields.items()}
@@ -107,7 +110,7 @@ class RequestTable(Generic[RequestT]):
         """The request of a body; Invalid, in the words of Go's decoder, for what cannot be one."""
         values = decode(data, self.struct)
         names = self._attributes
-        return self._cls(**{names[name]: value for name, value in values.items()})
+        return self._cls(**{names[name]: value for name, value in values.items() if name in names})
 
 
 _UNKNOWN = ""

@@ -5,6 +5,7 @@ The tables are the contract: bodies are read by them, and the reference page rep
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gateway.api.fields import NumberKind, ObjectKind, RequestTable, json_field
 from gateway.errors import Invalid
@@ -117,17 +118,17 @@ class MessagesRequest:
     thread: object = _refused(
         "conversations are not kept here; clients then send the whole of them"
     )
-    metadata: object = _unused(ObjectKind("anthropic.Metadata"), "there are no users")
-    service_tier: object = _unused(ANY, "there is one tier")
-    speed: object = _unused(ANY, "there is one speed")
-    inference_geo: object = _unused(ANY, "there is one place")
-    diagnostics: object = _unused(ANY, "there are none")
-    fallbacks: object = _unused(ANY, "nothing falls back to another model")
-    fallback_credit_token: object = _unused(ANY, "there is no credit")
-    billing_policy: object = _unused(ANY, "nobody is billed")
-    user_profile_id: object = _unused(ANY, "there are no profiles")
-    workspace_id: object = _unused(ANY, "there are no workspaces")
-    betas: object = _unused(ANY, "every beta that is listed here is on")
+    metadata: ClassVar[object] = _unused(ObjectKind("anthropic.Metadata"), "there are no users")
+    service_tier: ClassVar[object] = _unused(ANY, "there is one tier")
+    speed: ClassVar[object] = _unused(ANY, "there is one speed")
+    inference_geo: ClassVar[object] = _unused(ANY, "there is one place")
+    diagnostics: ClassVar[object] = _unused(ANY, "there are none")
+    fallbacks: ClassVar[object] = _unused(ANY, "nothing falls back to another model")
+    fallback_credit_token: ClassVar[object] = _unused(ANY, "there is no credit")
+    billing_policy: ClassVar[object] = _unused(ANY, "nobody is billed")
+    user_profile_id: ClassVar[object] = _unused(ANY, "there are no profiles")
+    workspace_id: ClassVar[object] = _unused(ANY, "there are no workspaces")
+    betas: ClassVar[object] = _unused(ANY, "every beta that is listed here is on")
     keep_alive: object = json_field(ANY, "not in the official API: as in `/api/chat`", default=None)
     unknown: tuple[str, ...] = ()
     """Fields that are not in this table, by name: for the log."""
