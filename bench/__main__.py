@@ -23,8 +23,7 @@ from bench.load import BenchError, Load
 from bench.machine import Use, facts
 from bench.studies import flat, spin
 from bench.throughput import throughput, token_cost, two_models
-from gateway.serve import cache_folder
-from runners import Engine, RunnerError, find
+from runners import Engine, RunnerError, cache_folder, find
 
 MEASURES: Mapping[str, Callable[[Lab], list[Row]]] = {
     "first-byte": first_byte,

@@ -14,7 +14,7 @@ from bench import model
 from bench.direct import Flags
 from bench.gateway import Gateway
 from bench.load import BenchError, Lane, Load, Questions
-from gateway import scripted
+from runners.build import scripted_model
 from tests.fakes.scripts import NATIVE
 
 T = TypeVar("T")
@@ -83,12 +83,12 @@ class Lab:
 
     def _sources(self, cache: Path) -> dict[str, Path]:
         here = self.folder
-        write = partial(scripted.write, template=NATIVE)
+        write = partial(scripted_model.write, template=NATIVE)
         pieces = [f"other {number} " for number in range(30)]
         return {
-            SCRIPTED: write(here / "scripted.gguf", scripted.DEMO),
+            SCRIPTED: write(here / "scripted.gguf", scripted_model.DEMO),
             OTHER: write(here / "other.gguf", pieces),
-            ENDLESS: write(here / "endless.gguf", scripted.DEMO, loop=True),
+            ENDLESS: write(here / "endless.gguf", scripted_model.DEMO, loop=True),
             BIG: model.cached(cache, 1),
             SECOND: model.cached(cache, 2),
         }

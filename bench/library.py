@@ -20,7 +20,7 @@ from bench.figures import Row, plain
 from bench.gateway import Gateway
 from bench.lab import Lab
 from bench.load import BenchError
-from gateway import scripted
+from runners.build import scripted_model
 
 NAMES = 5000
 _SHARED = 2
@@ -136,7 +136,7 @@ def build(root: Path, names: int, tokens: int) -> None:
     """So many manifests with shared weights, templates and parameters; and one big vocabulary."""
     blobs, manifests = root / "blobs", root / "manifests" / _HOST / "library"
     blobs.mkdir(parents=True)
-    model = scripted.write(root / "model.gguf", scripted.DEMO, name=_MARK)
+    model = scripted_model.write(root / "model.gguf", scripted_model.DEMO, name=_MARK)
     head, size = _header(model), model.stat().st_size
     model.unlink()
     templates = [_blob(blobs, "template", _template(n).encode()) for n in range(_TEMPLATES)]
@@ -185,13 +185,13 @@ def _config(number: int) -> dict[str, Any]:
 def _vocabulary(path: Path, size: int) -> bytes:
     """A header with so many tokens, scores, types and merges, and no tensors."""
     tokens = [f"token {number}" for number in range(size)]
-    metadata: dict[str, scripted.Value] = {
+    metadata: dict[str, scripted_model.GGUFValue] = {
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.scores": [-float(number) for number in range(size)],
         "tokenizer.ggml.token_type": [1] * size,
         "tokenizer.ggml.merges": [f"{number} {number + 1}" for number in range(size)],
     }
-    data = _header(scripted.write(path, scripted.DEMO, metadata=metadata))
+    data = _header(scripted_model.write(path, scripted_model.DEMO, metadata=metadata))
     path.unlink()
     return b"GGUF" + struct.pack("<IQ", 3, 0) + data[16:]
 

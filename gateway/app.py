@@ -17,11 +17,11 @@ from gateway.api.openai_error import OPENAI
 from gateway.api.rerank import routes as rerank
 from gateway.api.responses import routes as responses
 from gateway.api.transcription import routes as audio
-from gateway.http.guard import Guard, Rules
+from gateway.http.guard import OriginGuard, OriginPolicy
 from gateway.http.request_log import RequestLog
 from gateway.services import Services
 
-# Starlette tries them in turn; what is asked often comes first.
+# Starlette tries them in turn, so what is requested often comes first.
 ROUTES = [
     Route("/api/generate", ollama.generate_text, methods=["POST"]),
     Route("/api/chat", ollama.chat, methods=["POST"]),
@@ -85,11 +85,14 @@ def methods(path: str) -> str:
     return allow(taken)
 
 
-def create_app(services: Services, rules: Rules) -> Starlette:
+def create_app(services: Services, policy: OriginPolicy) -> Starlette:
     """The ASGI application around `services`."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestLog), Middleware(Guard, rules=rules, methods=methods)],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(OriginGuard, policy=policy, methods=methods),
+        ],
         exception_handlers=dict(ErrorResponses((ANTHROPIC, OPENAI)).handlers),
     )
     app.router.redirect_slashes = False

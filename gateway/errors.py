@@ -1,10 +1,10 @@
-"""What can go wrong, by meaning. `routes/errors.py` alone turns a meaning into a status.
+"""What can go wrong, by meaning. `api/errors.py` alone turns a meaning into a status.
 
 GatewayError
 ├── Invalid          the request cannot be right as it stands (400)
-│   └── DigestMismatch   uploaded bytes are not what their digest says
+│   └── DigestMismatch   uploaded bytes have another digest
 ├── Forbidden        understood and refused (403)
-├── NotFound         a name or a blob that is not here (404)
+├── NotFound         no such model, blob or response (404)
 ├── Unavailable      not now; later perhaps (503)
 └── Broken           ours or the engine's fault (500)
 """
@@ -18,25 +18,19 @@ class GatewayError(Exception):
         self.message = message
 
 
-class Invalid(GatewayError):
-    """The request cannot be right as it stands."""
+class Invalid(GatewayError): ...
 
 
-class DigestMismatch(Invalid):
-    """Uploaded bytes are not what their digest says."""
+class DigestMismatch(Invalid): ...
 
 
-class Forbidden(GatewayError):
-    """Understood and refused."""
+class Forbidden(GatewayError): ...
 
 
-class NotFound(GatewayError):
-    """A name or a blob that is not here."""
+class NotFound(GatewayError): ...
 
 
-class Unavailable(GatewayError):
-    """Not now; later perhaps."""
+class Unavailable(GatewayError): ...
 
 
-class Broken(GatewayError):
-    """Ours or the engine's fault."""
+class Broken(GatewayError): ...

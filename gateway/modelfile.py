@@ -10,7 +10,6 @@ import re
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.errors import Invalid
 from gateway.golang.strconv import parse_bool, parse_float, parse_int, shortest_float32
@@ -35,6 +34,7 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# The options of Ollama's API, by the type of their values.
 INTEGERS = _names(
     "num_ctx num_batch num_gpu main_gpu num_thread draft_num_predict "
     "num_keep seed num_predict top_k repeat_last_n"
@@ -44,6 +44,7 @@ FLOATS = _names(
 )
 BOOLEANS = _names("use_mmap")
 LISTS = _names("stop")
+# Old Modelfiles still have these, and Ollama accepts them without effect.
 DEPRECATED = _names(
     "penalize_newline low_vram f16_kv logits_all vocab_only use_mlock "
     "mirostat mirostat_tau mirostat_eta"
@@ -54,6 +55,7 @@ _NEWLINES = "\r\n"
 _LINE_END = re.compile(r"[\r\n]")
 _LETTERS = frozenset(string.ascii_letters)
 _WORD = frozenset(string.ascii_letters + string.digits + "_")
+# Semantic versions, and as in Go's `semver` package their minor and patch parts may be left out.
 _COUNT = r"(0|[1-9][0-9]*)"
 _LABEL = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
 _VERSION = re.compile(rf"{_COUNT}(\.{_COUNT}(\.{_COUNT}(-{_LABEL})?(\+{_LABEL})?)?)?")
@@ -91,26 +93,28 @@ class Modelfile:
             if item.kind == "message"
         ]
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, int | float | bool | list[str]]:
         """The PARAMETER instructions, typed; lists gather, for the others the last one counts.
 
         Raises Invalid for an unknown name or a value of the wrong type. Names that once had a
         meaning are left out; `deprecated` lists them.
         """
-        found: dict[str, Any] = {}
+        lists: dict[str, list[str]] = {}
+        values: dict[str, int | float | bool | list[str]] = {}
         for name, text in self._parameter_lines():
             if name in LISTS:
-                found.setdefault(name, []).append(text)
+                values[name] = lists.setdefault(name, [])
+                lists[name].append(text)
             elif name not in DEPRECATED:
-                found[name] = typed(name, text)
-        return found
+                values[name] = typed(name, text)
+        return values
 
     def deprecated(self) -> tuple[str, ...]:
-        """Names of parameters that are read and ignored, in order."""
+        """Names of parameters that are accepted and ignored, in order."""
         return tuple(name for name, _ in self._parameter_lines() if name in DEPRECATED)
 
     def requires(self) -> str:
-        """The version REQUIRES asks for, without a leading `v`; empty when there is none."""
+        """The version in REQUIRES, without a leading `v`; empty when there is none."""
         text = self.last("requires").removeprefix("v")
         if "requires" in {item.kind for item in self.instructions} and not _VERSION.fullmatch(text):
             raise Invalid("requires must be a valid semver (e.g. 0.14.0)")
@@ -144,7 +148,8 @@ def _parse_float32(text: str) -> int | float:
 
 
 def decode(data: bytes) -> str:
-    """Text of a Modelfile: UTF-8, or what a byte order mark says. Malformed bytes become U+FFFD."""
+    """Text of a Modelfile: UTF-8, or by its byte order mark. Malformed bytes become U+FFFD."""
+    # Editors on Windows write these marks, and UTF-16 as well.
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -157,7 +162,7 @@ def decode(data: bytes) -> str:
 
 def parse(text: str) -> Modelfile:
     """The instructions in `text`; raises Invalid, with the line number where that helps."""
-    scanner = _Scanner(text)
+    scanner = _ModelfileScanner(text)
     instructions = []
     while scanner.skip_to_command():
         instructions.append(scanner.instruction())
@@ -166,10 +171,11 @@ def parse(text: str) -> Modelfile:
     return Modelfile(tuple(instructions))
 
 
-class _Scanner:
+class _ModelfileScanner:
     """A position in the text. Lines are counted at CR and at LF, so CRLF counts twice."""
 
     def __init__(self, text: str) -> None:
+        # As in Ollama, other control characters do not count, wherever they are.
         self._text = "".join(c for c in text if c.isprintable() or c in "\t\r\n")
         self._at = 0
         self._line = 1
@@ -195,14 +201,11 @@ class _Scanner:
         if kind == "parameter":
             return Instruction(kind, key=self._key(_WORD), value=self._value())
         if kind == "message":
-            return Instruction(kind, key=self._role(), value=self._value())
+            role = self._key(_LETTERS)
+            if role not in ROLES:
+                raise self._error('message role must be one of "system", "user", or "assistant"')
+            return Instruction(kind, key=role, value=self._value())
         return Instruction(kind, self._value())
-
-    def _role(self) -> str:
-        role = self._key(_LETTERS)
-        if role not in ROLES:
-            raise self._error('message role must be one of "system", "user", or "assistant"')
-        return role
 
     def _key(self, letters: frozenset[str]) -> str:
         """The word between a command and its value, with the blank that ends it."""
@@ -235,17 +238,16 @@ class _Scanner:
                 return value
 
     def _whole(self, start: int, line: int) -> str | None:
-        """The value from `start` to here; None if more must follow. `line` starts the last line.
-
-        Only a line that ends in `"` can close a value, so most lines of a long text cost nothing.
-        """
+        """The value from `start` to here; None if more must follow. `line` starts the last line."""
+        # Only a line that ends in `"` can close a value. Without this, each line of a long text
+        # would copy all lines before it.
         if line > start and not self._text[line : self._at].rstrip(_BLANKS).endswith('"'):
             return None
         return _unquote(self._text[start : self._at].strip(_BLANKS + _NEWLINES))
 
     def _take_until_newline(self) -> None:
-        found = _LINE_END.search(self._text, self._at)
-        self._at = found.start() if found else len(self._text)
+        end = _LINE_END.search(self._text, self._at)
+        self._at = end.start() if end else len(self._text)
 
     def _peek(self) -> str | None:
         return self._text[self._at] if self._at < len(self._text) else None
@@ -282,6 +284,8 @@ def _line(item: Instruction) -> str:
 
 def quote(value: str) -> str:
     r"""`value` in the marks it needs to be read back: none, `"`, or `\"""` when it holds a `"`."""
+    # There are no escapes: a value in which a line ends in `"""` cannot be written so that it is
+    # read back.
     bare = value == value.strip(_BLANKS) and not value.startswith('"')
     if bare and not _LINE_END.search(value):
         return value

@@ -14,6 +14,7 @@ from gateway.errors import Forbidden, Invalid
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
+# Ollama's own sentences where its cloud is switched off; there is none here to be switched on.
 CLOUD_MODEL = "ollama cloud is disabled: remote model is unavailable"
 CLOUD_DETAILS = "ollama cloud is disabled: remote model details are unavailable"
 
@@ -25,7 +26,7 @@ _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A valid, fully defaulted name. Case is kept; whoever looks names up folds it."""
+    """A valid, fully defaulted name, in the case it was typed in; the store matches any case."""
 
     host: str
     namespace: str
@@ -41,6 +42,7 @@ class Name:
     def short(self) -> str:
         """The display form: default host and namespace left out, tag always there."""
         own = f"{self.model}:{self.tag}"
+        # In any case, for `Library/m` and `library/m` are one model to the store.
         if self.host.lower() != DEFAULT_HOST:
             return f"{self.host}/{self.namespace}/{own}"
         if self.namespace.lower() != DEFAULT_NAMESPACE:
@@ -75,6 +77,7 @@ def parse(text: str) -> Name:
     A separator with nothing on one side is a mistake, not a default: `m:` and `/m` raise Invalid.
     """
     rest, colon, tag = text.rpartition(":")
+    # A colon before a slash is that of a port: `localhost:5000/m`.
     if not colon or "/" in tag:
         rest, tag = text, DEFAULT_TAG
     rest, slash, model = rest.rpartition("/")
@@ -103,7 +106,7 @@ def resolve(text: str, *, refusal: str = CLOUD_MODEL) -> Name:
 
 
 def stored(text: str) -> Name:
-    """The name to look for in the store: `m:20b:cloud` is `m:20b-cloud`, `m:local` is `m`."""
+    """The name to find in the store: `m:20b:cloud` is `m:20b-cloud`, `m:local` is `m`."""
     base, source = _split_source(text)
     if source == "cloud":
         tagged = ":" in base.rpartition("/")[2]
@@ -116,6 +119,7 @@ def _split_source(text: str) -> tuple[str, str | None]:
     trimmed = text.strip()
     if not trimmed:
         raise Invalid("model is required")
+    # A second suffix is an error even if it is the same one: `m:local:local`.
     base, source = _cut_source(trimmed)
     if source and _cut_source(base)[1]:
         raise Invalid(f'use either :local or :cloud, not both: "{text}"')
@@ -126,6 +130,7 @@ def _cut_source(text: str) -> tuple[str, str | None]:
     base, colon, tag = text.rpartition(":")
     if not colon:
         return text, None
+    # `:cloud` alone is a source, `:20b-cloud` a tag with the source behind a dash.
     explicit = tag.strip().lower()
     if explicit in ("cloud", "local"):
         return base.strip(), explicit

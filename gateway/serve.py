@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from gateway.address import Address, parse
 from gateway.app import create_app
 from gateway.errors import GatewayError
 from gateway.http import request_log as logs
-from gateway.http.guard import Rules
+from gateway.http.guard import OriginPolicy
 from gateway.http.listener import listen
 from gateway.inference.launch import Defaults, cache_room, default_context
 from gateway.services import Services
@@ -39,6 +39,7 @@ from runners import (
     RunnerError,
     Scheduler,
     Supervisor,
+    cache_folder,
     find,
     open_rundir,
 )
@@ -50,7 +51,7 @@ _FAREWELL = 1.0
 
 
 def main() -> int:
-    """Run the server until it is told to stop; 1 if it cannot start."""
+    """Run the server until a signal stops it; 1 if it cannot start."""
     try:
         settings = load(os.environ)
         address = parse(settings.host)
@@ -98,7 +99,7 @@ async def _serve(
     services: Services, settings: Settings, address: Address, listener: socket.socket
 ) -> None:
     bound = Address(address.host, listener.getsockname()[1])
-    app: Any = create_app(services, Rules.of(settings.origins, loopback=bound.loopback))
+    app: Any = create_app(services, OriginPolicy.of(settings.origins, loopback=bound.loopback))
     stop = anyio.Event()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_signals, stop)
@@ -203,10 +204,3 @@ def responses(settings: Settings, cache: Path) -> Responses | None:
         lifetime=settings.responses_lifetime,
         room=settings.responses_room << 20,
     )
-
-
-def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where build.py keeps engines as well."""
-    if named := environ.get("PADDOCK_CACHE"):
-        return Path(named).expanduser()
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paddock"

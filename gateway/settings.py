@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -40,7 +41,7 @@ class BadSetting(Exception):
     """A value that cannot be read; the text names the variable."""
 
 
-def _boolean(value: Any) -> Any:
+def _boolean(value: object) -> object:
     if isinstance(value, str):
         try:
             return parse_bool(value.lower())
@@ -49,7 +50,7 @@ def _boolean(value: Any) -> Any:
     return value
 
 
-def _seconds(value: Any) -> Any:
+def _seconds(value: object) -> object:
     if isinstance(value, str):
         try:
             seconds = parse_setting_duration(value)
@@ -62,18 +63,18 @@ def _seconds(value: Any) -> Any:
 def _verbosity(value: Any) -> Any:
     """Ollama's OLLAMA_DEBUG is a boolean or a number, 2 being the noisiest."""
     try:
-        return int(_boolean(value)) if isinstance(value, str) else value
+        return int(_boolean(value) is True) if isinstance(value, str) else value
     except ValueError:
         return value
 
 
-def _flash(value: Any) -> Any:
+def _flash(value: object) -> object:
     if isinstance(value, str) and value.lower() not in ("auto", "on", "off"):
         return "on" if _boolean(value) else "off"
     return value.lower() if isinstance(value, str) else value
 
 
-def _listing(value: Any) -> Any:
+def _listing(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -110,7 +111,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` hands over: it has cleaned the environment first."""
+        """Only what `load` passes: it names the environment that counts, so that tests can too."""
         return (init_settings,)
 
     host: str = _setting(
@@ -164,7 +165,7 @@ class Settings(BaseSettings):
     )
     log_json: Boolean = _setting("LOG_JSON", False, "log JSON lines", ollama=False)
     engine: str = _setting(
-        "ENGINE", "", "path of a llama-server; empty: the one build.py made", ollama=False
+        "ENGINE", "", "path of a llama-server; empty: the one that was built", ollama=False
     )
     prompt_cache: int = _setting(
         "PROMPT_CACHE", 256, "MiB of memory for each model's older prompts", ollama=False, ge=0
@@ -190,16 +191,28 @@ class Settings(BaseSettings):
     )
 
 
+class _Environment(EnvSettingsSource):
+    """The library's source of variables, over a mapping instead of the process's environment.
+
+    Ollama takes white space and quotes off every value, for shells and unit files leave them on.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(Settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        values = {name: value.strip().strip("'\"") for name, value in self._environ.items()}
+        return {name: value for name, value in values.items() if value}
+
+
 def load(environ: Mapping[str, str]) -> Settings:
     """The settings in `environ`; BadSetting in one line if a value cannot be read."""
-    given: dict[str, Any] = {}
-    for name, value in environ.items():
-        if name.startswith(("PADDOCK_", "OLLAMA_")) and (clean := value.strip().strip("'\"")):
-            given[name] = clean
+    source = _Environment(environ)
     try:
-        return Settings.model_validate(given)
+        return Settings.model_validate(source())
     except ValidationError as exc:
-        raise BadSetting(_line(exc)) from exc
+        raise BadSetting(_line(exc, source.env_vars)) from exc
 
 
 def ignored(environ: Mapping[str, str]) -> list[str]:
@@ -207,8 +220,12 @@ def ignored(environ: Mapping[str, str]) -> list[str]:
     return [name for name in IGNORED if environ.get(name)]
 
 
-def _line(error: ValidationError) -> str:
+def _line(error: ValidationError, variables: Mapping[str, str | None]) -> str:
     first = error.errors()[0]
+    # The library reports the first of a field's names, whichever of them was set.
+    name = str(first["loc"][0])
+    if name not in variables:
+        name = name.replace("PADDOCK_", "OLLAMA_", 1)
     reason = first["msg"].removeprefix("Value error, ").lower()
     # A value may hold line breaks.
-    return " ".join(f"{first['loc'][0]}={first['input']}: {reason}".split())
+    return " ".join(f"{name}={first['input']}: {reason}".split())

@@ -1,37 +1,37 @@
 """Which llama-server to run, and what it is.
 
-build.py leaves its result in `vendor/engine`: a folder with `bin/` and an `engine.json` that says
-version, flavour, flags and notes. Any other llama-server can be named instead.
+A build leaves a folder with `bin/` and an `engine.json`, which holds version, flavour, flags and
+notes. Any other llama-server can be named instead.
 """
 
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runners.build.locations import ROOT, built_server
 from runners.errors import Cause, StartFailed
-
-BUILT = Path(__file__).resolve().parent.parent / "vendor" / "engine" / "bin" / "llama-server"
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A llama-server, the tools beside it, and what it says of itself."""
+    """A llama-server, the tools beside it, its version and its flavour."""
 
     server: Path
     fit: Path | None
     version: str
     flavour: str
     identity: str
-    """Changes whenever the binary does: what measurements are kept under."""
+    """Changes whenever the binary does: measurements are kept under it."""
 
 
-def find(named: str = "") -> Engine:
-    """The engine `named`, else the one build.py made, else llama-server on the PATH.
+def find(named: str = "", environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Engine:
+    """The engine `named`, else the one that was built, else llama-server on the PATH.
 
-    Raises StartFailed, with what to do, if there is none.
+    `root` is where Paddock lies. Raises StartFailed, with what to do, if there is none.
     """
     if named:
         server = Path(named).expanduser()
@@ -40,38 +40,46 @@ def find(named: str = "") -> Engine:
         if not os.access(server, os.X_OK):
             raise StartFailed(f"engine {server} is not an executable file", Cause.ENGINE)
         return _describe(server)
-    if os.access(BUILT, os.X_OK):
-        return _describe(BUILT.resolve())
-    if found := shutil.which("llama-server"):
-        return _describe(Path(found))
-    raise StartFailed("no engine: run 'make setup', or set PADDOCK_ENGINE", Cause.ENGINE)
+    # Before the PATH: another llama-server may not know the flags of the pinned one.
+    if built := built_server(environ, root):
+        return _describe(built)
+    if on_path := shutil.which("llama-server", path=environ.get("PATH", os.defpath)):
+        return _describe(Path(on_path))
+    raise StartFailed(
+        "there is no engine yet: run 'paddock engine install' to build one, "
+        "or set PADDOCK_ENGINE to a llama-server",
+        Cause.ENGINE,
+    )
 
 
 def _describe(server: Path) -> Engine:
     fit = server.with_name("llama-fit-params")
     stat = server.stat()
-    note = _note(server)
+    record = _read_record(server)
     return Engine(
         server=server,
         fit=fit if os.access(fit, os.X_OK) else None,
-        version=note.get("version") or _ask_version(server),
-        flavour=note.get("flavour") or "unknown",
+        # The record comes first since it says more, and saves a start of the engine.
+        version=record.get("version") or _run_for_version(server),
+        flavour=record.get("flavour") or "unknown",
+        # Size and time tell as much as a hash of the file, without reading all of it.
         identity=f"{server.resolve()}:{stat.st_size}:{stat.st_mtime_ns}",
     )
 
 
-def _note(server: Path) -> dict[str, str]:
+def _read_record(server: Path) -> dict[str, str]:
+    """The texts in engine.json, which is beside the server or beside its folder; {} if neither."""
     for folder in (server.parent.parent, server.parent):
         try:
-            note = json.loads((folder / "engine.json").read_bytes())
+            record: object = json.loads((folder / "engine.json").read_bytes())
         except (OSError, ValueError):
             continue
-        if isinstance(note, dict):
-            return {key: value for key, value in note.items() if isinstance(value, str)}
+        if isinstance(record, dict):
+            return {key: value for key, value in record.items() if isinstance(value, str)}
     return {}
 
 
-def _ask_version(server: Path) -> str:
+def _run_for_version(server: Path) -> str:
     """The first line of `llama-server --version`, which it prints on standard error."""
     try:
         done = subprocess.run(
@@ -79,5 +87,6 @@ def _ask_version(server: Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise StartFailed(f"engine {server} cannot be run: {exc}", Cause.ENGINE) from exc
+    # Before it come lines about the devices that a GPU's library has seen.
     lines = [line for line in (done.stderr + done.stdout).splitlines() if "version" in line]
     return lines[0].removeprefix("version:").strip() if lines else "unknown"

@@ -15,10 +15,10 @@ from gateway.api.openai import fields as openai_fields
 from gateway.app import ROUTES
 from gateway.cli.commands import root
 from gateway.cli.flags import ALIASES
-from gateway.http.request_log import Facts, summary
+from gateway.http.request_log import RequestRecord, summary
 from gateway.inference.options import TABLE
 from gateway.settings import IGNORED, Settings
-from vendor import recipe
+from runners.build import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -150,7 +150,8 @@ def test_a_command_is_described_with_its_flags(name: str) -> None:
     assert usage.removeprefix("Usage: ").replace(" [OPTIONS]", "") in text
     assert [alias for alias, of in ALIASES.items() if of == name and f"`{alias}`" not in text] == []
     described = {row[0] for row in rows(text) if row[0].startswith("`-")}
-    options = (item for item in command.params if isinstance(item, click.Option))
+    parts = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    options = (item for part in parts for item in part.params if isinstance(item, click.Option))
     assert described == {f"`{', '.join(option.opts)}`" for option in options}
 
 
@@ -195,7 +196,7 @@ def test_every_flavour_is_described() -> None:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def made(text: str) -> set[str]:
@@ -205,7 +206,7 @@ def made(text: str) -> set[str]:
         # Not what a comment says, nor the value of a variable.
         command = re.sub(r'"[^"]*"', "", line.partition(" #")[0])
         for words in re.findall(r"\bmake((?: [^\s#`]+)+)", command):
-            found |= {word for word in words.split() if re.fullmatch("[a-z]+", word)}
+            found |= {word for word in words.split() if re.fullmatch("[a-z]+(-[a-z]+)*", word)}
     return found
 
 
@@ -223,7 +224,7 @@ def test_a_target_that_a_page_names_exists(page: str) -> None:
 
 
 def test_every_member_of_a_requests_line_is_described() -> None:
-    facts = Facts("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
+    facts = RequestRecord("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
     table = section(PAGES["docs/reference/logs.md"], "A request")
     found = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
     assert found == list(summary(facts, "GET", "/", 1.0))

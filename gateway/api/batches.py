@@ -1,15 +1,20 @@
-"""How many inputs a runner is given at once."""
+"""What embeddings and reranking share: calls of the engine with many inputs at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-# As long as one result follows another the engine does not look whether anybody waits for them, so
-# what a client that left still costs is what is asked for at once.
+from gateway.llama.requests import Call
+
+SendCall = Callable[[Call], Awaitable[bytes]]
+"""The engine's reply to a call; EngineError if it refuses."""
+
+# While one result follows another the engine does not look whether the client is still there, so
+# what a client that has left still costs is the rest of one call.
 _MOST_TEXTS = 64
 _MOST_CHARACTERS = 1 << 16
 
 
 def batches(inputs: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, as many in each list as the engine is asked for at once."""
+    """The texts in order, as many in each list as go into one call."""
     batch: list[str] = []
     characters = 0
     for one in inputs:

@@ -5,8 +5,6 @@ from abc import ABC, abstractmethod
 
 
 class Clock(ABC):
-    """Time as a reply shows it."""
-
     @abstractmethod
     def stamp(self) -> str:
         """The time of day, RFC 3339 in UTC, to the nanosecond."""
@@ -28,6 +26,7 @@ class RequestClock(Clock):
 
     def stamp(self) -> str:
         second, fraction = divmod(time.time_ns(), 10**9)
+        # Every token has a stamp, and many fall into the same second: the date is written once.
         if second != self._second:
             self._second = second
             self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

@@ -12,13 +12,14 @@ class ApiError:
     status: int
     request_id: str
     cause: Exception | None = None
-    """What it was made of; None where there is no more to say than the message."""
+    """What was raised; None for a failure that no API has a form of its own for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """`error_body` makes the JSON body of an error on paths that begin with one of `prefixes`."""
+    """The form of errors on paths that begin with one of `prefixes`."""
 
     prefixes: tuple[str, ...]
     error_body: Callable[[ApiError], Mapping[str, object]]
+    """The JSON body of an error."""
     media_type: str

@@ -23,7 +23,7 @@ _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 _NDJSON = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
 
 
-class ApiError(GatewayError):
+class ServerError(GatewayError):
     """The server refused, or could not be reached. `status` is 0 when there was no reply."""
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -32,7 +32,7 @@ class ApiError(GatewayError):
 
 
 class Api:
-    """One server. Every method raises ApiError; an open one holds connections until `close`."""
+    """One server. Every method raises ServerError; an open one holds connections until `close`."""
 
     def __init__(self, url: str) -> None:
         agent = f"paddock/{gateway.__version__} ({platform.machine()} {sys.platform})"
@@ -48,7 +48,7 @@ class Api:
                 verify=url.startswith("https:"),
             )
         except httpx.InvalidURL as exc:
-            raise ApiError(f"{url} is no address of a server: {exc}") from exc
+            raise ServerError(f"{url} is no address of a server: {exc}") from exc
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +98,7 @@ class Api:
     def has_blob(self, digest: str) -> bool:
         try:
             self._call("HEAD", f"/api/blobs/{digest}")
-        except ApiError as exc:
+        except ServerError as exc:
             if exc.status == 404:
                 return False
             raise
@@ -129,7 +129,7 @@ class Api:
                 item = self._object(line)
                 if item.get("error"):
                     # The status went out long before the engine failed, so it says nothing.
-                    raise ApiError(_error_text(line), response.status_code)
+                    raise ServerError(_error_text(line), response.status_code)
                 yield item
 
     def _json(
@@ -161,33 +161,33 @@ class Api:
         try:
             value = json.loads(data)
         except ValueError as exc:
-            raise ApiError(f"the program at {self.url} does not speak JSON") from exc
+            raise ServerError(f"the program at {self.url} does not speak JSON") from exc
         if not isinstance(value, dict):
-            raise ApiError(f"the program at {self.url} sent no JSON object")
+            raise ServerError(f"the program at {self.url} sent no JSON object")
         return value
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """Raise httpx's errors as ApiError, in words a user can act on."""
+        """Raise httpx's errors as ServerError, in words a user can act on."""
         try:
             yield
         except httpx.ConnectError as exc:
             if "refused" not in str(exc):
-                raise ApiError(f"could not reach {self.url}: {exc}") from exc
-            raise ApiError(
+                raise ServerError(f"could not reach {self.url}: {exc}") from exc
+            raise ServerError(
                 f"could not connect to the Paddock server at {self.url}; "
                 "run 'paddock serve' to start it"
             ) from exc
         except httpx.TimeoutException as exc:
-            raise ApiError(f"the server at {self.url} took too long to answer") from exc
+            raise ServerError(f"the server at {self.url} took too long to answer") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise ApiError(f"lost the server at {self.url}: {exc}") from exc
+            raise ServerError(f"lost the server at {self.url}: {exc}") from exc
 
 
 def _raise_for_status(status: int, body: bytes, prefix: str = "") -> None:
-    """Raise ApiError for a status of 400 or more; its text is `prefix` and the reply's error."""
+    """Raise ServerError for a status of 400 or more; its text is `prefix` and the reply's error."""
     if status >= 400:
-        raise ApiError(prefix + _error_text(body), status)
+        raise ServerError(prefix + _error_text(body), status)
 
 
 def _error_text(body: bytes) -> str:

@@ -4,12 +4,16 @@ Those modules are imported inside the commands, because the HTTP client alone ta
 than `paddock --version` and the help pages take to run.
 """
 
+from pathlib import Path
+
 import click
 
 import gateway
 from gateway.cli.console import Console
 from gateway.cli.flags import CommandTree, switch
 
+# Those of runners.build.install, whose import takes longer than a help page.
+FLAVOURS = ("auto", "cpu", "cuda", "hip", "vulkan", "metal")
 SERVER = "The server is found by PADDOCK_HOST (default 127.0.0.1:11434)."
 
 
@@ -217,6 +221,30 @@ def version(console: Console) -> None:
     from gateway.cli.version import show_versions
 
     show_versions(console)
+
+
+@root.group(invoke_without_command=True)
+@click.pass_context
+def engine(context: click.Context) -> None:
+    """Show the engine in use, or build one."""
+    if context.invoked_subcommand is None:
+        from gateway.cli.engine import show_engine
+
+        show_engine(context.obj)
+
+
+@engine.command()
+@click.option("--flavour", type=click.Choice(FLAVOURS), default="auto", help="What it computes on.")
+@click.option(
+    "--source", type=click.Path(path_type=Path), help="A llama.cpp archive or tree of your own."
+)
+@click.option("--rebuild", is_flag=True, help="Build even if the cache has this engine.")
+@click.pass_obj
+def install(console: Console, flavour: str, source: Path | None, rebuild: bool) -> None:
+    """Build the engine that this version needs, unless the cache has it."""
+    from gateway.cli.engine import install_engine
+
+    install_engine(flavour, source, rebuild, console)
 
 
 @root.command("help")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 
 from gateway.cli import formats
-from gateway.cli.client import Api, ApiError
+from gateway.cli.client import Api, ServerError
 from gateway.cli.console import Console
 from gateway.cli.json_fields import JsonMapping, integer_field, text_field
 from gateway.cli.tables import table
@@ -62,7 +62,7 @@ def stop_model(model: str, api: Api) -> None:
     """Unload a model. One that exists but is not loaded is fine."""
     try:
         api.unload(model)
-    except ApiError as exc:
+    except ServerError as exc:
         if exc.status != 404:
             raise
         raise NotFound(f'couldn\'t find model "{model}" to stop') from exc
@@ -79,7 +79,7 @@ def remove_models(models: Iterable[str], console: Console, api: Api) -> None:
         # Unloaded first, or its runner keeps the memory of a model that is gone.
         try:
             api.unload(model)
-        except ApiError as exc:
+        except ServerError as exc:
             # For a missing model the delete below has the better message.
             if exc.status != 404:
                 console.note(f"Warning: unable to stop model '{model}'")

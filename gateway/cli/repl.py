@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.cli.client import Api, ApiError
+from gateway.cli.client import Api, ServerError
 from gateway.cli.console import Console
 from gateway.cli.json_fields import JsonMapping, objects_field, text_field
 from gateway.cli.media_paths import extract_media, may_name_media
@@ -124,7 +124,7 @@ def answer_turn(
         # keeps the next prompt off its line.
         console.out(f"{renderer.finish()}\n")
         return
-    except ApiError as exc:
+    except ServerError as exc:
         if not any(text in exc.message for text in HARMLESS_ERRORS):
             raise
         history.pop()

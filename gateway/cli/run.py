@@ -5,7 +5,7 @@ import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.cli.client import Api, ApiError
+from gateway.cli.client import Api, ServerError
 from gateway.cli.console import Console, dimensions, is_terminal
 from gateway.cli.json_fields import JsonMapping, list_field, object_field, text_field
 from gateway.cli.media_paths import extract_media
@@ -104,7 +104,7 @@ def show_or_pull(options: RunOptions, console: Console, api: Api) -> JsonMapping
     """What the server knows of the model, which is pulled first if it is not there."""
     try:
         return api.show(options.model)
-    except ApiError as exc:
+    except ServerError as exc:
         if exc.status != 404:
             raise
     pull_model(options.model, options.insecure, console, api)

@@ -1,7 +1,7 @@
 """pull and push: models from registries and to them, with a bar for each layer."""
 
 from gateway import names
-from gateway.cli.client import Api, ApiError
+from gateway.cli.client import Api, ServerError
 from gateway.cli.console import Console
 from gateway.cli.json_fields import JsonMapping, integer_field, text_field
 from gateway.cli.progress import ProgressDisplay, progress_display
@@ -28,9 +28,9 @@ def push_model(model: str, insecure: bool, console: Console, api: Api) -> None:
         with progress_display(console) as progress:
             for event in api.stream("/api/push", transfer_request(model, insecure)):
                 report(event, progress)
-    except ApiError as exc:
+    except ServerError as exc:
         if exc.message.startswith(_UNAUTHORIZED):
-            raise ApiError(f"{exc.message}\n{_NOT_YOURS}", exc.status) from exc
+            raise ServerError(f"{exc.message}\n{_NOT_YOURS}", exc.status) from exc
         raise
     console.out(f"\nYou can find your model at:\n\n\t{public_address(model)}\n")
 

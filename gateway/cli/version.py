@@ -1,7 +1,7 @@
 """version: the server's, and this client's where it differs."""
 
 import gateway
-from gateway.cli.client import Api, ApiError, base_url
+from gateway.cli.client import Api, ServerError, base_url
 from gateway.cli.console import Console
 
 
@@ -11,7 +11,7 @@ def show_versions(console: Console) -> None:
     try:
         with Api(base_url(console.environ)) as api:
             server = api.version()
-    except ApiError:
+    except ServerError:
         # No failure: the question which version is installed has an answer without a server.
         server = ""
     if server:

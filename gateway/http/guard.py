@@ -25,7 +25,7 @@ _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """What becomes of a request: `status` ends it there, `headers` go on its reply."""
 
     status: int | None = None
@@ -33,7 +33,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class OriginPolicy:
     """`origins`: a pattern of every origin that may call, None for all of them."""
 
     origins: re.Pattern[str] | None
@@ -42,26 +42,26 @@ class Rules:
     machine: str
 
     @classmethod
-    def of(cls, origins: Iterable[str], *, loopback: bool) -> "Rules":
+    def of(cls, origins: Iterable[str], *, loopback: bool) -> "OriginPolicy":
         origins = tuple(origins)
         pattern = None if "*" in origins else _pattern(origins)
         return cls(pattern, loopback, socket.gethostname().lower())
 
-    def judge(self, method: str, host: str, origin: str | None) -> Verdict:
+    def check(self, method: str, host: str, origin: str | None) -> Decision:
         """Origin first, then Host."""
         headers: tuple[tuple[bytes, bytes], ...] = ()
         if origin and origin not in (f"http://{host}", f"https://{host}"):
             if self.origins is not None and not self.origins.fullmatch(origin):
-                return Verdict(403)
+                return Decision(403)
             headers = self._cors(origin)
             if method == "OPTIONS":
-                return Verdict(204, (*headers, *self._preflight()))
+                return Decision(204, (*headers, *self._preflight()))
         if not self.loopback:
-            return Verdict(None, headers)
+            return Decision(None, headers)
         name = hostname(host)
         if named(name, self.machine):
-            return Verdict(204 if method == "OPTIONS" else None, headers)
-        return Verdict(None if own_address(name) else 403, headers)
+            return Decision(204 if method == "OPTIONS" else None, headers)
+        return Decision(None if own_address(name) else 403, headers)
 
     def _cors(self, origin: str) -> tuple[tuple[bytes, bytes], ...]:
         if self.origins is None:
@@ -116,36 +116,36 @@ def own_address(name: str) -> bool:
     return address.is_loopback or address.is_private or address.is_unspecified
 
 
-class Guard:
-    """Applies Rules to every HTTP request. `methods`: what a path takes, for replies to OPTIONS."""
+class OriginGuard:
+    """Applies a policy to every HTTP request. `methods`: what a path takes, for OPTIONS."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, methods: Callable[[str], str]) -> None:
+    def __init__(self, app: ASGIApp, policy: OriginPolicy, methods: Callable[[str], str]) -> None:
         self.app = app
-        self.rules = rules
+        self.policy = policy
         self.methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        found: Mapping[bytes, bytes] = dict(scope["headers"])
-        origin = found.get(b"origin")
-        verdict = self.rules.judge(
+        request_headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        origin = request_headers.get(b"origin")
+        decision = self.policy.check(
             scope["method"],
-            found.get(b"host", b"").decode("latin-1"),
+            request_headers.get(b"host", b"").decode("latin-1"),
             origin.decode("latin-1") if origin else None,
         )
-        if verdict.status is not None:
-            headers = [*verdict.headers, (b"content-length", b"0")]
+        if decision.status is not None:
+            headers = [*decision.headers, (b"content-length", b"0")]
             allow = self.methods(scope["path"])
-            # As of Ollama's router, which knows the route before anybody is asked.
+            # Ollama's router knows the route before it checks the origin.
             if allow and scope["method"] not in allow.split(", "):
                 headers.append((b"allow", allow.encode()))
-            start = {"type": "http.response.start", "status": verdict.status, "headers": headers}
+            start = {"type": "http.response.start", "status": decision.status, "headers": headers}
             await send(start)
             await send({"type": "http.response.body", "body": b""})
-        elif verdict.headers:
-            await self.app(scope, receive, _adding(send, verdict.headers))
+        elif decision.headers:
+            await self.app(scope, receive, _adding(send, decision.headers))
         else:
             await self.app(scope, receive, send)
 

@@ -15,10 +15,10 @@ from hypercorn.typing import ConnectionState
 
 STREAM = 1
 """Hypercorn numbers the streams of a connection; here is never more than one."""
-PassOn = Callable[[bytes], bool]
+SendNow = Callable[[bytes], bool]
 """Writes a piece of a body that has begun, with no task in between; whether there is room left."""
-PASS_ON = "paddock.pass_on"
-"""The extension of ASGI's scope under which the listener lends the app a PassOn."""
+SEND_NOW = "paddock.send_now"
+"""The extension of ASGI's scope under which the listener lends the app a SendNow."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FRAMING = (b"content-length", b"transfer-encoding")
 _LONGEST_HEAD = 1 << 17
@@ -36,25 +36,25 @@ class Head:
     last: bool
     """The client wants the connection closed after the reply, or cannot keep it."""
     expects: bool
-    """It sends the body when it is told to continue."""
+    """The client sends the body once it gets `100 Continue`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Nonsense:
+class BadRequest:
     """What came is no request; `status` says in what way. Nothing after it can be understood."""
 
     status: int
 
 
-Asked = Head | Body | EndBody | Nonsense
+HttpEvent = Head | Body | EndBody | BadRequest
 
 
-class Requests:
+class RequestParser:
     """What one client asks, read by read."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        self._asked: list[Asked] = []
+        self._events: list[HttpEvent] = []
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._in_head = True
@@ -62,17 +62,17 @@ class Requests:
         self._framing = b""
         """Of a body that this parser will not read."""
 
-    def feed(self, data: bytes) -> list[Asked]:
+    def feed(self, data: bytes) -> list[HttpEvent]:
         """What `data` completes, in order; pieces of a body are not held back."""
         self._head_size += len(data)
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._asked.append(Nonsense(400))
+            self._events.append(BadRequest(400))
         if self._in_head and self._head_size > _LONGEST_HEAD:
-            self._asked.append(Nonsense(431))
-        asked, self._asked = self._asked, []
-        return asked
+            self._events.append(BadRequest(431))
+        events, self._events = self._events, []
+        return events
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -113,7 +113,7 @@ class Requests:
         self._in_head = False
         hosts = sum(name == b"host" for name, _ in headers)
         if hosts > 1 or (hosts == 0 and version != "1.0"):
-            self._asked.append(Nonsense(400))
+            self._events.append(BadRequest(400))
             return
         if self._parser.should_upgrade():
             kept = [pair for pair in headers if pair[0] in _FRAMING]
@@ -123,15 +123,15 @@ class Requests:
         wishes = [value.lower() for name, value in headers if name == b"expect"]
         expects = version != "1.0" and wishes == [b"100-continue"]
         last = version == "1.0" or not self._parser.should_keep_alive()
-        self._asked.append(Head(request, last, expects))
+        self._events.append(Head(request, last, expects))
 
     def on_body(self, body: bytes) -> None:
-        self._asked.append(Body(STREAM, body))
+        self._events.append(Body(STREAM, body))
 
     def on_message_complete(self) -> None:
         if self._framing:
             return
-        self._asked.append(EndBody(STREAM))
+        self._events.append(EndBody(STREAM))
         self._in_head = True
         self._head_size = 0
 
@@ -144,7 +144,7 @@ def _path(target: bytes) -> bytes:
     return b"/" if slash < 0 else target[slash:]
 
 
-class Reply:
+class ResponseWriter:
     """The bytes of one reply: its head goes with the first of its body, for that is one write."""
 
     def __init__(self, method: str, version: str, *, last: bool) -> None:
@@ -152,7 +152,7 @@ class Reply:
         self._can_chunk = version != "1.0"
         self._chunked = False
         self._left: int | None = None
-        """Bytes of the body still to come, if the head said how many there are."""
+        """Bytes of the body still to come, if the head has their number."""
         self._head = b""
         self.last = last
         """The connection ends with this reply."""

@@ -18,7 +18,7 @@ _PLAIN = re.compile(r"[!#-\[\]-~]+")
 
 
 @dataclass(slots=True)
-class Facts:
+class RequestRecord:
     """What a request's line says; seconds. Filled in on the way, read at the end."""
 
     id: str
@@ -33,7 +33,7 @@ class Facts:
     tokens: int | None = None
     rate: float | None = None
     """Tokens per second."""
-    cut: str = ""
+    truncated: str = ""
     """What of the prompt was left out because it was too long: "3 messages"."""
     error: str = ""
 
@@ -41,7 +41,7 @@ class Facts:
 def setup(debug: int, as_json: bool) -> None:
     """Send every logger's lines to standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if as_json else Text())
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
@@ -49,7 +49,7 @@ def setup(debug: int, as_json: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.DEBUG if debug > 1 else logging.WARNING)
 
 
-class Text(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """`12:00:00.123 info  runners.scheduler  start runner 2 …`"""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -62,8 +62,8 @@ class Text(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class JsonLines(logging.Formatter):
-    """One object a line: time (UNIX seconds), level, logger, message, and a request's facts."""
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (UNIX seconds), level, logger, message, and a request's record."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -72,7 +72,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry.update(getattr(record, "facts", {}))
+        entry.update(getattr(record, "fields", {}))
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
@@ -88,13 +88,13 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        facts = Facts(secrets.token_hex(6), time.perf_counter())
-        scope.setdefault("state", {})["facts"] = facts
-        header = (b"x-request-id", facts.id.encode())
+        record = RequestRecord(secrets.token_hex(6), time.perf_counter())
+        scope.setdefault("state", {})["record"] = record
+        header = (b"x-request-id", record.id.encode())
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                facts.status = message["status"]
+                record.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
@@ -102,38 +102,38 @@ class RequestLog:
             await self.app(scope, receive, noting)
         except Exception:
             # Whoever stands around this answers it.
-            facts.status = facts.status or 500
+            record.status = record.status or 500
             raise
         finally:
-            seconds = time.perf_counter() - facts.began
+            seconds = time.perf_counter() - record.began
             if log.isEnabledFor(logging.INFO):
-                fields = summary(facts, scope["method"], scope["path"], seconds)
-                log.info(as_text(fields), extra={"facts": fields})
+                fields = summary(record, scope["method"], scope["path"], seconds)
+                log.info(as_text(fields), extra={"fields": fields})
 
 
-def summary(facts: Facts, method: str, path: str, seconds: float) -> dict[str, Any]:
+def summary(record: RequestRecord, method: str, path: str, seconds: float) -> dict[str, Any]:
     """The members of a request's line, those that mean nothing for it left out; milliseconds."""
     line: dict[str, Any] = {
-        "request": facts.id,
+        "request": record.id,
         "method": method,
         "path": path,
         # A client that left before the head of its reply got none; 499 is what servers log then.
-        "status": facts.status or 499,
+        "status": record.status or 499,
         "total_ms": round(seconds * 1e3, 1),
     }
-    if facts.model:
-        line["model"] = facts.model
-    for key, value in (("queue", facts.queue), ("load", facts.load), ("first", facts.first)):
+    if record.model:
+        line["model"] = record.model
+    for key, value in (("queue", record.queue), ("load", record.load), ("first", record.first)):
         if value is not None:
             line[f"{key}_ms"] = round(value * 1e3, 1)
-    if facts.tokens is not None:
-        line["tokens"] = facts.tokens
-    if facts.rate is not None:
-        line["tokens_per_s"] = round(facts.rate, 1)
-    if facts.cut:
-        line["truncated"] = facts.cut
-    if facts.error:
-        line["error"] = facts.error
+    if record.tokens is not None:
+        line["tokens"] = record.tokens
+    if record.rate is not None:
+        line["tokens_per_s"] = round(record.rate, 1)
+    if record.truncated:
+        line["truncated"] = record.truncated
+    if record.error:
+        line["error"] = record.error
     return line
 
 

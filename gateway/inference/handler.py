@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
 from gateway.golang.template import TemplateError
-from gateway.http.request_log import Facts
+from gateway.http.request_log import RequestRecord
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.history import (
     engine_message,
@@ -50,12 +49,12 @@ _THINK_TAGS = ("<think>", "</think>")
 class Task:
     """What is done with a prompt once there is a runner; the usual one is to generate a reply."""
 
-    run: Callable[[PromptBuilder, Facts, Lease], Awaitable[Attempt | bytes]]
+    run: Callable[[PromptBuilder, RequestRecord, Lease], Awaitable[Attempt | bytes]]
     takes_media: bool = True
     """Whether the engine will see the request's images and sounds, so that it must be able to."""
 
 
-async def _reply(builder: PromptBuilder, record: Facts, lease: Lease) -> Attempt:
+async def _reply(builder: PromptBuilder, record: RequestRecord, lease: Lease) -> Attempt:
     attempt = await builder.attempt(lease, builder.start)
     if builder.generation.context < builder.generation.spec.context:
         attempt = await hold_to_context(builder, lease, attempt)
@@ -68,7 +67,7 @@ REPLY = Task(_reply)
 def load_only(body: Callable[[], bytes]) -> Task:
     """Only load the model; `body` is the whole reply."""
 
-    async def run(builder: PromptBuilder, record: Facts, lease: Lease) -> bytes:
+    async def run(builder: PromptBuilder, record: RequestRecord, lease: Lease) -> bytes:
         return body()
 
     return Task(run, takes_media=False)
@@ -77,9 +76,9 @@ def load_only(body: Callable[[], bytes]) -> Task:
 def render_only(body: Callable[[str, int], bytes]) -> Task:
     """Only show the prompt: `body` gets it, and the number of images in it."""
 
-    async def run(builder: PromptBuilder, record: Facts, lease: Lease) -> bytes:
+    async def run(builder: PromptBuilder, record: RequestRecord, lease: Lease) -> bytes:
         state = await fitted(builder, lease)
-        record.cut = state.truncated
+        record.truncated = state.truncated
         rendered = await builder.render(lease, state.messages)
         return body(rendered.text, len(rendered.media))
 
@@ -89,7 +88,7 @@ def render_only(body: Callable[[str, int], bytes]) -> Task:
 def count_only(body: Callable[[int], bytes]) -> Task:
     """Only count the prompt's tokens: `body` gets the number."""
 
-    async def run(builder: PromptBuilder, record: Facts, lease: Lease) -> bytes:
+    async def run(builder: PromptBuilder, record: RequestRecord, lease: Lease) -> bytes:
         state = builder.start
         try:
             return body(await builder.count(lease, state))
@@ -119,7 +118,7 @@ async def generate(
     for then its bytes need no translation.
     """
     models: ServedModels = http.app.state.services.models
-    record: Facts = http.state.facts
+    record: RequestRecord = http.state.record
     if media_parts(request.messages):
         request = replace(request, messages=await images.readable(request.messages))
     generation = build_generation(models, model, request)
@@ -146,7 +145,7 @@ async def generate(
 async def find_model(http: Request, name: str) -> Model:
     """The model that a request names, noted for its line in the log."""
     models: ServedModels = http.app.state.services.models
-    http.state.facts.model = name
+    http.state.record.model = name
     return models.peek(name) or await models.find(name)
 
 
@@ -159,7 +158,7 @@ def unload(http: Request, model: Model) -> None:
 def compute(
     http: Request,
     model: Model,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     keep_alive: float | None,
     encoder: Encoder,
     run: Callable[[Lease, int], Awaitable[bytes]],
@@ -180,7 +179,7 @@ def compute(
 
     seconds = keep_alive_of(http, keep_alive)
     return GenerationResponse(
-        models.scheduler, Work(spec, seconds, prepare, encoder, http.state.facts)
+        models.scheduler, Work(spec, seconds, prepare, encoder, http.state.record)
     )
 
 

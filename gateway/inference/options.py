@@ -26,7 +26,7 @@ class Option:
     default: Any
     scope: Scope
 
-    def read(self, value: Any) -> Any:
+    def read(self, value: object) -> object:
         """A JSON value as this option's type; Invalid if it is of another."""
         if self.type == "integer":
             return _integer(self.name, value)
@@ -86,7 +86,7 @@ TABLE: Mapping[str, Option] = {
 
 
 def merge(
-    parameters: Mapping[str, Any], options: Mapping[str, Any]
+    parameters: Mapping[str, object], options: Mapping[str, object]
 ) -> tuple[Options, tuple[str, ...]]:
     """A model's `parameters` and a request's `options` laid over the defaults.
 
@@ -104,7 +104,7 @@ def merge(
     return Options(**values, given=frozenset(values)), tuple(unknown)
 
 
-def sampling(options: Options, context_length: int) -> dict[str, Any]:
+def sampling(options: Options, context_length: int) -> dict[str, object]:
     """What every request to llama-server carries, for a slot of `context_length` tokens.
 
     The server refuses `n_keep` below -1 and a negative `repeat_last_n`; it allocates for the
@@ -132,7 +132,7 @@ def sampling(options: Options, context_length: int) -> dict[str, Any]:
     }
 
 
-def _integer(name: str, value: Any) -> int:
+def _integer(name: str, value: object) -> int:
     """A number cut to an integer of 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(name, "integer")
@@ -141,7 +141,7 @@ def _integer(name: str, value: Any) -> int:
     return int(value)
 
 
-def _float(name: str, value: Any) -> float:
+def _float(name: str, value: object) -> float:
     """A number that a 32-bit float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(name, "float32")
@@ -150,7 +150,7 @@ def _float(name: str, value: Any) -> float:
     return float(value)
 
 
-def _strings(name: str, value: Any) -> tuple[str, ...]:
+def _strings(name: str, value: object) -> tuple[str, ...]:
     """A list of strings; one string alone stands for a list of it."""
     if isinstance(value, str):
         return (value,)

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError
-from gateway.http.http1 import PASS_ON, PassOn
-from gateway.http.request_log import Facts
+from gateway.http.http1 import SEND_NOW, SendNow
+from gateway.http.request_log import RequestRecord
 from gateway.inference.errors import client_message, status_of
 from gateway.inference.types import Attempt, Encoder
 from gateway.llama.errors import EngineError, from_refusal
@@ -41,7 +41,7 @@ class Work:
     keep_alive: float | None
     prepare: Prepare
     encoder: Encoder
-    record: Facts
+    record: RequestRecord
     recover: Recover | None = None
     finish: Finish | None = None
 
@@ -58,10 +58,10 @@ class GenerationResponse(Response):
         self._scheduler = scheduler
         self._work = work
         self._begun = False
-        self._send_now: PassOn | None = None
+        self._send_now: SendNow | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._send_now = scope.get("extensions", {}).get(PASS_ON)
+        self._send_now = scope.get("extensions", {}).get(SEND_NOW)
         error: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
@@ -114,7 +114,7 @@ class GenerationResponse(Response):
         """Relay the reply to one call, up to what remains to be sent at its end."""
         work, call = self._work, attempt.call
         if attempt.state.dropped_messages or attempt.state.dropped_tokens:
-            work.record.cut = attempt.state.truncated
+            work.record.truncated = attempt.state.truncated
         work.encoder.start(attempt.reader)
         try:
             async with lease.open(call.path, call.body) as upstream:
@@ -163,8 +163,8 @@ class GenerationResponse(Response):
             headers.append((b"content-length", str(length).encode()))
         if media_type == "text/event-stream":
             headers.append((b"cache-control", b"no-cache"))
-        if cut := self._work.record.cut:
-            headers.append((b"x-paddock-truncated", cut.encode()))
+        if truncated := self._work.record.truncated:
+            headers.append((b"x-paddock-truncated", truncated.encode()))
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
 

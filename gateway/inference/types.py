@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from gateway.llama.events import Delta, End, EventReader, Usage
 from gateway.llama.requests import Call, JsonObject, Message, ThinkLevel
@@ -30,9 +30,9 @@ class GenerationRequest:
     """None where the request does not say."""
     think_if_able: bool = False
     """Whether a model that cannot think ignores `think`, instead of refusing the request."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     """What the request sets, by Ollama's names: temperature, stop (a list), num_predict, …"""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, object] = field(default_factory=dict)
     """Options that hold where neither the model nor the request sets them: OpenAI's 1.0 for
     temperature and top_p."""
     response_format: JsonObject | None = None

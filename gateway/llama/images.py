@@ -1,6 +1,6 @@
 """Images and sounds as the engine can take them: WebP made PNG, and none too large to be unpacked.
 
-They are told apart by their first bytes: Ollama's clients send base64 without a type.
+Their kind is read from their first bytes: Ollama's clients send base64 without a type.
 """
 
 import base64

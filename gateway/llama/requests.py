@@ -35,7 +35,7 @@ _ALWAYS = {"stream": True, "cache_prompt": True}
 # The engine then goes on from the last message without repeating it.
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 BATCH = 2048
-"""Tokens that the engine computes at once, unless it is told otherwise."""
+"""Tokens that the engine computes at once, unless `--batch-size` says otherwise."""
 # Without this list the last event would repeat the prompt and every setting.
 _FIELDS = ("content", "stop", "stop_type", "stopping_word", "timings", "truncated")
 # What only the chat template of the engine's own could heed.

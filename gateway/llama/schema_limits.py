@@ -1,4 +1,4 @@
-"""Bounds that contradict each other, found before the engine sees them.
+"""Bounds that contradict each other are refused before the engine sees them.
 
 The engine counts the optional repetitions of a grammar as the upper bound less the lower one,
 without a sign: "at least 5, at most 2" makes it write rules until the memory is full. Where an
@@ -117,10 +117,10 @@ def _pattern(part: JsonObject) -> str:
 
 
 def _repetition(kind: re.Pattern[str], text: str) -> str:
-    for found in kind.finditer(text):
-        low, high = found[1], found[2]
+    for match in kind.finditer(text):
+        low, high = match[1], match[2]
         if low and _size(low) > _size(high):
-            return f"the repetition {found[0].rstrip('}')}}} ends before it begins"
+            return f"the repetition {match[0].rstrip('}')}}} ends before it begins"
     return ""
 
 

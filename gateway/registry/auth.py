@@ -1,4 +1,4 @@
-"""Tokens: what a registry answers to whoever tells it who they are, or that they are nobody."""
+"""Tokens: a registry gives them to known users, and to anonymous ones for what all may read."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 
 from gateway.errors import Broken, Invalid
 from gateway.registry import keys
-from gateway.registry.keys import Key
+from gateway.registry.keys import UserKey
 from gateway.registry.references import Challenge, signed_text, token_url
 
 log = logging.getLogger(__name__)
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 KEY = Path("~/.ollama/id_ed25519")
 """Where Ollama keeps a user's key; the same user is the same to a registry."""
 
-LARGEST_ANSWER = 1 << 16
-"""Bytes of what a registry says beside what it is asked for."""
+MAX_RESPONSE = 1 << 16
+"""Bytes of a response that is neither a blob nor a manifest."""
 
 
-def load(path: Path) -> Key | None:
+def load(path: Path) -> UserKey | None:
     """The key in this file; None when there is none that can be used."""
     path = path.expanduser()
     try:
@@ -51,7 +51,7 @@ async def fetch_token(
     owned = await run_sync(load, key) if key else None
     headers = {"Authorization": owned.authorization(signed_text(url))} if owned else {}
     async with http.stream("GET", url, headers=headers) as response:
-        data = await read(response, LARGEST_ANSWER)
+        data = await read(response, MAX_RESPONSE)
     if response.status_code >= 400:
         raise Broken(f"{response.status_code}: {data.decode('utf-8', 'replace')}")
     try:

@@ -13,9 +13,16 @@ from anyio.to_thread import run_sync
 
 import gateway
 from gateway.errors import Broken
-from gateway.registry.auth import LARGEST_ANSWER, fetch_token, read
+from gateway.registry.auth import MAX_RESPONSE, fetch_token, read
 from gateway.registry.references import Reference, challenge, resolve, same_origin
-from gateway.registry.retry import Denied, Lost, Missing, Patience, Stalled, reason
+from gateway.registry.retry import (
+    AccessDenied,
+    ConnectionLost,
+    ConnectionStalled,
+    NotInRegistry,
+    RetryPolicy,
+    reason,
+)
 from gateway.store.manifests import MANIFEST_TYPE
 
 LARGEST_MANIFEST = 16 << 20
@@ -30,7 +37,7 @@ Body = Callable[[], AsyncIterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlobLocation:
     """Where the bytes of a blob are. A storage elsewhere must not see the registry's token."""
 
     url: str
@@ -45,7 +52,7 @@ def agent() -> str:
 
 
 class Registry:
-    """The registry of one reference. Every method raises Broken, of which Lost may pass."""
+    """The registry of one reference. Methods raise Broken; a ConnectionLost may pass."""
 
     def __init__(self, http: httpx.AsyncClient, reference: Reference, key: Path | None) -> None:
         self.reference = reference
@@ -64,13 +71,13 @@ class Registry:
             return await read(response, LARGEST_MANIFEST)
 
     async def size(self, digest: str) -> int | None:
-        """Bytes of a blob; None when the registry does not tell."""
+        """Bytes of a blob; None when the registry does not report."""
         async with self.request("HEAD", self.reference.blob(digest), follow=True) as response:
             if response.status_code == 404:
-                raise Missing
-            told = response.headers.get("content-length", "")
-            known = response.is_success and told.isdecimal() and len(told) <= _DIGITS
-            return int(told) if known else None
+                raise NotInRegistry
+            length = response.headers.get("content-length", "")
+            known = response.is_success and length.isdecimal() and len(length) <= _DIGITS
+            return int(length) if known else None
 
     async def has(self, digest: str) -> bool:
         """Whether the blob need not be sent."""
@@ -79,7 +86,7 @@ class Registry:
                 await accept(response)
             return response.is_success
 
-    async def locate(self, digest: str) -> Place:
+    async def locate(self, digest: str) -> BlobLocation:
         """Where to read a blob: redirects are followed up to the first that leads elsewhere."""
         url = self.reference.blob(digest)
         for _ in range(_HOPS):
@@ -89,19 +96,21 @@ class Registry:
                 if status in _REDIRECTS and goal:
                     goal = resolve(url, goal)
                     if not same_origin(url, goal):
-                        return Place(goal, own=False)
+                        return BlobLocation(goal, own=False)
                     url = goal
                     continue
                 # 416: an empty blob has no first byte.
                 if response.is_success or status == 416:
-                    return Place(url, own=True)
+                    return BlobLocation(url, own=True)
                 if status == 404:
-                    raise Missing
+                    raise NotInRegistry
                 raise odd(status)
         raise Broken(f"maximum redirects exceeded ({_HOPS}) for directURL")
 
     @asynccontextmanager
-    async def ranged(self, place: Place, first: int, last: int) -> AsyncIterator[httpx.Response]:
+    async def ranged(
+        self, place: BlobLocation, first: int, last: int
+    ) -> AsyncIterator[httpx.Response]:
         """The answer to a request for these bytes of a blob."""
         headers = {"Range": f"bytes={first}-{last}"}
         async with self.request(
@@ -147,14 +156,14 @@ class Registry:
                 finally:
                     await response.aclose()
                 if again:
-                    raise Denied
+                    raise AccessDenied
                 await self._authorize(wanted, str(response.url), token)
         except httpx.TimeoutException as error:
-            raise Stalled(f'{method.capitalize()} "{url}": timed out') from error
+            raise ConnectionStalled(f'{method.capitalize()} "{url}": timed out') from error
         except httpx.TooManyRedirects as error:
             raise Broken(f"maximum redirects exceeded ({_HOPS}) for directURL") from error
         except httpx.TransportError as error:
-            raise Lost(f'{method.capitalize()} "{url}": {reason(error)}') from error
+            raise ConnectionLost(f'{method.capitalize()} "{url}": {reason(error)}') from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise Broken(f'{method.capitalize()} "{url}": {error}') from error
 
@@ -168,14 +177,14 @@ class Registry:
 
 @asynccontextmanager
 async def open_registry(
-    reference: Reference, patience: Patience, key: Path | None
+    reference: Reference, policy: RetryPolicy, key: Path | None
 ) -> AsyncIterator[Registry]:
     """Connections to the registry of `reference`, closed when the block ends."""
     # Reads the certificates, which takes longer than a request may hold up the others.
     trusted = await run_sync(httpx.create_ssl_context)
     async with httpx.AsyncClient(
         headers={"User-Agent": agent(), "Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(patience.stall, pool=None),
+        timeout=httpx.Timeout(policy.stall, pool=None),
         max_redirects=_HOPS,
         verify=trusted,
     ) as http:
@@ -186,15 +195,15 @@ async def accept(response: httpx.Response) -> None:
     """Raise what an answer of status 400 or more says, in the registry's own words."""
     status = response.status_code
     if status == 404:
-        raise Missing
+        raise NotInRegistry
     if status >= 400:
-        text = (await read(response, LARGEST_ANSWER)).decode("utf-8", "replace")
+        text = (await read(response, MAX_RESPONSE)).decode("utf-8", "replace")
         raise Broken(f"{status}: {text}")
     if not response.is_success:
         raise odd(status)
 
 
 def odd(status: int) -> Broken:
-    """An answer that was not expected: Lost when it may be another one next time."""
+    """An answer that was not expected: ConnectionLost when it may be another one next time."""
     text = f"unexpected status code {status}"
-    return Lost(text) if status >= 500 or status in _PASSING else Broken(text)
+    return ConnectionLost(text) if status >= 500 or status in _PASSING else Broken(text)

@@ -1,4 +1,4 @@
-"""Blobs on their way here: parts in parallel, one download of a blob however many wait for it.
+"""Blobs on their way here: chunks in parallel, one download of a blob however many wait for it.
 
 There are no tasks of the downloads' own. Of those who wait for a blob one does the work; when it
 leaves, the next goes on from what is on disk. So a download ends with the last who wants it.
@@ -14,30 +14,38 @@ import httpx
 from anyio.to_thread import run_sync
 
 from gateway.errors import Broken, GatewayError
-from gateway.registry import chunks as parts
-from gateway.registry.chunks import Part
-from gateway.registry.client import Place, Registry, odd
+from gateway.registry import chunks
+from gateway.registry.chunks import Chunk
+from gateway.registry.client import BlobLocation, Registry, odd
 from gateway.registry.partial import Partial, write
 from gateway.registry.references import content_range
 from gateway.registry.reporting import line
-from gateway.registry.retry import Lost, Missing, Moved, Patience, Stalled, Useless, persistently
+from gateway.registry.retry import (
+    ConnectionLost,
+    ConnectionStalled,
+    LostAfterProgress,
+    NotInRegistry,
+    RetryPolicy,
+    UnusablePartial,
+    retry,
+)
 from gateway.store.blobs import Blobs
 
 _PIECE = 1 << 20
 _PERIOD = 0.05
 """Seconds after which a piece is written that is not full: on slow lines every byte counts."""
 _SAVED = 32 << 20
-"""Bytes of a part after which its state is written, for a server that is killed."""
+"""Bytes of a chunk after which its state is written, for a server that is killed."""
 _WRITERS = 4
 _LARGEST = 1 << 44
-"""Bytes. No blob has so many, but a registry may say so, and every part costs a file."""
+"""Bytes. No blob has so many, but a registry may say so, and every chunk costs a file."""
 
 
-class Mismatch(Broken):
-    """The bytes that came are not those that were asked for."""
+class SizeMismatch(Broken):
+    """The bytes that came are not those that were requested."""
 
 
-class _Unranged(Exception):
+class _RangeIgnored(Exception):
     """The server sends whole blobs only."""
 
 
@@ -67,24 +75,24 @@ class Listener:
 class Download:
     """One blob; what it says of itself is for everyone to look at."""
 
-    def __init__(self, blobs: Blobs, digest: str, size: int, patience: Patience) -> None:
+    def __init__(self, blobs: Blobs, digest: str, size: int, policy: RetryPolicy) -> None:
         self.digest = digest
         self.total = size
         self.listeners = 0
         self.failures: list[tuple[str, Broken]] = []
         """With each the registry that is to blame; "" for what concerns all who wait."""
         self._blobs = blobs
-        self._patience = patience
+        self._policy = policy
         self._partial = Partial(blobs, digest)
         self._lock = anyio.Lock()
-        self._parts: list[Part] = []
-        self._place: Place | None = None
+        self._chunks: list[Chunk] = []
+        self._place: BlobLocation | None = None
         self._locating = anyio.Lock()
         self._writers = anyio.CapacityLimiter(_WRITERS)
 
     @property
     def completed(self) -> int:
-        return sum(part.completed for part in self._parts)
+        return sum(chunk.completed for chunk in self._chunks)
 
     def look(self) -> Mapping[str, Any]:
         """One line of progress."""
@@ -101,7 +109,7 @@ class Download:
             try:
                 yield
             except Broken as failure:
-                self.failures.append(("" if isinstance(failure, Mismatch) else root, failure))
+                self.failures.append(("" if isinstance(failure, SizeMismatch) else root, failure))
                 raise
 
     async def fetch(self, registry: Registry) -> None:
@@ -111,10 +119,10 @@ class Download:
         await self._start(registry)
         try:
             await self._run(registry)
-        except _Unranged:
-            await self._begin((Part(0, 0, self.total),))
+        except _RangeIgnored:
+            await self._begin((Chunk(0, 0, self.total),))
             await self._run(registry)
-        except Useless:
+        except UnusablePartial:
             await run_sync(self._partial.discard)
             raise
 
@@ -124,7 +132,7 @@ class Download:
             return
         digest = await self._hash()
         if not await run_sync(self._partial.finish, digest):
-            raise Mismatch(
+            raise SizeMismatch(
                 f"digest mismatch, file must be downloaded again: want {self.digest}, got {digest}"
             )
 
@@ -133,112 +141,108 @@ class Download:
             return False
         self._blobs.touch(self.digest)
         size = self._blobs.path(self.digest).stat().st_size
-        self._parts = [Part(0, 0, size, size)]
+        self._chunks = [Chunk(0, 0, size, size)]
         self.total = size
         return True
 
     async def _start(self, registry: Registry) -> None:
         """Find out what is here and what is to come."""
         self._place = None
-        found = await run_sync(self._partial.resume)
-        if found is None:
-            told = await persistently(self._patience, lambda: registry.size(self.digest))
-            self.total = self.total if told is None else told
+        resumed = await run_sync(self._partial.resume)
+        if resumed is None:
+            size = await retry(self._policy, lambda: registry.size(self.digest))
+            self.total = self.total if size is None else size
             if self.total > _LARGEST:
                 raise Broken(f"a blob of {self.total} bytes is too large")
-            await self._begin(parts.plan(self.total))
+            await self._begin(chunks.plan(self.total))
         else:
-            self._parts = list(found)
-            self.total = parts.total(found)
+            self._chunks = list(resumed)
+            self.total = chunks.total(resumed)
 
-    async def _begin(self, planned: tuple[Part, ...]) -> None:
+    async def _begin(self, planned: tuple[Chunk, ...]) -> None:
         await run_sync(self._partial.begin, planned)
-        self._parts = list(planned)
+        self._chunks = list(planned)
 
     async def _run(self, registry: Registry) -> None:
-        """Fetch all parts; the first failure ends the others."""
+        """Fetch all chunks; the first failure ends the others."""
         failures: list[Exception] = []
-        room = anyio.Semaphore(parts.MOST_AT_ONCE)
+        room = anyio.Semaphore(chunks.MAX_CONCURRENT)
 
         async def fetch(number: int) -> None:
             try:
                 async with room:
-                    await persistently(
-                        self._patience, lambda: self._attempt(registry, number, descriptor)
-                    )
-            except (GatewayError, OSError, _Unranged) as error:
+                    await retry(self._policy, lambda: self._attempt(registry, number, descriptor))
+            except (GatewayError, OSError, _RangeIgnored) as error:
                 failures.append(error)
                 tasks.cancel_scope.cancel()
 
         with self._partial.opened() as descriptor:
             async with anyio.create_task_group() as tasks:
-                for part in self._parts:
-                    if part.completed < part.size:
-                        tasks.start_soon(fetch, part.number)
+                for chunk in self._chunks:
+                    if chunk.completed < chunk.size:
+                        tasks.start_soon(fetch, chunk.number)
         if failures:
             raise failures[0]
 
     async def _attempt(self, registry: Registry, number: int, descriptor: int) -> None:
-        """Go on with a part for as long as the connection lasts; raises Lost when it does not."""
-        before = self._parts[number].completed
-        place: Place | None = None
+        """Go on with a chunk while the connection lasts; raises ConnectionLost."""
+        before = self._chunks[number].completed
+        place: BlobLocation | None = None
         try:
             place = await self._locate(registry)
-            part = self._parts[number]
-            first, last = part.offset + part.completed, part.offset + part.size - 1
+            chunk = self._chunks[number]
+            first, last = chunk.offset + chunk.completed, chunk.offset + chunk.size - 1
             async with registry.ranged(place, first, last) as response:
-                self._check(response, part, place)
+                self._check(response, chunk, place)
                 await self._receive(response, number, descriptor)
-        except Lost as error:
+        except ConnectionLost as error:
             # The address may have been good for a while only.
             if self._place is place:
                 self._place = None
-            if isinstance(error, Stalled) and self._parts[number].completed > before:
-                raise Moved(error.message) from error
+            if isinstance(error, ConnectionStalled) and self._chunks[number].completed > before:
+                raise LostAfterProgress(error.message) from error
             raise
         finally:
-            self._partial.save(self._parts[number])
+            self._partial.save(self._chunks[number])
 
-    async def _locate(self, registry: Registry) -> Place:
-        """Where to read; asked, and asked again when that fails, once for all parts."""
+    async def _locate(self, registry: Registry) -> BlobLocation:
+        """Where to read: located once for all chunks, and again when reading there fails."""
         async with self._locating:
             if self._place is None:
-                self._place = await persistently(
-                    self._patience, lambda: registry.locate(self.digest)
-                )
+                self._place = await retry(self._policy, lambda: registry.locate(self.digest))
             return self._place
 
-    def _check(self, response: httpx.Response, part: Part, place: Place) -> None:
-        """Raise unless the answer holds the bytes that were asked for."""
+    def _check(self, response: httpx.Response, chunk: Chunk, place: BlobLocation) -> None:
+        """Raise unless the answer holds the bytes that were requested."""
         status = response.status_code
         if status == 200:
-            if len(self._parts) > 1:
-                raise _Unranged
-            self._parts[part.number] = replace(part, completed=0)
+            if len(self._chunks) > 1:
+                raise _RangeIgnored
+            self._chunks[chunk.number] = replace(chunk, completed=0)
         elif status == 206:
-            found = content_range(response.headers.get("content-range", ""))
-            if found is None or found[0] != part.offset + part.completed:
-                raise Useless("the registry sent another range than it was asked for")
-            if found[2] not in (None, self.total):
-                raise Useless(f"the blob has {found[2]} bytes now, and had {self.total}")
+            content = content_range(response.headers.get("content-range", ""))
+            if content is None or content[0] != chunk.offset + chunk.completed:
+                raise UnusablePartial("the registry sent another range than was requested")
+            if content[2] not in (None, self.total):
+                raise UnusablePartial(f"the blob has {content[2]} bytes now, and had {self.total}")
         elif status == 416:
-            raise Useless(f"unexpected status code {status}")
+            raise UnusablePartial(f"unexpected status code {status}")
         elif status in (401, 403, 404, 410) and not place.own:
-            raise Lost(f"unexpected status code {status}")
+            raise ConnectionLost(f"unexpected status code {status}")
         elif status == 404:
-            raise Missing
+            raise NotInRegistry
         else:
             raise odd(status)
 
     async def _receive(self, response: httpx.Response, number: int, descriptor: int) -> None:
-        """Write what comes, up to the end of the part."""
-        part = self._parts[number]
-        wanted = part.size - part.completed
+        """Write what comes, up to the end of the chunk."""
+        chunk = self._chunks[number]
+        wanted = chunk.size - chunk.completed
         gathered = bytearray()
         written = 0.0  # the first bytes are written as they come
         try:
-            async for chunk in response.aiter_raw():
-                gathered += chunk[: wanted - len(gathered)]
+            async for data_read in response.aiter_raw():
+                gathered += data_read[: wanted - len(gathered)]
                 if len(gathered) >= min(wanted, _PIECE) or (
                     anyio.current_time() - written >= _PERIOD
                 ):
@@ -254,21 +258,21 @@ class Download:
                 write(descriptor, gathered, self._end(number))
                 self._advance(number, len(gathered))
         if wanted > len(gathered):
-            raise Lost("unexpected EOF")
+            raise ConnectionLost("unexpected EOF")
 
     async def _keep(self, number: int, descriptor: int, data: bytearray) -> None:
         await run_sync(write, descriptor, data, self._end(number), limiter=self._writers)
-        before = self._parts[number].completed
+        before = self._chunks[number].completed
         self._advance(number, len(data))
-        if before // _SAVED != self._parts[number].completed // _SAVED:
-            self._partial.save(self._parts[number])
+        if before // _SAVED != self._chunks[number].completed // _SAVED:
+            self._partial.save(self._chunks[number])
 
     def _end(self, number: int) -> int:
-        return self._parts[number].offset + self._parts[number].completed
+        return self._chunks[number].offset + self._chunks[number].completed
 
     def _advance(self, number: int, count: int) -> None:
-        part = self._parts[number]
-        self._parts[number] = replace(part, completed=part.completed + count)
+        chunk = self._chunks[number]
+        self._chunks[number] = replace(chunk, completed=chunk.completed + count)
 
     async def _hash(self) -> str:
         """The digest of what was downloaded, read piece by piece."""
@@ -281,9 +285,9 @@ class Download:
 class Downloads:
     """The downloads that somebody waits for, one for each blob."""
 
-    def __init__(self, blobs: Blobs, patience: Patience) -> None:
+    def __init__(self, blobs: Blobs, policy: RetryPolicy) -> None:
         self._blobs = blobs
-        self._patience = patience
+        self._policy = policy
         self._running: dict[str, Download] = {}
 
     @asynccontextmanager
@@ -291,7 +295,7 @@ class Downloads:
         """A place among those who wait for a blob, which should have `size` bytes."""
         download = self._running.get(digest)
         if download is None:
-            download = Download(self._blobs, digest, size, self._patience)
+            download = Download(self._blobs, digest, size, self._policy)
             self._running[digest] = download
         download.listeners += 1
         try:

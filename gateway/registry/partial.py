@@ -1,4 +1,4 @@
-"""An unfinished blob on disk: one data file of full length, and a state file for each part.
+"""An unfinished blob on disk: one data file of full length, and a state file for each chunk.
 
 Names and contents are Ollama's, so that either server goes on where the other stopped. Nothing here
 waits; every method but `write` and `save` belongs in a worker thread.
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway import digests
-from gateway.registry import chunks as parts
-from gateway.registry.chunks import Part
-from gateway.store.blobs import Blobs, settle
+from gateway.registry import chunks
+from gateway.registry.chunks import Chunk
+from gateway.store.blobs import Blobs, sync_and_rename
 
 _PIECE = 16 << 20
 
@@ -26,25 +26,25 @@ class Partial:
         self.digest = digest
         self.data = blobs.folder / f"{digests.blob_name(digest)}-partial"
 
-    def resume(self) -> tuple[Part, ...] | None:
-        """The parts of an earlier download; None, and nothing left of it, when it is of no use."""
+    def resume(self) -> tuple[Chunk, ...] | None:
+        """The chunks of an earlier download; None, and nothing left of it, when it is of no use."""
         try:
-            found = parts.joined(parts.decode(path.read_bytes()) for path in self._states())
-            if found and self.data.stat().st_size == parts.total(found):
-                return found
+            chunks_here = chunks.joined(chunks.decode(path.read_bytes()) for path in self._states())
+            if chunks_here and self.data.stat().st_size == chunks.total(chunks_here):
+                return chunks_here
         except (FileNotFoundError, ValueError):
             pass
         self.discard()
         return None
 
-    def begin(self, planned: Sequence[Part]) -> None:
-        """Start anew with these parts."""
+    def begin(self, planned: Sequence[Chunk]) -> None:
+        """Start anew with these chunks."""
         self.discard()
         self._blobs.folder.mkdir(parents=True, exist_ok=True)
         with open(self.data, "wb") as file:
-            file.truncate(parts.total(planned))
-        for part in planned:
-            self.save(part)
+            file.truncate(chunks.total(planned))
+        for chunk in planned:
+            self.save(chunk)
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -55,11 +55,11 @@ class Partial:
         finally:
             os.close(descriptor)
 
-    def save(self, part: Part) -> None:
-        """Note how far a part is, once its bytes are written."""
-        data = parts.encode(part)
+    def save(self, chunk: Chunk) -> None:
+        """Note how far a chunk is, once its bytes are written."""
+        data = chunks.encode(chunk)
         # Numbers only grow, so that a state is replaced in one write and never seen half.
-        descriptor = os.open(f"{self.data}-{part.number}", os.O_WRONLY | os.O_CREAT, 0o644)
+        descriptor = os.open(f"{self.data}-{chunk.number}", os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             os.pwrite(descriptor, data, 0)
             os.truncate(descriptor, len(data))
@@ -72,18 +72,18 @@ class Partial:
             self.discard()
             return False
         with open(self.data, "rb") as file:
-            settle(file.fileno(), self.data, self._blobs.path(digest))
+            sync_and_rename(file.fileno(), self.data, self._blobs.path(digest))
         self.discard()
         return True
 
     def hashed(self) -> Generator[str | None, None, None]:
         """The digest of the data, last; None for each piece before, so that it can be ended."""
-        found = hashlib.sha256()
+        hasher = hashlib.sha256()
         with open(self.data, "rb", buffering=0) as file:
             while piece := file.read(_PIECE):
-                found.update(piece)
+                hasher.update(piece)
                 yield None
-        yield f"sha256:{found.hexdigest()}"
+        yield f"sha256:{hasher.hexdigest()}"
 
     def discard(self) -> None:
         """Remove it all; what is not there is fine."""

@@ -11,7 +11,7 @@ from gateway.errors import Broken, NotFound
 from gateway.names import Name
 from gateway.registry.client import Registry
 from gateway.registry.download import Downloads, Listener
-from gateway.registry.reporting import Tell, reported
+from gateway.registry.reporting import ProgressSink, with_progress
 from gateway.store import json_files as document
 from gateway.store import manifests
 from gateway.store.library import Library
@@ -25,30 +25,32 @@ _ATTEMPTS = 3
 _TENSORS = "this model requires MLX support, but the MLX runtime is not available"
 
 
-async def pull(registry: Registry, library: Library, downloads: Downloads, tell: Tell) -> None:
+async def pull(
+    registry: Registry, library: Library, downloads: Downloads, report: ProgressSink
+) -> None:
     """Make the library hold what the registry calls by this name.
 
-    Raises Broken and leaves what was there as it was; finished parts of blobs stay for next time.
+    Raises Broken and leaves what was there as it was; finished chunks of blobs stay for next time.
     """
     name = registry.reference.name
-    await tell({"status": _MANIFEST})
+    await report({"status": _MANIFEST})
     try:
         data = await registry.manifest()
     except Broken as error:
         raise Broken(_PREFIX + error.message) from error
     manifest = read(data, registry.reference.repository)
     for _ in range(_ATTEMPTS):
-        await _fetch(registry, downloads, blobs_of(manifest), tell)
-        await tell({"status": "writing manifest"})
+        await _fetch(registry, downloads, blobs_of(manifest), report)
+        await report({"status": "writing manifest"})
         dropped = await run_sync(_publish, library, name, data, manifest)
         if dropped is not None:
             break
     else:
         raise Broken(f"blobs of {name.short} are deleted while it is pulled")
     if dropped:
-        await tell({"status": "removing unused layers"})
+        await report({"status": "removing unused layers"})
     log.info("pulled %s", name.short)
-    await tell({"status": "success"})
+    await report({"status": "success"})
 
 
 def read(data: bytes, repository: str) -> Manifest:
@@ -76,16 +78,16 @@ def blobs_of(manifest: Manifest) -> tuple[Layer, ...]:
 def _undigested(data: bytes) -> bool:
     """Whether it is a layer without a digest that makes a manifest none."""
     try:
-        found = document.decode(data)
+        manifest = document.decode(data)
     except ValueError:
         return False
-    layers: Any = found.get("layers") if isinstance(found, Mapping) else None
+    layers: Any = manifest.get("layers") if isinstance(manifest, Mapping) else None
     listed = layers if isinstance(layers, list) else []
     return any(isinstance(layer, Mapping) and not layer.get("digest") for layer in listed)
 
 
 async def _fetch(
-    registry: Registry, downloads: Downloads, layers: tuple[Layer, ...], tell: Tell
+    registry: Registry, downloads: Downloads, layers: tuple[Layer, ...], report: ProgressSink
 ) -> None:
     """Have every blob in the library, whole and verified."""
     async with AsyncExitStack() as stack:
@@ -93,9 +95,9 @@ async def _fetch(
         for layer in layers:
             wanted = downloads.wanted(registry, layer.digest, layer.size)
             listener = await stack.enter_async_context(wanted)
-            await reported(listener.complete, listener.look, tell)
+            await with_progress(listener.complete, listener.look, report)
             listeners.append(listener)
-        await tell({"status": "verifying sha256 digest"})
+        await report({"status": "verifying sha256 digest"})
         for listener in listeners:
             await listener.verify()
 
@@ -107,7 +109,7 @@ def _publish(library: Library, name: Name, data: bytes, manifest: Manifest) -> b
             return None
         old: frozenset[str] = frozenset()
         with suppress(NotFound, Broken):
-            old = library.manifests.read(library.manifests.settle(name)).manifest.digests
+            old = library.manifests.read(library.manifests.spelling(name)).manifest.digests
         before = [digest for digest in old if library.blobs.exists(digest)]
         library.publish(name, data)
         return not all(library.blobs.exists(digest) for digest in before)

@@ -9,8 +9,8 @@ from gateway import names
 from gateway.errors import Invalid
 from gateway.registry.client import Registry, accept
 from gateway.registry.pull import blobs_of
-from gateway.registry.reporting import Tell, reported
-from gateway.registry.retry import Patience
+from gateway.registry.reporting import ProgressSink, with_progress
+from gateway.registry.retry import RetryPolicy
 from gateway.registry.upload import Upload
 from gateway.store import json_files as document
 from gateway.store.gguf_files import require
@@ -20,28 +20,30 @@ from gateway.store.manifests import MANIFEST_TYPE
 log = logging.getLogger(__name__)
 
 
-async def push(registry: Registry, library: Library, patience: Patience, tell: Tell) -> None:
+async def push(
+    registry: Registry, library: Library, policy: RetryPolicy, report: ProgressSink
+) -> None:
     """Make the registry hold what the library calls by this name, which must be there.
 
     Raises Broken; NotFound when the model or a blob has gone.
     """
-    await tell({"status": "retrieving manifest"})
+    await report({"status": "retrieving manifest"})
     name = registry.reference.name
     stored = await run_sync(library.manifests.read, name)
     data = await run_sync(library.manifests.path(name).read_bytes)
     await run_sync(require, library.blobs, stored.manifest.digests)
     for layer in blobs_of(stored.manifest):
         mount = mountable(layer.origin, name)
-        upload = await run_sync(Upload, registry, library.blobs, layer, mount, patience)
-        await reported(upload.send, upload.look, tell)
-    await tell({"status": "pushing manifest"})
+        upload = await run_sync(Upload, registry, library.blobs, layer, mount, policy)
+        await with_progress(upload.send, upload.look, report)
+    await report({"status": "pushing manifest"})
     headers = {"Content-Type": media_type(data)}
     async with registry.request(
         "PUT", registry.reference.manifest, headers=headers, body=data
     ) as response:
         await accept(response)
     log.info("pushed %s", name.short)
-    await tell({"status": "success"})
+    await report({"status": "success"})
 
 
 def mountable(origin: str, goal: names.Name) -> str:
@@ -58,6 +60,6 @@ def mountable(origin: str, goal: names.Name) -> str:
 
 def media_type(data: bytes) -> str:
     """What a manifest says it is; what is pulled from elsewhere need not be Docker's."""
-    found: Any = document.decode(data)
-    told = found.get("mediaType") if isinstance(found, dict) else ""
-    return told if isinstance(told, str) and told else MANIFEST_TYPE
+    manifest: Any = document.decode(data)
+    kind = manifest.get("mediaType") if isinstance(manifest, dict) else ""
+    return kind if isinstance(kind, str) and kind else MANIFEST_TYPE

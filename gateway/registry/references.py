@@ -1,6 +1,6 @@
-"""What a registry is asked, and what it says in its headers: texts in, texts out.
+"""URLs of a registry, and the headers of its responses: texts in, texts out.
 
-The API is that of OCI registries ("distribution"); tokens are asked for in Ollama's way.
+The API is that of OCI registries ("distribution"); tokens are requested in Ollama's way.
 """
 
 import base64
@@ -75,11 +75,11 @@ def scheme(text: str, *, insecure: bool) -> str:
 
 
 def challenge(header: str) -> Challenge:
-    """The parts of a WWW-Authenticate header."""
+    """The chunks of a WWW-Authenticate header."""
 
     def value(name: str) -> str:
-        found = re.search(_VALUE.format(name=name), header)
-        return found[1] if found else ""
+        match = re.search(_VALUE.format(name=name), header)
+        return match[1] if match else ""
 
     return Challenge(value("realm"), value("service"), tuple(value("scope").split()))
 
@@ -94,14 +94,14 @@ def token_url(wanted: Challenge, *, origin: str, time: int, nonce: str) -> str:
     if there.netloc != here.netloc and not {there.netloc, here.netloc} <= _TWINS:
         raise Invalid(f'realm host "{there.netloc}" does not match original host "{here.netloc}"')
     given = parse_qsl(there.query, keep_blank_values=True)
-    asked = [
+    parameters = [
         *given,
         ("service", wanted.service),
         *(("scope", scope) for scope in wanted.scopes),
         ("ts", str(time)),
         ("nonce", nonce),
     ]
-    query = urlencode(sorted(asked, key=lambda item: item[0]))
+    query = urlencode(sorted(parameters, key=lambda item: item[0]))
     return there._replace(query=query, fragment="").geturl()
 
 
@@ -126,11 +126,11 @@ def resolve(url: str, location: str) -> str:
 
 
 def content_range(header: str) -> tuple[int, int, int | None] | None:
-    """First byte, last byte and total (None: not told) of a Content-Range; None when it is none."""
-    found = _RANGE.fullmatch(header.strip())
-    if found is None:
+    """First byte, last byte and total (None: not given) of a Content-Range; else None."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None:
         return None
-    return int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3])
+    return int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
 
 
 def with_query(url: str, extra: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What is told of a transfer: one line a layer, as often as a client can use it."""
+"""Progress of a transfer: one line a layer, as often as a client can use it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -7,10 +7,10 @@ import anyio
 
 from gateway.errors import GatewayError
 
-Tell = Callable[[Mapping[str, Any]], Awaitable[None]]
+ProgressSink = Callable[[Mapping[str, Any]], Awaitable[None]]
 """Takes one object of progress."""
 
-PERIOD = 0.06
+REPORT_PERIOD = 0.06
 """Seconds between two lines of one layer."""
 
 
@@ -24,14 +24,14 @@ def line(verb: str, digest: str, total: int, completed: int) -> dict[str, Any]:
     }
 
 
-async def reported(
-    work: Callable[[], Awaitable[None]], look: Callable[[], Mapping[str, Any]], tell: Tell
+async def with_progress(
+    work: Callable[[], Awaitable[None]], look: Callable[[], Mapping[str, Any]], report: ProgressSink
 ) -> None:
-    """Do the work, and tell what `look` sees of it whenever that has changed; its end always."""
+    """Do the work, and report what `look` sees of it whenever that has changed; its end always."""
     ended = anyio.Event()
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_report, ended, look, tell)
+        tasks.start_soon(_report, ended, look, report)
         try:
             await work()
         except (GatewayError, OSError) as error:
@@ -40,15 +40,17 @@ async def reported(
             ended.set()
     if failure is not None:
         raise failure
-    await tell(look())
+    await report(look())
 
 
-async def _report(ended: anyio.Event, look: Callable[[], Mapping[str, Any]], tell: Tell) -> None:
-    told: Mapping[str, Any] = {}
+async def _report(
+    ended: anyio.Event, look: Callable[[], Mapping[str, Any]], report: ProgressSink
+) -> None:
+    last: Mapping[str, Any] = {}
     while not ended.is_set():
         # Waiting first: what is over at once has its last line only.
-        with anyio.move_on_after(PERIOD):
+        with anyio.move_on_after(REPORT_PERIOD):
             await ended.wait()
-        if not ended.is_set() and (seen := look()) != told:
-            told = seen
-            await tell(seen)
+        if not ended.is_set() and (seen := look()) != last:
+            last = seen
+            await report(seen)

@@ -18,7 +18,7 @@ _PLAIN = "http: server gave HTTP response to HTTPS client"
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How often to try, how long to wait before the second time (then twice that, and so on), and
     how long a connection may say nothing; in seconds."""
 
@@ -27,49 +27,49 @@ class Patience:
     stall: float = 30.0
 
 
-class Lost(Broken):
+class ConnectionLost(Broken):
     """The connection failed, or what came of it did; another try may do better."""
 
 
-class Stalled(Lost):
+class ConnectionStalled(ConnectionLost):
     """The connection fell silent."""
 
 
-class Moved(Lost):
+class LostAfterProgress(ConnectionLost):
     """It did so after it had gone well for a while, so that this try does not count."""
 
 
-class Missing(Broken):
+class NotInRegistry(Broken):
     """The registry does not have it."""
 
     def __init__(self) -> None:
         super().__init__("file does not exist")
 
 
-class Denied(Broken):
+class AccessDenied(Broken):
     """The registry wants somebody else."""
 
     def __init__(self) -> None:
         super().__init__("unauthorized: access denied")
 
 
-class Useless(Broken):
+class UnusablePartial(Broken):
     """What is here of a blob cannot be gone on from."""
 
 
-async def persistently(patience: Patience, attempt: Callable[[], Awaitable[T]]) -> T:
-    """The outcome of the first attempt that is not Lost. Broken after the last."""
+async def retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
+    """The outcome of the first attempt that is not ConnectionLost. Broken after the last."""
     failures = 0
     while True:
         try:
             return await attempt()
-        except Moved:
+        except LostAfterProgress:
             continue
-        except Lost as error:
+        except ConnectionLost as error:
             failures += 1
-            if failures >= patience.attempts:
+            if failures >= policy.attempts:
                 raise Broken(f"max retries exceeded: {error.message}") from error
-        await anyio.sleep(patience.pause * 2 ** (failures - 1))
+        await anyio.sleep(policy.pause * 2 ** (failures - 1))
 
 
 def reason(error: BaseException) -> str:

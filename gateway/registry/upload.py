@@ -1,4 +1,4 @@
-"""One blob on its way to a registry: in parts, each where the answer to the one before says."""
+"""One blob on its way to a registry: in chunks, each where the answer to the one before says."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
@@ -8,12 +8,12 @@ import httpx
 from anyio.to_thread import run_sync
 
 from gateway.errors import Broken, GatewayError
-from gateway.registry import chunks as parts
-from gateway.registry.chunks import Part
+from gateway.registry import chunks
+from gateway.registry.chunks import Chunk
 from gateway.registry.client import Registry, accept
 from gateway.registry.references import resolve, with_query
 from gateway.registry.reporting import line
-from gateway.registry.retry import Lost, Patience, persistently
+from gateway.registry.retry import ConnectionLost, RetryPolicy, retry
 from gateway.store.blobs import Blobs
 from gateway.store.manifests import Layer
 
@@ -31,17 +31,17 @@ class Upload:
         blobs: Blobs,
         layer: Layer,
         mount: str,
-        patience: Patience,
-        plan: Callable[[int], tuple[Part, ...]] = parts.plan,
+        policy: RetryPolicy,
+        plan: Callable[[int], tuple[Chunk, ...]] = chunks.plan,
     ) -> None:
-        """`mount` is the repository that may have it already, or empty; `plan` cuts it in parts."""
+        """`mount` is the repository that may have it already, or empty."""
         self.completed = 0
         self._registry = registry
         self._layer = layer
         self._path = blobs.path(layer.digest)
         self._total = self._path.stat().st_size
         self._mount = mount
-        self._patience = patience
+        self._policy = policy
         self._plan = plan
         self._digests: dict[int, bytes] = {}
 
@@ -54,15 +54,15 @@ class Upload:
         if await self._registry.has(self._layer.digest):
             self.completed = self._total
             return
-        session = await persistently(self._patience, self._open)
+        session = await retry(self._policy, self._open)
         if session is None:
             self.completed = self._total
             return
         failures: list[Exception] = []
         async with anyio.create_task_group() as tasks:
             try:
-                for part in self._plan(self._total):
-                    session = await self._part(session, part, tasks, failures)
+                for chunk in self._plan(self._total):
+                    session = await self._part(session, chunk, tasks, failures)
             except (GatewayError, OSError) as error:
                 failures.append(error)
                 tasks.cancel_scope.cancel()
@@ -82,21 +82,21 @@ class Upload:
     async def _part(
         self,
         session: str,
-        part: Part,
+        chunk: Chunk,
         tasks: anyio.abc.TaskGroup,
         failures: list[Exception],
     ) -> str:
-        """Send a part; returns the address for the next one.
+        """Send a chunk; returns the address for the next one.
 
         A registry that wants the bytes elsewhere gets them from a task of `tasks`, all at once.
         """
-        self._digests[part.number] = await run_sync(self._hash, part)
-        session, elsewhere = await persistently(self._patience, lambda: self._patch(session, part))
+        self._digests[chunk.number] = await run_sync(self._hash, chunk)
+        session, elsewhere = await retry(self._policy, lambda: self._patch(session, chunk))
         if elsewhere:
 
             async def put() -> None:
                 try:
-                    await persistently(self._patience, lambda: self._put(elsewhere, part))
+                    await retry(self._policy, lambda: self._put(elsewhere, chunk))
                 except (GatewayError, OSError) as error:
                     failures.append(error)
                     tasks.cancel_scope.cancel()
@@ -104,19 +104,19 @@ class Upload:
             tasks.start_soon(put)
         return session
 
-    async def _patch(self, session: str, part: Part) -> tuple[str, str]:
-        """Send a part to its session; returns the next session and, if not empty, where else to."""
-        last = part.offset + part.size - 1
+    async def _patch(self, session: str, chunk: Chunk) -> tuple[str, str]:
+        """Send a chunk to its session; returns the next session, and where else to or empty."""
+        last = chunk.offset + chunk.size - 1
         headers = {
             **_BINARY,
-            "Content-Length": str(part.size),
-            "Content-Range": f"{part.offset}-{last}",
+            "Content-Length": str(chunk.size),
+            "Content-Range": f"{chunk.offset}-{last}",
             "X-Redirect-Uploads": "1",
         }
-        sent = _Count(self)
+        sent = _SentBytes(self)
         try:
             async with self._registry.request(
-                "PATCH", session, headers=headers, body=lambda: self._bytes(part, sent)
+                "PATCH", session, headers=headers, body=lambda: self._bytes(chunk, sent)
             ) as response:
                 if response.status_code == 307:
                     sent.take_back()
@@ -127,12 +127,12 @@ class Upload:
             sent.take_back()
             raise
 
-    async def _put(self, url: str, part: Part) -> None:
-        headers = {**_BINARY, "Content-Length": str(part.size)}
-        sent = _Count(self)
+    async def _put(self, url: str, chunk: Chunk) -> None:
+        headers = {**_BINARY, "Content-Length": str(chunk.size)}
+        sent = _SentBytes(self)
         try:
             async with self._registry.request(
-                "PUT", url, headers=headers, body=lambda: self._bytes(part, sent), own=False
+                "PUT", url, headers=headers, body=lambda: self._bytes(chunk, sent), own=False
             ) as response:
                 await _accept_part(response)
         except BaseException:
@@ -148,14 +148,14 @@ class Upload:
             async with self._registry.request("PUT", url, headers=_BINARY, body=b"") as response:
                 await _accept_part(response, whole=True)
 
-        await persistently(self._patience, attempt)
+        await retry(self._policy, attempt)
 
-    async def _bytes(self, part: Part, sent: "_Count") -> AsyncIterator[bytes]:
-        """The bytes of a part, from its beginning, counted as they go."""
+    async def _bytes(self, chunk: Chunk, sent: "_SentBytes") -> AsyncIterator[bytes]:
+        """The bytes of a chunk, from its beginning, counted as they go."""
         sent.take_back()
         async with await anyio.open_file(self._path, "rb") as file:
-            await file.seek(part.offset)
-            left = part.size
+            await file.seek(chunk.offset)
+            left = chunk.size
             while left:
                 piece = await file.read(min(_PIECE, left))
                 if not piece:
@@ -164,19 +164,19 @@ class Upload:
                 sent.add(len(piece))
                 left -= len(piece)
 
-    def _hash(self, part: Part) -> bytes:
-        """MD5 of a part, from which the storage behind a registry makes its own check."""
-        found = hashlib.md5(usedforsecurity=False)
+    def _hash(self, chunk: Chunk) -> bytes:
+        """MD5 of a chunk, from which the storage behind a registry makes its own check."""
+        hasher = hashlib.md5(usedforsecurity=False)
         with open(self._path, "rb", buffering=0) as file:
-            file.seek(part.offset)
-            left = part.size
+            file.seek(chunk.offset)
+            left = chunk.size
             while left and (piece := file.read(min(_HASHED, left))):
-                found.update(piece)
+                hasher.update(piece)
                 left -= len(piece)
-        return found.digest()
+        return hasher.digest()
 
 
-class _Count:
+class _SentBytes:
     """What one attempt has sent, so that a failed one can be taken back."""
 
     def __init__(self, upload: Upload) -> None:
@@ -195,13 +195,13 @@ class _Count:
 def _next(response: httpx.Response, *named: str) -> str:
     """The address in the first of these headers; by default that of an upload session."""
     for name in named or ("Docker-Upload-Location", "Location"):
-        if found := response.headers.get(name):
-            return resolve(str(response.url), str(found))
+        if location := response.headers.get(name):
+            return resolve(str(response.url), str(location))
     raise Broken("http: no Location header in response")
 
 
 async def _accept_part(response: httpx.Response, *, whole: bool = False) -> None:
-    """Raise for a status of 400 or more: Lost when another try may do better."""
+    """Raise for a status of 400 or more: ConnectionLost when another try may do better."""
     status = response.status_code
     if status < 400:
         return
@@ -209,7 +209,7 @@ async def _accept_part(response: httpx.Response, *, whole: bool = False) -> None
         await accept(response)
     except Broken as error:
         text = error.message if whole else _status_text(response, error.message)
-        raise (Lost if status >= 500 or status == 429 else Broken)(text) from error
+        raise (ConnectionLost if status >= 500 or status == 429 else Broken)(text) from error
 
 
 def _status_text(response: httpx.Response, message: str) -> str:

@@ -29,7 +29,7 @@ class Blobs:
         return self.folder / digests.blob_name(digest)
 
     def exists(self, digest: str) -> bool:
-        """Whether the blob is here, whole."""
+        # The name is enough: a file gets it only when it is complete.
         return self.path(digest).is_file()
 
     def read(self, digest: str) -> bytes:
@@ -37,13 +37,14 @@ class Blobs:
         return self.path(digest).read_bytes()
 
     def touch(self, digest: str) -> None:
-        """Make the blob young again, so that no sweep takes it before a manifest names it."""
+        """Renew the blob's time: a sweep spares what is younger than an hour, manifest or not."""
         os.utime(self.path(digest))
 
     def store(self, data: bytes) -> tuple[str, bool]:
         """Keep `data`; returns its digest and whether it was new."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if self.exists(digest):
+            # The manifest that will name it is written later, and a sweep may run before that.
             self.touch(digest)
             return digest, False
         with self.writer(digest) as out:
@@ -51,9 +52,9 @@ class Blobs:
             out.commit()
         return digest, True
 
-    def writer(self, expected: str | None = None) -> "Writer":
-        """A new blob, written piece by piece; `expected` is the digest it must turn out to have."""
-        return Writer(self, expected)
+    def writer(self, expected: str | None = None) -> "BlobWriter":
+        """A new blob, written piece by piece; `expected` is the digest that `commit` insists on."""
+        return BlobWriter(self, expected)
 
     def reserve(self) -> Path:
         """An empty temporary file in the folder, for another program to fill."""
@@ -69,11 +70,11 @@ class Blobs:
             temporary.unlink()
             return False
         with open(temporary, "rb") as file:
-            settle(file.fileno(), temporary, self.path(digest))
+            sync_and_rename(file.fileno(), temporary, self.path(digest))
         return True
 
     def remove(self, digest: str) -> None:
-        """Delete the blob; one that is already gone is fine."""
+        # Another process may have removed it as well, Ollama for one.
         self.path(digest).unlink(missing_ok=True)
 
     def files(self) -> Iterator[os.DirEntry[str]]:
@@ -84,7 +85,7 @@ class Blobs:
                     yield entry
 
 
-class Writer:
+class BlobWriter:
     """One blob in the making. Leaving the block without `commit` leaves nothing behind."""
 
     def __init__(self, blobs: Blobs, expected: str | None) -> None:
@@ -93,6 +94,7 @@ class Writer:
         self._hash = hashlib.sha256()
         blobs.folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = _temporary(blobs.folder)
+        # Unbuffered: pieces are large already, and a buffer would only copy them once more.
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._temporary: Path | None = Path(name)
 
@@ -100,6 +102,7 @@ class Writer:
         """Append `data`; OSError when the disk refuses it."""
         view = memoryview(data)
         self._hash.update(view)
+        # An unbuffered file may take less than it is given, as at the end of a quota.
         while view:
             view = view[self._file.write(view) :]
 
@@ -109,11 +112,11 @@ class Writer:
         digest = f"sha256:{self._hash.hexdigest()}"
         if self._expected not in (None, digest):
             raise DigestMismatch(f'digest mismatch, expected "{self._expected}", got "{digest}"')
-        settle(self._file.fileno(), self._temporary, self._blobs.path(digest))
+        sync_and_rename(self._file.fileno(), self._temporary, self._blobs.path(digest))
         self._temporary = None
         return digest
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> "BlobWriter":
         return self
 
     def __exit__(
@@ -128,16 +131,23 @@ class Writer:
 
 
 def _temporary(folder: Path) -> tuple[int, str]:
-    # Any name that is no digest is swept after an hour, by us and by Ollama alike.
+    # In the folder itself, since a rename is one step only within a file system. Any name that is
+    # no digest is swept after an hour, by us and by Ollama alike.
     return tempfile.mkstemp(prefix="sha256-", suffix=".new", dir=folder)
 
 
-def settle(descriptor: int, temporary: Path, home: Path) -> None:
-    """Make a finished temporary file durable and give it its name, both in the same file system."""
+def sync_and_rename(descriptor: int, temporary: Path, final: Path) -> None:
+    """Give an open, complete temporary file its name; both paths are on the same file system.
+
+    After a crash at any point, `final` is either all there or as it was before.
+    """
     os.fchmod(descriptor, MODE)
+    # Before the rename: a file system may write the new name to disk ahead of the bytes, and after
+    # a power cut there would be a blob of the right name and the wrong content.
     os.fsync(descriptor)
-    os.replace(temporary, home)
-    folder = os.open(home.parent, os.O_RDONLY)
+    os.replace(temporary, final)
+    # The name is in the folder, which has to be written out as well before anything relies on it.
+    folder = os.open(final.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

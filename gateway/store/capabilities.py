@@ -1,14 +1,13 @@
-"""What a model can do, told from its config, its GGUF header and its templates.
+"""What a model can do, from its config, its GGUF header and its templates.
 
-Ollama answers this twice, in different orders and from different sources: in full for one model,
-and in short for a list. Clients see both, so both are here, named after the endpoints.
+Ollama has two answers, in different orders and from different sources: a full one for one model,
+and a short one for a list. Clients see both, so both are here, named after the endpoints.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from gateway.store.config import Config
-from gateway.store.gguf import Header, lookup
+from gateway.store.gguf import Header, Metadata, lookup
+from gateway.store.json_files import Config
 from gateway.templates.jinja_or_go import jinja_abilities, prefers_jinja
 from gateway.templates.render import abilities
 
@@ -52,6 +51,7 @@ _HARMONY_FAMILIES = ("gptoss", "gpt-oss")
 
 def native(config: Config, template: str | None, chat_template: str | None) -> bool:
     """Whether the GGUF's own chat template formats a chat, not a TEMPLATE, renderer or parser."""
+    # Both are code of Ollama's, written for one model, and stand above any template.
     if config.renderer or config.parser:
         return False
     if template is None:
@@ -64,8 +64,9 @@ def native(config: Config, template: str | None, chat_template: str | None) -> b
 def templated(config: Config, template: str | None, chat_template: str | None) -> bool:
     """Whether the TEMPLATE layer makes the prompts that are run.
 
-    That of a model whose config names a renderer or a parser, or that speaks in channels, was made
-    for one; there the GGUF's own chat template serves, which the engine knows how to read back.
+    Not where the config names a renderer or a parser, or the model writes Harmony: that TEMPLATE
+    was written for one of Ollama's parsers. There the GGUF's own chat template makes the prompts,
+    whose replies the engine knows how to parse.
     """
     if template is None or chat_template is None:
         return template is not None
@@ -74,7 +75,7 @@ def templated(config: Config, template: str | None, chat_template: str | None) -
     return not prefers_jinja(template, chat_template)
 
 
-def shown(
+def for_show(
     config: Config,
     header: Header | None,
     template: str | None,
@@ -82,72 +83,72 @@ def shown(
     projectors: int,
 ) -> tuple[str, ...]:
     """The capabilities of one model. `projector` is the header of the first of `projectors`."""
-    found = list(config.capabilities)
+    names = list(config.capabilities)
     own = header.chat_template if header else None
     jinja = native(config, template, own)
+    # The order is visible to clients, and is that of the steps by which Ollama finds them.
     if header:
-        found += jinja_abilities(own) if jinja and own else ()
-        found += _kind(header.metadata)
-        found += _senses(header.metadata)
+        names += jinja_abilities(own) if jinja and own else ()
+        names += (_kind(header.metadata), *_towers(header.metadata))
     if projectors:
-        found.append("vision")
-    if projector and _hears(projector):
-        found.append("audio")
-    found += abilities(template) if template is not None and not jinja else ()
-    return _finished(config, found)
+        names.append("vision")
+    if projector and _encodes_audio(projector):
+        names.append("audio")
+    names += abilities(template) if template is not None and not jinja else ()
+    return _completed(config, names)
 
 
-def listed(
-    config: Config, outline: Mapping[str, Any] | None, template: str | None, projectors: int
+def for_tags(
+    config: Config, outline: Metadata | None, template: str | None, projectors: int
 ) -> tuple[str, ...]:
     """The capabilities in a list; `outline` is metadata up to the tokenizer, None if unreadable."""
-    found: list[str] = []
+    names: list[str] = []
     if outline is not None:
-        found += (*_senses(outline), *_kind(outline))
-    found += config.capabilities
-    found += abilities(template) if template is not None else ()
-    finished = _finished(config, found)
-    return finished if not projectors or "vision" in finished else (*finished, "vision")
+        names += (*_towers(outline), _kind(outline))
+    names += config.capabilities
+    names += abilities(template) if template is not None else ()
+    completed = _completed(config, names)
+    # Ollama adds this one last, where it finds a projector layer and nothing has named it yet.
+    return completed if not projectors or "vision" in completed else (*completed, "vision")
 
 
-def _finished(config: Config, found: list[str]) -> tuple[str, ...]:
-    """What parser and family add and take away; first mentions only."""
-    found = [*found, *PARSERS.get(config.parser, ())]
+def _completed(config: Config, names: list[str]) -> tuple[str, ...]:
+    """`names` with what parser and family add and take away; first mentions only."""
+    names = [*names, *PARSERS.get(config.parser, ())]
     if config.family in _HARMONY_FAMILIES:
-        found.append("thinking")
-    return tuple(_without(dict.fromkeys(found), config))
+        names.append("thinking")
+    # Ollama takes audio away from this family, whatever its files declare.
+    no_audio = config.family == "nemotron_h_omni"
+    return tuple(name for name in dict.fromkeys(names) if not (no_audio and name == "audio"))
 
 
-def _without(found: Iterable[str], config: Config) -> Iterable[str]:
-    deaf = config.family == "nemotron_h_omni"
-    return (ability for ability in found if not (deaf and ability == "audio"))
+def _kind(metadata: Metadata) -> str:
+    # Any value counts: 0 stands for no pooling, and such a model embeds all the same.
+    return "embedding" if lookup(metadata, "pooling_type") is not None else "completion"
 
 
-def _kind(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("embedding",) if lookup(metadata, "pooling_type") is not None else ("completion",)
-
-
-def _senses(metadata: Mapping[str, Any]) -> list[str]:
+def _towers(metadata: Metadata) -> list[str]:
     """Vision and audio towers inside the model's own file."""
+    # The key is enough, as in Ollama, even with a count of 0.
     towers = {"vision": "vision.block_count", "audio": "audio.block_count"}
-    return [sense for sense, key in towers.items() if lookup(metadata, key) is not None]
+    return [ability for ability, key in towers.items() if lookup(metadata, key) is not None]
 
 
-def _hears(projector: Header) -> bool:
+def _encodes_audio(projector: Header) -> bool:
     kind = projector.get("projector_type") or projector.get("audio.projector_type")
     return projector.get("has_audio_encoder") is True and kind != "gemma3nv"
 
 
 def blind(projector: Header | None) -> bool:
-    """Whether a projector is for sound alone; the list has vision for every one, as Ollama's."""
+    """Whether a projector is for sound alone. `vision` is listed for any, as in Ollama."""
     return (
         projector is not None
-        and _hears(projector)
+        and _encodes_audio(projector)
         and projector.get("has_vision_encoder") is not True
     )
 
 
 def _harmony(config: Config, template: str) -> bool:
-    """Whether the model speaks OpenAI's channels, which its TEMPLATE then spells out."""
+    """Whether the model writes OpenAI's Harmony format, whose marks are then in its TEMPLATE."""
     marked = "<|start|>" in template and "<|end|>" in template
     return marked and config.family in _HARMONY_FAMILIES

@@ -1,7 +1,8 @@
 """Read the header of a GGUF file: metadata and tensor shapes, never the weights.
 
-Arrays are stepped over and leave a marker. A real vocabulary has several hundred thousand strings,
-and nobody here needs them but a verbose `show` (`read_arrays`).
+Arrays are skipped and leave a marker. A real vocabulary has several hundred thousand strings, and
+only a verbose `show` needs them (`read_arrays`). The reader is our own because llama.cpp's `gguf`
+package builds every array, and needs numpy.
 """
 
 import os
@@ -12,33 +13,136 @@ from dataclasses import dataclass
 from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from gateway.errors import Invalid
 from gateway.golang.strconv import shortest_float32
-from gateway.store.ggml import ARRAY, FILE_TYPES, SCALARS, STRING, TENSOR_TYPES
+
+# The numbers of the format, as llama.cpp defines them in `ggml/include/ggml.h`,
+# `include/llama.h` and `ggml/include/gguf.h`.
+
+# Id -> (name, elements a block, bytes a block).
+TENSOR_TYPES: Mapping[int, tuple[str, int, int]] = {
+    0: ("F32", 1, 4),
+    1: ("F16", 1, 2),
+    2: ("Q4_0", 32, 18),
+    3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22),
+    7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34),
+    9: ("Q8_1", 32, 36),
+    10: ("Q2_K", 256, 84),
+    11: ("Q3_K", 256, 110),
+    12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210),
+    15: ("Q8_K", 256, 292),
+    16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74),
+    18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18),
+    21: ("IQ3_S", 256, 110),
+    22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136),
+    24: ("I8", 1, 1),
+    25: ("I16", 1, 2),
+    26: ("I32", 1, 4),
+    27: ("I64", 1, 8),
+    28: ("F64", 1, 8),
+    29: ("IQ1_M", 256, 56),
+    30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54),
+    35: ("TQ2_0", 256, 66),
+    39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36),
+    41: ("Q1_0", 128, 18),
+}
+
+FILE_TYPES: Mapping[int, str] = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K_S",
+    12: "Q3_K_M",
+    13: "Q3_K_L",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    19: "IQ2_XXS",
+    20: "IQ2_XS",
+    21: "Q2_K_S",
+    22: "IQ3_XS",
+    23: "IQ3_XXS",
+    24: "IQ1_S",
+    25: "IQ4_NL",
+    26: "IQ3_S",
+    27: "IQ3_M",
+    28: "IQ2_S",
+    29: "IQ2_M",
+    30: "IQ4_XS",
+    31: "IQ1_M",
+    32: "BF16",
+    36: "TQ1_0",
+    37: "TQ2_0",
+    38: "MXFP4_MOE",
+    39: "NVFP4",
+    40: "Q1_0",
+}
+
+# Id -> (name, `struct` code). Strings and arrays have no fixed size and stand apart.
+SCALAR_TYPES: Mapping[int, tuple[str, str]] = {
+    0: ("u8", "B"),
+    1: ("i8", "b"),
+    2: ("u16", "H"),
+    3: ("i16", "h"),
+    4: ("u32", "I"),
+    5: ("i32", "i"),
+    6: ("f32", "f"),
+    7: ("bool", "?"),
+    10: ("u64", "Q"),
+    11: ("i64", "q"),
+    12: ("f64", "d"),
+}
+STRING_TYPE = 8
+ARRAY_TYPE = 9
 
 UNKNOWN = "unknown"
 _WINDOW = 64 << 10
-_GLANCE = 4 << 10
-"""Bytes: most files say all that a list needs within these."""
+"""Bytes read at a time."""
+_OUTLINE_WINDOW = 4 << 10
+"""Bytes: in most files the tokenizer's fields begin within these."""
+# A damaged or hostile file may claim any length; these bound the memory that one costs.
 _LONGEST_STRING = 16 << 20
 _LONGEST_ARRAY = 64 << 20
 _MOST_DIMENSIONS = 4
-_RANK = 4
-"""The pooling of a classifier that says how well two texts go together."""
+"""GGML_MAX_DIMS: llama.cpp reads no tensor with more."""
+_RANK_POOLING = 4
+"""LLAMA_POOLING_TYPE_RANK: a classifier whose output is how well a document answers a query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Stands for an array that was not read: `kind` of its elements, and how many."""
+    """An array that was not read: the type of its elements, and how many there are."""
 
     kind: str
     length: int
 
 
+Scalar = int | float | str
+"""A metadata value that is no array; a bool is an int to the type checker."""
+Metadata = Mapping[str, Scalar | Array]
+
+
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class TensorInfo:
     """`kind` names the type (`F16`, `Q4_K`); `shape` has the fastest dimension first."""
 
     name: str
@@ -50,13 +154,13 @@ class Tensor:
 class Header:
     """Metadata and tensors in file order, with `Array` for every array; file size in bytes."""
 
-    metadata: Mapping[str, Any]
-    tensors: tuple[Tensor, ...]
+    metadata: Metadata
+    tensors: tuple[TensorInfo, ...]
     size: int
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str) -> Scalar | Array | None:
         """The value of `key`; one outside `general.` and `tokenizer.` is the architecture's."""
-        return lookup(self.metadata, key, default)
+        return lookup(self.metadata, key)
 
     @property
     def architecture(self) -> str:
@@ -65,7 +169,7 @@ class Header:
 
     @property
     def parameter_count(self) -> int:
-        """Elements of all tensors; what the metadata claims is not asked."""
+        """Elements of all tensors, whatever the metadata claims."""
         return sum(prod(tensor.shape) for tensor in self.tensors)
 
     @property
@@ -75,17 +179,17 @@ class Header:
 
     @property
     def context_length(self) -> int:
-        """Positions the model was trained for; 0 when not said."""
+        """Positions the model was trained for; 0 when unknown."""
         return count(self.get("context_length"))
 
     @property
     def embedding_length(self) -> int:
-        """Width of the residual stream; 0 when not said."""
+        """Width of the residual stream; 0 when unknown."""
         return count(self.get("embedding_length"))
 
     @property
     def block_count(self) -> int:
-        """Number of layers; 0 when not said."""
+        """Number of layers; 0 when unknown."""
         return count(self.get("block_count"))
 
     @property
@@ -102,31 +206,32 @@ class Header:
     @property
     def ranks(self) -> bool:
         """Whether its output is not a vector but how well a document answers a query."""
-        return bool(self.get("pooling_type") == _RANK)
+        return self.get("pooling_type") == _RANK_POOLING
 
 
-def architecture(metadata: Mapping[str, Any]) -> str:
+def architecture(metadata: Metadata) -> str:
     """`general.architecture`, or `unknown`."""
     value = metadata.get("general.architecture")
     return value if isinstance(value, str) and value else UNKNOWN
 
 
-def lookup(metadata: Mapping[str, Any], key: str, default: Any = None) -> Any:
+def lookup(metadata: Metadata, key: str) -> Scalar | Array | None:
     """The value of `key`, with the architecture put in front where the format wants it."""
     if not key.startswith(("general.", "tokenizer.")):
         key = f"{architecture(metadata)}.{key}"
-    return metadata.get(key, default)
+    return metadata.get(key)
 
 
-def file_type(metadata: Mapping[str, Any], *, zero: str = UNKNOWN) -> str:
+def file_type(metadata: Metadata, *, zero: str = UNKNOWN) -> str:
     """The name of `general.file_type`; `zero` is what type 0 is called (Ollama's list says F32)."""
     value = metadata.get("general.file_type")
+    # A bool is an int in Python and may be written in its place.
     if not isinstance(value, int) or isinstance(value, bool):
         return UNKNOWN
     return FILE_TYPES.get(value, UNKNOWN) if value else zero
 
 
-def count(value: Any) -> int:
+def count(value: object) -> int:
     """`value` if it is a count, else 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
@@ -137,51 +242,70 @@ def read_header(path: str | Path) -> Header:
     Sound means: readable to the end of the header, and every tensor's data lies inside the file.
     """
     with open(path, "rb") as file:
-        source = _open(file)
-        tensors, pairs = source.number("Q"), source.number("Q")
-        metadata = dict(_pairs(source, pairs))
-        found = [_tensor(source) for _ in range(tensors)]
-        start = _aligned(source.position, metadata.get("general.alignment", 32))
-        for tensor, offset, length in found:
-            if start + offset + length > source.size:
-                raise Invalid(f'tensor "{tensor.name}" runs past the end of the file')
-        return Header(metadata, tuple(tensor for tensor, _, _ in found), source.size)
+        reader = _open(file)
+        tensors, pairs = reader.integer("Q"), reader.integer("Q")
+        metadata = dict(_pairs(reader, pairs))
+        infos = [_tensor(reader) for _ in range(tensors)]
+        alignment = count(metadata.get("general.alignment", 32))
+        if alignment == 0:
+            raise Invalid("general.alignment must be a positive number")
+        start = reader.position + -reader.position % alignment
+        for info, offset, length in infos:
+            # A file that was cut off has a sound header, and would fail only when it is loaded.
+            if start + offset + length > reader.size:
+                raise Invalid(f'tensor "{info.name}" runs past the end of the file')
+        return Header(metadata, tuple(info for info, _, _ in infos), reader.size)
 
 
-def read_outline(path: str | Path) -> Mapping[str, Any]:
+def read_outline(path: str | Path) -> Metadata:
     """The metadata before the first tokenizer key: cheap on every file, and all a list needs."""
+    # A list opens the file of every model, so that this must come to one read of a page for most.
+    # Unbuffered: the window is the buffer, and Python's would read past it.
     with open(path, "rb", buffering=0) as file:
-        source = _open(file, _GLANCE)
-        _, pairs = source.number("Q"), source.number("Q")
-        outline: dict[str, Any] = {}
-        for key, value in _pairs(source, pairs):
+        reader = _open(file, _OUTLINE_WINDOW)
+        _, pairs = reader.integer("Q"), reader.integer("Q")
+        outline: dict[str, Scalar | Array] = {}
+        for key, value in _pairs(reader, pairs):
             if key.startswith("tokenizer."):
                 break
             outline[key] = value
         return outline
 
 
-def read_arrays(path: str | Path) -> dict[str, list[Any]]:
+def read_arrays(path: str | Path) -> dict[str, list[Scalar]]:
     """Every array of the metadata in full, by key."""
     with open(path, "rb") as file:
-        source = _open(file)
-        _, pairs = source.number("Q"), source.number("Q")
-        values = _pairs(source, pairs, whole=True)
-        return {key: value for key, value in values if isinstance(value, list)}
+        reader = _open(file)
+        _, pairs = reader.integer("Q"), reader.integer("Q")
+        arrays: dict[str, list[Scalar]] = {}
+        for _ in range(pairs):
+            key, kind = reader.text(), reader.integer("I")
+            if kind == ARRAY_TYPE:
+                name, code, length = _array_type(reader)
+                if not code:
+                    arrays[key] = [reader.text() for _ in range(length)]
+                    continue
+                values = reader.scalars(code, length)
+                arrays[key] = [_shortest(value) for value in values] if name == "f32" else values
+            else:
+                _scalar(reader, kind)
+        return arrays
 
 
-_MANY, _SHORT = 64, 128
-_RUN = re.compile(
+_RUN_LENGTH, _SHORT = 64, 128
+# Stepping over strings one by one in Python takes most of the time that a header takes. This
+# pattern steps over 64 in one go, as long as each has less than 128 bytes: a length of 8 bytes,
+# little-endian, then that many bytes. Possessive (`+`), for nothing is gained by backtracking.
+_SHORT_STRINGS = re.compile(
     b"(?:%b){%d}+"
-    % (b"|".join(re.escape(b"%c" % n) + b"\\0{7}.{%d}" % n for n in range(_SHORT)), _MANY),
+    % (b"|".join(re.escape(b"%c" % n) + b"\\0{7}.{%d}" % n for n in range(_SHORT)), _RUN_LENGTH),
     re.DOTALL,
 )
-"""So many strings of less than so many bytes each, one after the other."""
-_NONE = re.compile(b"(?!)")
+_NO_MATCH = re.compile(b"(?!)")
 
 
-class _Source:
-    """A file read forward through a window, so that long arrays are stepped over unread."""
+class _HeaderReader:
+    """A file read forward through a window, so that long arrays are skipped unread."""
 
     def __init__(self, file: BinaryIO | FileIO, size: int, window: int) -> None:
         self.size = size
@@ -191,6 +315,7 @@ class _Source:
         self._start = 0
         self._at = 0
         self._order = "<"
+        # Compiled once for each code: a header has thousands of numbers.
         self._codes: dict[str, struct.Struct] = {}
 
     @property
@@ -201,21 +326,23 @@ class _Source:
         self._order = ">"
         self._codes.clear()
 
-    def number(self, code: str) -> Any:
-        """One value of a `struct` code."""
+    def integer(self, code: str) -> int:
+        """One value of an integer `struct` code."""
         packed = self._codes.get(code) or self._code(code)
         if self._at + packed.size > len(self._window):
             self._need(packed.size)
         at = self._at
         self._at = at + packed.size
-        return packed.unpack_from(self._window, at)[0]
+        value: int = packed.unpack_from(self._window, at)[0]
+        return value
 
-    def numbers(self, code: str, length: int) -> list[Any]:
+    def scalars(self, code: str, length: int) -> list[Scalar]:
         return list(struct.unpack(f"{self._order}{length}{code}", self.take(length * _width(code))))
 
     def text(self) -> str:
         """A string; bytes that are not UTF-8 become U+FFFD."""
-        length = self.number("Q")
+        # Vocabularies have tokens that are pieces of a character.
+        length = self.integer("Q")
         if length > _LONGEST_STRING:
             raise Invalid(f"a string of {length} bytes is too long for a GGUF header")
         return self.take(length).decode(errors="replace")
@@ -228,21 +355,23 @@ class _Source:
     def skip(self, length: int) -> None:
         if self.position + length > self.size:
             raise Invalid("the file ends inside its header")
+        # No seek yet: it comes with the next value, if that is outside the window.
         self._at += length
 
     def skip_texts(self, number: int) -> None:
-        """Step over `number` strings, short ones many at a time; nothing else takes as long."""
+        """Step over `number` strings, short ones many at a time."""
         unpack = self._code("Q").unpack_from
-        run = _RUN.match if self._order == "<" else _NONE.match
+        # Big-endian files are rare enough to go the slow way.
+        run = _SHORT_STRINGS.match if self._order == "<" else _NO_MATCH.match
         while number:
             self._need(8)
             window, at, last = self._window, self._at, len(self._window) - 8
             while number and at <= last:
-                if number >= _MANY and (found := run(window, at)):
-                    at = found.end()
-                    number -= _MANY
+                if number >= _RUN_LENGTH and (match := run(window, at)):
+                    at = match.end()
+                    number -= _RUN_LENGTH
                     continue
-                for _ in range(min(number, _MANY)):
+                for _ in range(min(number, _RUN_LENGTH)):
                     if at > last:
                         break
                     at += 8 + unpack(window, at)[0]
@@ -264,6 +393,7 @@ class _Source:
         start = self.position
         if start + length > self.size:
             raise Invalid("the file ends inside its header")
+        # A seek, even a short one forward: what was skipped is never read.
         self._file.seek(start)
         self._window = self._file.read(max(length, self._width)) or b""
         self._start, self._at = start, 0
@@ -271,82 +401,85 @@ class _Source:
             raise Invalid("the file ends inside its header")
 
 
-def _open(file: BinaryIO | FileIO, window: int = _WINDOW) -> _Source:
-    """A source behind magic and version, set to the file's byte order."""
-    source = _Source(file, os.fstat(file.fileno()).st_size, window)
-    if source.size < 8:
+def _open(file: BinaryIO | FileIO, window: int = _WINDOW) -> _HeaderReader:
+    """A reader behind magic and version, set to the file's byte order."""
+    reader = _HeaderReader(file, os.fstat(file.fileno()).st_size, window)
+    if reader.size < 8:
         raise Invalid("invalid file magic")
-    magic = source.take(4)
+    magic = reader.take(4)
     if magic not in (b"GGUF", b"FUGG"):
         raise Invalid("invalid file magic")
-    version = source.number("I")
-    # Big-endian files are marked by turned magic bytes, or only show it in the version.
+    version = reader.integer("I")
+    # Big-endian files either have the magic reversed, or only show it in the version.
     if magic == b"FUGG" or version & 0xFFFF == 0:
-        source.big_endian()
+        reader.big_endian()
         version = int.from_bytes(version.to_bytes(4, "little"), "big")
+    # Version 1 has 32-bit lengths, and llama.cpp does not read it any more.
     if version not in (2, 3):
         raise Invalid(f"GGUF version {version} is not supported")
-    return source
+    return reader
 
 
-def _pairs(source: _Source, number: int, whole: bool = False) -> Iterator[tuple[str, Any]]:
+def _pairs(reader: _HeaderReader, number: int) -> Iterator[tuple[str, Scalar | Array]]:
     for _ in range(number):
-        key = source.text()
-        kind = source.number("I")
-        yield key, _array(source, whole) if kind == ARRAY else _value(source, kind)
+        key, kind = reader.text(), reader.integer("I")
+        if kind != ARRAY_TYPE:
+            yield key, _scalar(reader, kind)
+            continue
+        name, code, length = _array_type(reader)
+        if code:
+            reader.skip(length * _width(code))
+        else:
+            reader.skip_texts(length)
+        yield key, Array(name, length)
 
 
-def _value(source: _Source, kind: int) -> Any:
-    if kind == STRING:
-        return source.text()
-    if kind not in SCALARS:
+def _scalar(reader: _HeaderReader, kind: int) -> Scalar:
+    if kind == STRING_TYPE:
+        return reader.text()
+    if kind not in SCALAR_TYPES:
         raise Invalid(f"a GGUF value cannot have type {kind}")
-    value = source.number(SCALARS[kind][1])
-    return shortest_float32(value) if SCALARS[kind][0] == "f32" else value
+    name, code = SCALAR_TYPES[kind]
+    (value,) = reader.scalars(code, 1)
+    return _shortest(value) if name == "f32" else value
 
 
-def _array(source: _Source, whole: bool) -> Array | list[Any]:
-    kind, length = source.number("I"), source.number("Q")
+def _shortest(value: Scalar) -> Scalar:
+    # Go prints a float32 by its shortest decimal; the double that `struct` makes has more digits.
+    return shortest_float32(value) if not isinstance(value, str) else value
+
+
+def _array_type(reader: _HeaderReader) -> tuple[str, str, int]:
+    """Of the array that begins here: the name and `struct` code of its elements ("" for strings),
+    and how many there are.
+    """
+    kind, length = reader.integer("I"), reader.integer("Q")
     if length > _LONGEST_ARRAY:
         raise Invalid(f"an array of {length} elements is too long for a GGUF header")
-    if kind == STRING:
-        if whole:
-            return [source.text() for _ in range(length)]
-        source.skip_texts(length)
-        return Array("string", length)
-    if kind not in SCALARS:
+    if kind == STRING_TYPE:
+        return "string", "", length
+    # llama.cpp writes no arrays of arrays, and refuses them as well.
+    if kind not in SCALAR_TYPES:
         raise Invalid(f"a GGUF array cannot hold type {kind}")
-    name, code = SCALARS[kind]
-    if whole:
-        values = source.numbers(code, length)
-        return [shortest_float32(value) for value in values] if name == "f32" else values
-    source.skip(length * _width(code))
-    return Array(name, length)
+    return *SCALAR_TYPES[kind], length
 
 
-def _tensor(source: _Source) -> tuple[Tensor, int, int]:
+def _tensor(reader: _HeaderReader) -> tuple[TensorInfo, int, int]:
     """A tensor, the offset of its data behind the header, and its length in bytes."""
-    name = source.text()
-    dimensions = source.number("I")
+    name = reader.text()
+    dimensions = reader.integer("I")
     if dimensions > _MOST_DIMENSIONS:
         raise Invalid(f'tensor "{name}" has {dimensions} dimensions')
-    shape = tuple(source.numbers("Q", dimensions))
-    number, offset = source.number("I"), source.number("Q")
+    shape = tuple(reader.integer("Q") for _ in range(dimensions))
+    number, offset = reader.integer("I"), reader.integer("Q")
     if number not in TENSOR_TYPES:
         # A type newer than this table: the engine will say whether it can read it. No element
         # takes less than half a bit, so that a shape cannot claim more than any file could hold.
-        return Tensor(name, f"{UNKNOWN}({number})", shape), offset, prod(shape) // 16
+        return TensorInfo(name, f"{UNKNOWN}({number})", shape), offset, prod(shape) // 16
     kind, elements, width = TENSOR_TYPES[number]
     if shape and shape[0] % elements:
         raise Invalid(f'tensor "{name}" does not fill whole blocks of {kind}')
-    return Tensor(name, kind, shape), offset, prod(shape) // elements * width
-
-
-def _aligned(position: int, alignment: Any) -> int:
-    step = count(alignment)
-    if step == 0:
-        raise Invalid("general.alignment must be a positive number")
-    return position + -position % step
+    return TensorInfo(name, kind, shape), offset, prod(shape) // elements * width
 
 
 def _width(code: str) -> int:

@@ -11,14 +11,15 @@ from gateway.store.gguf import Header, read_header
 from gateway.store.manifests import LAYER_TYPE, Layer
 
 _MAGIC = (b"GGUF", b"FUGG")
-# Tensors of towers that live inside the model's own file.
+# Names of the tensors of towers (audio, vision, and what joins them to the text model) and of
+# prediction heads, which may be inside the model's own file.
 _TOWERS = ("a.", "mm.", "mtp.", "s.", "v.")
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A layer whose blob is there already, and the header of its GGUF if that is known.
+class ModelPart:
+    """A layer whose blob is stored already, and the header of its GGUF if that is known.
 
     A split file is one part: `sources` are the digests of its shards, in order, and the layer's
     digest and size are those of the first until they have been merged.
@@ -30,7 +31,7 @@ class Part:
     files: int = 0
     """How many of the sources were uploaded for this model: all or none."""
     new: bool = False
-    """Its blob was made for this model, not uploaded and not another model's."""
+    """Whether its blob was made for this model: not uploaded, and not another model's."""
 
     @property
     def split(self) -> bool:
@@ -44,7 +45,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class _UploadedFile:
     name: str
     digest: str
     header: Header
@@ -56,7 +57,7 @@ class _File:
 
 
 def require(blobs: Blobs, digests: Iterable[str]) -> None:
-    """Raise NotFound unless all these blobs are there."""
+    """Raise NotFound unless all these blobs are stored."""
     for digest in digests:
         if not blobs.exists(digest):
             raise NotFound(f'blob "{digest}" not found')
@@ -64,23 +65,30 @@ def require(blobs: Blobs, digests: Iterable[str]) -> None:
 
 def recognise(blobs: Blobs, files: Mapping[str, str]) -> None:
     """Raise Invalid unless the files are GGUF, by name or else by their first bytes."""
+    # By name alone, for the format has no magic: its files begin with a length.
     if any(name.endswith(".safetensors") for name in files):
         raise Invalid("importing safetensors is not supported yet; convert the model to GGUF first")
-    sure = any(name.endswith(".gguf") for name in files)
-    if not sure and not any(_is_gguf(blobs.path(digest)) for digest in files.values()):
+    by_name = any(name.endswith(".gguf") for name in files)
+    if not by_name and not any(_is_gguf(blobs.path(digest)) for digest in files.values()):
         raise Invalid("unknown type")
 
 
-def read_parts(blobs: Blobs, files: Mapping[str, str]) -> tuple[Part, ...]:
+def read_parts(blobs: Blobs, files: Mapping[str, str]) -> tuple[ModelPart, ...]:
     """The parts that uploaded files make: file name to digest. Raises Invalid for unsound ones."""
-    groups: dict[tuple[str, int], list[_File]] = {}
+    groups: dict[tuple[str, int], list[_UploadedFile]] = {}
     for name, digest in files.items():
         path = blobs.path(digest)
         if not _is_gguf(path):
             raise Invalid("supplied file was not in GGUF format")
-        file = _File(name, digest, read_header(path))
+        file = _UploadedFile(name, digest, read_header(path))
         groups.setdefault(_group(file), []).append(file)
-    return tuple(_part(_ordered(group, count)) for (_, count), group in groups.items())
+    parts: list[ModelPart] = []
+    for (_, count), group in groups.items():
+        if len(group) != count:
+            raise Invalid(f'split GGUF "{group[0].name}" has {len(group)} shards, expected {count}')
+        # The number is enough: file names are unique, and `_group` has checked the index in each.
+        parts.append(_part(sorted(group, key=lambda file: file.name)))
+    return tuple(parts)
 
 
 def _is_gguf(path: Path) -> bool:
@@ -88,20 +96,22 @@ def _is_gguf(path: Path) -> bool:
         return file.read(4) in _MAGIC
 
 
-def _group(file: _File) -> tuple[str, int]:
+def _group(file: _UploadedFile) -> tuple[str, int]:
     """What the shards of one split file share: the start of their names, and their number."""
+    # Name and metadata must agree: llama.cpp finds the shards by their names, and merges them by
+    # their metadata.
     count = file.split("count") or 0
     if count <= 1:
         return file.name, 1
-    named = _SHARD.fullmatch(file.name)
-    if named is None:
+    match = _SHARD.fullmatch(file.name)
+    if match is None:
         raise Invalid(f'split GGUF "{file.name}" must use llama.cpp split filename pattern')
-    if int(named[3]) != count:
+    if int(match[3]) != count:
         raise Invalid(
-            f'split GGUF "{file.name}" filename count {int(named[3])} does not match '
+            f'split GGUF "{file.name}" filename count {int(match[3])} does not match '
             f"metadata count {count}"
         )
-    number, index = file.split("no"), int(named[2])
+    number, index = file.split("no"), int(match[2])
     if number is None:
         raise Invalid(f'split GGUF "{file.name}" is missing split.no metadata')
     if not 1 <= index <= count:
@@ -111,17 +121,10 @@ def _group(file: _File) -> tuple[str, int]:
             f'split GGUF "{file.name}" filename index {index} does not match '
             f"metadata index {number}"
         )
-    return named[1], count
+    return match[1], count
 
 
-def _ordered(group: Sequence[_File], count: int) -> list[_File]:
-    """All shards of one file, in order. One name is there once, so none can be there twice."""
-    if len(group) != count:
-        raise Invalid(f'split GGUF "{group[0].name}" has {len(group)} shards, expected {count}')
-    return sorted(group, key=lambda file: file.name)
-
-
-def _part(shards: Sequence[_File]) -> Part:
+def _part(shards: Sequence[_UploadedFile]) -> ModelPart:
     """The part of a file, or of all shards of one; its role is what the first header says."""
     first = shards[0]
     header = replace(
@@ -130,15 +133,15 @@ def _part(shards: Sequence[_File]) -> Part:
         size=sum(shard.header.size for shard in shards),
     )
     role = _role(header)
-    part = Part(
+    part = ModelPart(
         Layer(LAYER_TYPE + role, first.digest, header.size),
         header,
         tuple(shard.digest for shard in shards),
         len(shards),
     )
-    # Ollama rewrites plain models, so their layers come from no file any more.
-    kept = role != "model" or (part.towers and not part.split)
-    return replace(part, layer=replace(part.layer, origin=first.name)) if kept else part
+    # Ollama rewrites plain models, so their layers name no file as their origin.
+    rewritten = role == "model" and (part.split or not part.towers)
+    return part if rewritten else replace(part, layer=replace(part.layer, origin=first.name))
 
 
 def _role(header: Header) -> str:
@@ -147,7 +150,8 @@ def _role(header: Header) -> str:
         return "adapter"
     encoders = ("has_vision_encoder", "has_audio_encoder")
     encodes = header.architecture == "clip" and any(header.get(key) is True for key in encoders)
-    sees = bool(header.get("vision.block_count"))
-    if kind in ("projector", "mmproj") or (header.block_count == 0 and (sees or encodes)):
+    vision = bool(header.get("vision.block_count"))
+    # Older projectors have no `general.type`: they are known by their towers, without text layers.
+    if kind in ("projector", "mmproj") or (header.block_count == 0 and (vision or encodes)):
         return "projector"
     return "model"

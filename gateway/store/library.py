@@ -1,42 +1,44 @@
 """The local store: names to manifests to blobs, in Ollama's own layout, read and written.
 
 Nothing here waits or knows HTTP. Every method may run in any thread; those that change the store
-take `lock`, so that no blob goes between the look that finds it and the manifest that names it.
+take `lock`, so that no blob is removed between the check for it and the manifest that names it.
 """
 
 import logging
+import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+
+from cachetools import LRUCache
 
 from gateway import digests
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.names import Name
-from gateway.store import capabilities, config, gguf, parameters
-from gateway.store import json_files as document
+from gateway.store import capabilities, gguf, json_files
 from gateway.store.blobs import Blobs
-from gateway.store.config import Config
-from gateway.store.gguf import Header
-from gateway.store.manifests import Identity, Layer, Manifest, Manifests, Stored
+from gateway.store.gguf import Header, Metadata
+from gateway.store.json_files import Config
+from gateway.store.manifests import FileIdentity, Layer, Manifest, Manifests, StoredManifest
 from gateway.store.model import Entry, Model
-from gateway.store.recent import Recent
-from gateway.store.tree_stamp import Look
+from gateway.store.tree_stamp import TreeStamp
 
 log = logging.getLogger(__name__)
 
-Write = Callable[[Sequence[Entry]], bytes]
-"""What makes a text of a list; a function that is always the same one."""
+RenderList = Callable[[Sequence[Entry]], bytes]
+"""Makes a reply of a list. Replies are cached by it, so it must be the same function each time."""
 
 _HOUR = 3600.0
 _OLD_BLOB = re.compile(r"sha256:(.+)")
+_CACHED = 256
+"""Models, headers and outlines that are kept. Each is some kilobytes, for arrays are not read."""
 
 
 class Library:
-    """The models below `root`. `prune` false keeps what nothing names, as OLLAMA_NOPRUNE asks."""
+    """The models below `root`. `prune` false keeps unused blobs, which OLLAMA_NOPRUNE asks for."""
 
     def __init__(
         self, root: Path, *, prune: bool = True, clock: Callable[[], float] = time.time
@@ -47,32 +49,54 @@ class Library:
         self.lock = threading.RLock()
         self._prune = prune
         self._clock = clock
-        self._models: Recent[Name, tuple[Identity, Model]] = Recent(256)
-        self._headers: Recent[str, Header] = Recent(256)
-        self._outlines: Recent[str, Mapping[str, Any]] = Recent(256)
-        self._entries: dict[Name, tuple[Identity, Entry]] = {}
-        self._listing: tuple[Look, list[Entry]] | None = None
-        self._written: dict[Write, tuple[list[Entry], bytes]] = {}
+        self._manifests_prefix = str(self.manifests.folder)
+        # An LRUCache reorders itself when it is read, so two threads must not even read it at once.
+        # This lock is not `lock`: that one is held while whole models are written, and `peek` runs
+        # on the event loop.
+        self._cache_lock = threading.Lock()
+        self._models: LRUCache[str, tuple[FileIdentity, Model]] = LRUCache(_CACHED)
+        """By the path of the manifest."""
+        self._headers: LRUCache[str, Header] = LRUCache(_CACHED)
+        self._outlines: LRUCache[str, Metadata] = LRUCache(_CACHED)
+        self._entries: dict[Name, tuple[FileIdentity, Entry]] = {}
+        self._listing: tuple[TreeStamp, list[Entry]] | None = None
+        self._rendered: dict[RenderList, tuple[list[Entry], bytes]] = {}
 
     def peek(self, name: Name) -> Model | None:
         """The model if it was read before and has not changed: one stat, fit for the event loop."""
-        identity = self.manifests.identity(name)
-        kept = self._models.get(name)
-        return kept[1] if kept and kept[0] == identity else None
+        # On the path of every request. The string is built by hand, for a Path costs more than the
+        # stat; it is the key of the cache, for it is hashed once, and faster than a Name.
+        path = f"{self._manifests_prefix}/{name.host}/{name.namespace}/{name.model}/{name.tag}"
+        try:
+            with self._cache_lock:
+                identity, model = self._models[path]
+            status = os.stat(path)
+        except (KeyError, FileNotFoundError, NotADirectoryError):
+            return None
+        # `manifests.file_identity`, written out to save the call.
+        same = identity == (status.st_mtime_ns, status.st_size, status.st_ino)
+        return model if same else None
 
     def get(self, name: Name) -> Model:
         """The model of this name in any case. Raises NotFound, or Broken when a part is missing."""
-        known = self.peek(name)
-        if known is not None:
-            return known
-        found = self.find(name)
-        if found is None:
+        cached = self.peek(name)
+        if cached is not None:
+            return cached
+        spelling = self.find(name)
+        if spelling is None:
             raise NotFound(f"model '{name.short}' not found")
-        if found != name:
-            return self.get(found)
+        # Cached under the stored spelling alone, so that every spelling shares one entry.
+        if spelling != name:
+            return self.get(spelling)
         stored = self.manifests.read(name)
-        model = self._resolve(stored)
-        self._models.put(name, (stored.identity, model))
+        try:
+            model = self._read(stored)
+        except (OSError, ValueError) as error:
+            reason = json_files.reason(error)
+            raise Broken(f"model '{name.short}' is damaged: {reason}") from error
+        with self._cache_lock:
+            # Two threads may have read the same model: either result will do.
+            self._models[str(self.manifests.path(name))] = stored.identity, model
         return model
 
     def find(self, name: Name) -> Name | None:
@@ -84,180 +108,190 @@ class Library:
 
         While no manifest changes, whoever may change it, it is the same list.
         """
-        kept = self._listing
-        if kept is not None and kept[0].holds():
-            return kept[1]
-        look = self.manifests.look()
-        found: dict[Name, tuple[Identity, Entry]] = {}
-        whole = True
-        for stored in self.manifests.scan(look):
-            one = self._entries.get(stored.name)
-            if one is None or one[0] != stored.identity:
+        cached = self._listing
+        if cached is not None and cached[0].is_current():
+            return cached[1]
+        stamp = self.manifests.new_stamp()
+        current: dict[Name, tuple[FileIdentity, Entry]] = {}
+        complete = True
+        for stored in self.manifests.scan(stamp):
+            known = self._entries.get(stored.name)
+            if known is None or known[0] != stored.identity:
                 try:
-                    one = stored.identity, self._summarize(stored)
+                    known = stored.identity, self._summarize(stored)
                 except (OSError, ValueError) as error:
                     log.warning("left %s out of the list: %s", stored.name.short, error)
-                    whole = False
+                    complete = False
                     continue
-            found[stored.name] = one
-        self._entries = found
-        entries = sorted((entry for _, entry in found.values()), key=_newest_first)
-        # What is missing today may be there tomorrow, and no manifest would tell.
-        self._listing = (look, entries) if whole else None
+            current[stored.name] = known
+        self._entries = current
+        # By whole seconds, as Ollama: models of one second are in the order of their names.
+        entries = [entry for _, entry in current.values()]
+        entries.sort(key=lambda entry: (-(entry.modified_ns // 10**9), entry.name.parts))
+        # A blob that is missing today may be there tomorrow, and no manifest would change with it.
+        self._listing = (stamp, entries) if complete else None
         return entries
 
-    def written(self, write: Write) -> bytes:
-        """The entries as `write` puts them; its last text is kept as long as they stay the same."""
+    def rendered(self, render: RenderList) -> bytes:
+        """`render(entries)`, from the cache as long as the entries stay the same."""
         entries = self.entries()
-        kept = self._written.get(write)
-        if kept is None or kept[0] is not entries:
-            kept = self._written[write] = entries, write(entries)
-        return kept[1]
+        cached = self._rendered.get(render)
+        if cached is None or cached[0] is not entries:
+            cached = self._rendered[render] = entries, render(entries)
+        return cached[1]
 
     def copy(self, source: Name, destination: Name) -> None:
         """Let `destination` stand for the same layers. NotFound when there is no source."""
         with self.lock:
-            found = self.find(source)
-            if found is None:
+            stored = self.find(source)
+            if stored is None:
                 raise NotFound(f"model '{source.short}' not found")
-            goal = self.manifests.settle(destination)
-            if goal != found:
-                self.manifests.write(goal, self.manifests.path(found).read_bytes())
+            target = self.manifests.spelling(destination)
+            # The bytes, not the manifest: a registry knows it by the digest of these very bytes.
+            if target != stored:
+                self.manifests.write(target, self.manifests.path(stored).read_bytes())
 
     def delete(self, name: Name) -> None:
         """Remove the name and every blob that only it used. NotFound when there is no such name."""
         with self.lock:
-            found = self.find(name)
-            if found is None:
+            stored = self.find(name)
+            if stored is None:
                 raise NotFound(f"model '{name.short}' not found")
-            needed: frozenset[str] = frozenset()
-            # A damaged manifest can be deleted too; what it named is left to the sweep.
+            used: frozenset[str] = frozenset()
+            # A damaged manifest can be deleted too; the blobs it named are left to the sweep.
             with suppress(Broken):
-                needed = self.manifests.read(found).manifest.digests
-            self.manifests.remove(found)
-            self._drop(needed)
+                used = self.manifests.read(stored).manifest.digests
+            # The manifest goes first: without a blob it would be damaged, while a blob without a
+            # manifest is merely swept.
+            self.manifests.remove(stored)
+            self._remove_unused(used)
 
     def publish(self, name: Name, data: bytes) -> Name:
-        """Give `name` the manifest `data`, and drop what only its old one used; the last step.
+        """Give `name` the manifest `data`, and remove the blobs that only its old one used.
 
-        Returns the spelling it has now. Callers hold `lock` since they last looked at the blobs.
+        Returns the spelling it has now. Callers hold `lock` since they last checked the blobs.
         """
+        # The last step of every create and pull: a name must never stand for blobs that are not
+        # there yet, and until now it stands for what it was.
         with self.lock:
-            goal = self.manifests.settle(name)
+            target = self.manifests.spelling(name)
             old: frozenset[str] = frozenset()
             with suppress(NotFound, Broken):
-                old = self.manifests.read(goal).manifest.digests
-            self.manifests.write(goal, data)
+                old = self.manifests.read(target).manifest.digests
+            self.manifests.write(target, data)
             if self._prune:
-                self._drop(old)
-            return goal
+                self._remove_unused(old)
+            return target
 
     def prune(self) -> None:
-        """Startup maintenance: old file names, blobs nobody needs, empty folders."""
+        """Startup maintenance: old file names, blobs that no manifest names, empty folders."""
         with self.lock:
-            self._rename_old_blobs()
-            if self._prune and self.manifests.folder.is_dir():
-                self._sweep()
-                self.manifests.tidy(self._clock() - _HOUR)
+            # Very old versions wrote `sha256:…`, with a colon that no Windows file name can have.
+            for entry in self.blobs.files():
+                if old_name := _OLD_BLOB.fullmatch(entry.name):
+                    Path(entry.path).rename(self.blobs.folder / f"sha256-{old_name[1]}")
+            # Without that folder it is unknown which blobs are needed.
+            if not self._prune or not self.manifests.folder.is_dir():
+                return
+            # Another process on the same store may be in the middle of a pull or a create: what is
+            # younger than an hour may get its manifest yet.
+            before = self._clock() - _HOUR
+            self._sweep(before)
+            self.manifests.tidy(before)
 
     def header(self, digest: str) -> Header:
         """The header of a GGUF blob. Raises Invalid or OSError."""
-        known = self._headers.get(digest)
-        if known is None:
-            known = gguf.read_header(self.blobs.path(digest))
-            self._headers.put(digest, known)
-        return known
+        with self._cache_lock:
+            cached = self._headers.get(digest)
+        if cached is not None:
+            return cached
+        # By digest, and so never out of date: a blob does not change.
+        header = gguf.read_header(self.blobs.path(digest))
+        with self._cache_lock:
+            self._headers[digest] = header
+        return header
 
-    def _resolve(self, stored: Stored) -> Model:
-        """Read everything a manifest names but the weights."""
-        try:
-            return self._read(stored)
-        except (OSError, ValueError) as error:
-            told = document.reason(error)
-            raise Broken(f"model '{stored.name.short}' is damaged: {told}") from error
-
-    def _read(self, stored: Stored) -> Model:
-        layers = _Layers(stored.manifest)
-        settings = self._config(stored.manifest)
-        template = self._template(layers)
-        weights, draft = layers.last("model"), layers.last("draft")
-        projectors = layers.all("projector")
-        header = self._known_header(weights)
-        projector = self._known_header(projectors[0] if projectors else None)
+    def _read(self, stored: StoredManifest) -> Model:
+        """Everything that a manifest names but the weights. Raises OSError or ValueError."""
+        manifest = stored.manifest
+        config = self._config(manifest)
+        template = self._template(manifest)
+        weights, draft = manifest.last("model"), manifest.last("draft")
+        projectors = manifest.all("projector")
+        header = self._readable_header(weights)
+        chat_template = header.chat_template if header else None
+        projector = self._readable_header(projectors[0] if projectors else None)
+        parameters: dict[str, object] = {}
+        for layer in manifest.all("params"):
+            parameters |= json_files.decode_parameters(self.blobs.read(layer.digest))
+        messages = manifest.last("messages")
         return Model(
             name=stored.name,
             digest=stored.digest,
-            size=stored.manifest.size,
+            size=manifest.size,
             modified_ns=stored.modified_ns,
-            config=settings,
+            config=config,
             parent=weights.origin if weights else "",
-            capabilities=capabilities.shown(settings, header, template, projector, len(projectors)),
-            native=capabilities.native(
-                settings, template, header.chat_template if header else None
+            capabilities=capabilities.for_show(
+                config, header, template, projector, len(projectors)
             ),
-            templated=capabilities.templated(
-                settings, template, header.chat_template if header else None
-            ),
+            native=capabilities.native(config, template, chat_template),
+            templated=capabilities.templated(config, template, chat_template),
             weights=self.blobs.path(weights.digest) if weights else Path(),
             weights_digest=weights.digest if weights else "",
             projectors=self._paths(projectors),
-            adapters=self._paths(layers.all("adapter")),
+            adapters=self._paths(manifest.all("adapter")),
             draft=self.blobs.path(draft.digest) if draft else None,
             template=template,
-            system=self._text(layers.last("system")) or "",
-            parameters=self._parameters(layers),
-            messages=self._messages(layers),
-            licenses=tuple(self._text(layer) or "" for layer in layers.all("license")),
+            system=self._text(manifest.last("system")) or "",
+            parameters=parameters,
+            messages=json_files.decode_messages(self.blobs.read(messages.digest))
+            if messages
+            else (),
+            licenses=tuple(self._text(layer) or "" for layer in manifest.all("license")),
             header=header,
             projector=projector,
-            manifest=stored.manifest,
+            manifest=manifest,
         )
 
-    def _summarize(self, stored: Stored) -> Entry:
-        layers = _Layers(stored.manifest)
-        settings = self._config(stored.manifest)
-        weights = layers.last("model")
+    def _summarize(self, stored: StoredManifest) -> Entry:
+        """What a list shows of a model. Raises OSError or ValueError."""
+        # Not `_read`: a list of a hundred models must not read a hundred whole headers.
+        manifest = stored.manifest
+        config = self._config(manifest)
+        weights = manifest.last("model")
         outline = self._outline(weights)
-        abilities = capabilities.listed(
-            settings, outline, self._template(layers), len(layers.all("projector"))
-        )
         return Entry(
             name=stored.name,
             digest=stored.digest,
-            size=stored.manifest.size,
+            size=manifest.size,
             modified_ns=stored.modified_ns,
-            config=settings,
+            config=config,
             parent=weights.origin if weights else "",
-            capabilities=abilities,
+            capabilities=capabilities.for_tags(
+                config, outline, self._template(manifest), len(manifest.all("projector"))
+            ),
             outline=outline,
         )
 
     def _config(self, manifest: Manifest) -> Config:
         if manifest.config is None:
             return Config()
-        return config.decode(self.blobs.read(manifest.config.digest))
+        return json_files.decode_config(self.blobs.read(manifest.config.digest))
 
-    def _template(self, layers: "_Layers") -> str | None:
-        return self._text(layers.last("template", "prompt"))
+    def _template(self, manifest: Manifest) -> str | None:
+        # `prompt` is an older name of the same layer.
+        return self._text(manifest.last("template", "prompt"))
 
     def _text(self, layer: Layer | None) -> str | None:
         return self.blobs.read(layer.digest).decode(errors="replace") if layer else None
 
-    def _parameters(self, layers: "_Layers") -> Mapping[str, Any]:
-        merged: dict[str, Any] = {}
-        for layer in layers.all("params"):
-            merged |= parameters.decode(self.blobs.read(layer.digest))
-        return merged
-
-    def _messages(self, layers: "_Layers") -> tuple[Mapping[str, Any], ...]:
-        layer = layers.last("messages")
-        return _messages(document.decode(self.blobs.read(layer.digest))) if layer else ()
-
     def _paths(self, layers: list[Layer]) -> tuple[Path, ...]:
         return tuple(self.blobs.path(layer.digest) for layer in layers)
 
-    def _known_header(self, layer: Layer | None) -> Header | None:
-        """A header if it can be read: what it would tell is missing otherwise, and nothing else."""
+    def _readable_header(self, layer: Layer | None) -> Header | None:
+        # A model whose weights cannot be read can still be shown and deleted, so this is no error,
+        # but a line in the log.
         if layer is None:
             return None
         try:
@@ -266,21 +300,23 @@ class Library:
             log.warning("cannot read the header of %s: %s", layer.digest, error)
             return None
 
-    def _outline(self, layer: Layer | None) -> Mapping[str, Any] | None:
+    def _outline(self, layer: Layer | None) -> Metadata | None:
         if layer is None:
             return None
-        known = self._outlines.get(layer.digest)
-        if known is not None:
-            return known
+        with self._cache_lock:
+            cached = self._outlines.get(layer.digest)
+        if cached is not None:
+            return cached
         try:
             outline = gguf.read_outline(self.blobs.path(layer.digest))
         except (Invalid, OSError) as error:
             log.warning("cannot read the header of %s: %s", layer.digest, error)
             return None
-        self._outlines.put(layer.digest, outline)
+        with self._cache_lock:
+            self._outlines[layer.digest] = outline
         return outline
 
-    def _drop(self, candidates: frozenset[str]) -> None:
+    def _remove_unused(self, candidates: frozenset[str]) -> None:
         """Remove those of `candidates` that no manifest names any more."""
         needed = self._needed() if candidates else None
         if needed is not None:
@@ -288,7 +324,7 @@ class Library:
                 self.blobs.remove(digest)
 
     def _needed(self) -> frozenset[str] | None:
-        """Every blob some manifest names, or None when that cannot be told and nothing may go."""
+        """Every blob that a manifest names; None when one cannot be read and nothing may go."""
         # A later layout of Ollama keeps manifests here that may name any blob; we do not read it.
         if (self.root / "manifests-v2").exists():
             return None
@@ -299,57 +335,16 @@ class Library:
             return None
         return frozenset().union(*(one.manifest.digests for one in stored))
 
-    def _sweep(self) -> None:
-        """Remove blobs without a manifest, and leftovers. Under an hour old, they may be in use."""
+    def _sweep(self, before: float) -> None:
+        """Remove blobs without a manifest, and leftovers, last changed before a unix time."""
         needed = self._needed()
         if needed is None:
             return
         for entry in self.blobs.files():
+            with suppress(Invalid):
+                if digests.parse(entry.name) in needed:
+                    continue
+            # Another process may do the same sweep at the same time.
             with suppress(FileNotFoundError):
-                young = self._clock() - entry.stat().st_mtime < _HOUR
-                if not young and _digest_of(entry.name) not in needed:
+                if entry.stat().st_mtime <= before:
                     Path(entry.path).unlink()
-
-    def _rename_old_blobs(self) -> None:
-        """Very old versions wrote `sha256:…`, a colon no Windows file name can have."""
-        for entry in self.blobs.files():
-            found = _OLD_BLOB.fullmatch(entry.name)
-            if found:
-                Path(entry.path).rename(self.blobs.folder / f"sha256-{found[1]}")
-
-
-class _Layers:
-    """The layers of a manifest by kind."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self._layers = manifest.layers
-
-    def all(self, *kinds: str) -> list[Layer]:
-        return [layer for layer in self._layers if layer.kind in kinds]
-
-    def last(self, *kinds: str) -> Layer | None:
-        found = self.all(*kinds)
-        return found[-1] if found else None
-
-
-def _messages(found: Any) -> tuple[Mapping[str, Any], ...]:
-    """The conversation that a model starts with; ValueError when it is none."""
-    if not isinstance(found, list | None):
-        raise ValueError("messages must be a JSON list")
-    for message in found or ():
-        if not isinstance(message, dict) or any(
-            not isinstance(message.get(key, ""), str) for key in ("role", "content")
-        ):
-            raise ValueError("a message must have a role and a content that are texts")
-    return tuple(found or ())
-
-
-def _newest_first(entry: Entry) -> tuple[int, tuple[str, str, str, str]]:
-    return -(entry.modified_ns // 10**9), entry.name.parts
-
-
-def _digest_of(file_name: str) -> str | None:
-    try:
-        return digests.parse(file_name)
-    except Invalid:
-        return None

@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway import digests, names
 from gateway.errors import Broken, Invalid, NotFound
 from gateway.golang.json_encode import dumps
 from gateway.names import Name
-from gateway.store import json_files as document
-from gateway.store.blobs import settle
-from gateway.store.tree_stamp import Look
+from gateway.store import json_files
+from gateway.store.blobs import sync_and_rename
+from gateway.store.tree_stamp import TreeStamp
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,7 @@ CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.ollama.image."
 TEMPORARY = ".new-"
 _LARGEST = 1 << 50
-"""Bytes of a layer. The sum of any number of them that fits a manifest is still a JSON number."""
+"""Bytes of a layer. The sum of as many as fit a manifest is still an exact number in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,15 @@ class Manifest:
     layers: tuple[Layer, ...]
     config: Layer | None
 
+    def all(self, *kinds: str) -> list[Layer]:
+        """Every layer of these kinds, in order."""
+        return [layer for layer in self.layers if layer.kind in kinds]
+
+    def last(self, *kinds: str) -> Layer | None:
+        """The layer of these kinds that counts where a model has one: as in Ollama, the last."""
+        layers = self.all(*kinds)
+        return layers[-1] if layers else None
+
     @property
     def size(self) -> int:
         """Bytes of all layers and the config as recorded; never read from disk."""
@@ -68,73 +76,76 @@ class Manifest:
         return frozenset(layer.digest for layer in parts)
 
 
-Identity = tuple[int, int, int]
+FileIdentity = tuple[int, int, int]
+"""Of a file as it was read: mtime in nanoseconds, size, inode. Any rewrite changes one of them."""
+
+
+def file_identity(status: os.stat_result) -> FileIdentity:
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredManifest:
     """A manifest as it lies on disk. `digest` is the SHA-256 of the file, 64 hex digits."""
 
     name: Name
     manifest: Manifest
     digest: str
     modified_ns: int
-    identity: Identity
+    identity: FileIdentity
 
 
 def encode(manifest: Manifest) -> bytes:
     """The bytes of a manifest made here, equal to what Ollama writes for the same layers."""
-    described = {
+    body = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": _describe(manifest.config or Layer("", "", 0)),
-        "layers": [_describe(layer) for layer in manifest.layers],
+        # A config without a digest stands for none, here and in Ollama.
+        "config": _encode_layer(manifest.config or Layer("", "", 0)),
+        "layers": [_encode_layer(layer) for layer in manifest.layers],
     }
-    return dumps(described) + b"\n"
+    return dumps(body) + b"\n"
 
 
 def decode(data: bytes) -> Manifest:
     """Read a manifest; bytes after the JSON value are ignored. Raises ValueError."""
-    found = document.decode(data)
-    if not isinstance(found, dict):
+    body = json_files.decode(data)
+    if not isinstance(body, dict):
         raise ValueError("a manifest must be a JSON object")
-    listed = found.get("layers") or []
-    if not isinstance(listed, list):
+    layers = body.get("layers") or []
+    if not isinstance(layers, list):
         raise ValueError("the layers of a manifest must be a list")
-    layers = tuple(_layer(item) for item in listed)
-    config = found.get("config")
-    named = isinstance(config, dict) and config.get("digest")
-    return Manifest(layers, _layer(config) if named else None)
+    config = body.get("config")
+    has_config = isinstance(config, dict) and config.get("digest")
+    return Manifest(
+        tuple(_decode_layer(layer) for layer in layers),
+        _decode_layer(config) if has_config else None,
+    )
 
 
-def _describe(layer: Layer) -> dict[str, Any]:
-    described = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
-    extra = {"from": layer.origin, "name": layer.name}
-    return described | {key: value for key, value in extra.items() if value}
+def _encode_layer(layer: Layer) -> dict[str, object]:
+    body = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+    optional = {"from": layer.origin, "name": layer.name}
+    return body | {key: value for key, value in optional.items() if value}
 
 
-def _layer(item: Any) -> Layer:
+def _decode_layer(item: object) -> Layer:
     try:
+        if not isinstance(item, dict):
+            raise TypeError("a layer must be a JSON object")
+        size = item.get("size", 0)
+        if type(size) is not int or not 0 <= size <= _LARGEST:
+            raise TypeError("a size must be a number of bytes")
         return Layer(
             media_type=str(item.get("mediaType", "")),
+            # Canonical from here on: the digest becomes a path, so nothing else may pass.
             digest=digests.parse(item["digest"]),
-            size=_size(item.get("size", 0)),
+            size=size,
             origin=str(item.get("from") or ""),
             name=str(item.get("name") or ""),
         )
-    except (AttributeError, KeyError, TypeError, Invalid) as error:
+    except (KeyError, TypeError, Invalid) as error:
         raise ValueError(f"not a layer: {item!r:.80}") from error
-
-
-def _size(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= _LARGEST:
-        raise TypeError("a size must be a number of bytes")
-    return value
-
-
-def identify(status: os.stat_result) -> Identity:
-    """What changes whenever a file is rewritten or replaced."""
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class Manifests:
@@ -143,24 +154,15 @@ class Manifests:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self._clock = clock
-        self._prefix = str(folder)
-        self._known: dict[str, Stored] = {}
-        self._bad: dict[str, Identity | None] = {}
+        self._known: dict[str, StoredManifest] = {}
+        self._logged: dict[str, FileIdentity | None] = {}
+        """Damaged files that the log has a line of, each in the state it had then."""
 
     def path(self, name: Name) -> Path:
         """Where the manifest of exactly this spelling is, or would be."""
         return self.folder / name.path
 
-    def identity(self, name: Name) -> Identity | None:
-        """What the file is now, in one stat; None when there is none."""
-        # On the path of every request, so built by hand: a Path costs ten times the stat.
-        path = "/".join((self._prefix, *name.parts))
-        try:
-            return identify(os.stat(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def read(self, name: Name) -> Stored:
+    def read(self, name: Name) -> StoredManifest:
         """The manifest of exactly this spelling. Raises NotFound, or Broken when it is damaged."""
         path = self.path(name)
         try:
@@ -168,46 +170,56 @@ class Manifests:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise NotFound(f"model '{name.short}' not found") from error
         except (OSError, ValueError) as error:
-            told = document.reason(error)
-            raise Broken(f"the manifest of '{name.short}' cannot be read: {told}") from error
+            reason = json_files.reason(error)
+            raise Broken(f"the manifest of '{name.short}' cannot be read: {reason}") from error
 
-    def look(self) -> Look:
-        """A look that begins now, for `scan`."""
-        return Look(self.folder, self._clock())
+    def new_stamp(self) -> TreeStamp:
+        """An empty stamp that begins now, for `scan` to fill."""
+        return TreeStamp(self.folder, self._clock())
 
-    def scan(self, look: Look | None = None) -> Iterator[Stored]:
+    def scan(self, stamp: TreeStamp | None = None) -> Iterator[StoredManifest]:
         """Every readable manifest, in no order. What is damaged is skipped with one log line.
 
-        `look` is complete when all is yielded.
+        `stamp` is sealed when all is yielded.
         """
-        look = look or self.look()
+        stamp = stamp or self.new_stamp()
         seen: set[str] = set()
-        for path, parts in self._files(look):
+        for path, parts in self._files(stamp):
             seen.add(path)
             try:
-                yield self._visit(path, parts, look)
+                yield self._visit(path, parts, stamp)
             except (OSError, ValueError) as error:
-                self._complain(path, error)
+                self._log_damage(path, error)
+        # `pop`, for another thread may do the same scan at the same time.
         for path in self._known.keys() - seen:
             self._known.pop(path, None)
-        look.complete()
+        stamp.seal()
 
-    def scan_strictly(self) -> list[Stored]:
+    def scan_strictly(self) -> list[StoredManifest]:
         """Every manifest, or OSError or ValueError for the first that cannot be read."""
-        look = self.look()
-        return [self._visit(path, parts, look) for path, parts in self._files(look)]
+        stamp = self.new_stamp()
+        return [self._visit(path, parts, stamp) for path, parts in self._files(stamp)]
 
     def find(self, name: Name) -> Name | None:
         """The stored spelling of `name`: exact first, then any case."""
-        if self.identity(name) is not None:
+        if self.path(name).exists():
             return name
-        return next(iter(_spellings(self.folder, name.parts, ())), None)
+        # A tag may be in any of several folders that differ in case, so all of them are searched.
+        for host, namespace, model in _folders(self.folder, name.parts[:-1], ()):
+            inside = self.folder / host / namespace / model
+            for tag in _matching(inside, name.tag):
+                spelling = names.from_parts(host, namespace, model, tag)
+                if spelling is not None and not (inside / tag).is_dir():
+                    return spelling
+        return None
 
-    def settle(self, name: Name) -> Name:
+    def spelling(self, name: Name) -> Name:
         """The spelling a new manifest of this name gets: stored host, namespace and model win."""
-        found = self.find(name)
-        if found is not None:
-            return found
+        # Two spellings of one name would be two files here and one on a disk that folds case, so
+        # the folders that exist are used again.
+        stored = self.find(name)
+        if stored is not None:
+            return stored
         parts = name.parts
         for depth in (3, 2, 1):
             prefix = next(_folders(self.folder, parts[:depth], ()), None)
@@ -219,13 +231,14 @@ class Manifests:
         """Put `data` in place at once, replacing what was there."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # At this depth no scan looks for manifests, and it is the file system of the goal.
+        # In the top folder: no scan takes what lies at this depth for a manifest, and it is the
+        # file system of `path`, without which a rename is no single step.
         descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=self.folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
-                settle(file.fileno(), Path(temporary), path)
+                sync_and_rename(file.fileno(), Path(temporary), path)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -241,6 +254,8 @@ class Manifests:
         for folder in path.parents:
             if folder == self.folder:
                 break
+            # rmdir refuses a folder with anything in it, so another process that just now writes a
+            # manifest there loses nothing.
             try:
                 folder.rmdir()
             except OSError:
@@ -256,14 +271,18 @@ class Manifests:
             if file.stat().st_mtime < before:
                 file.unlink(missing_ok=True)
 
-    def _files(self, look: Look) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _files(self, stamp: TreeStamp) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Path and the four name parts of everything at tag level that is no folder."""
-        folders: list[tuple[str, tuple[str, ...]]] = [(self._prefix, ())]
+        folders: list[tuple[str, tuple[str, ...]]] = [(str(self.folder), ())]
         while folders:
             folder, parts = folders.pop()
+            # Not by `os.walk`, since the stamp of a folder must be taken before it is read. A
+            # folder may go while others are read: Ollama removes what it leaves empty.
             with suppress(FileNotFoundError, NotADirectoryError):
-                look.at(folder)
-                for entry in _entries(folder):
+                stamp.stat(folder)
+                with os.scandir(folder) as entries:
+                    listed = list(entries)
+                for entry in listed:
                     inner = (*parts, entry.name)
                     if entry.is_dir():
                         if len(inner) < 4:
@@ -271,59 +290,45 @@ class Manifests:
                     elif len(inner) == 4:
                         yield entry.path, inner
 
-    def _visit(self, path: str, parts: tuple[str, ...], look: Look) -> Stored:
-        status = look.at(path)
+    def _visit(self, path: str, parts: tuple[str, ...], stamp: TreeStamp) -> StoredManifest:
+        status = stamp.stat(path)
         known = self._known.get(path)
-        if known is not None and identify(status) == known.identity:
+        if known is not None and file_identity(status) == known.identity:
             return known
+        # Files that are no manifests lie at this depth as well: .DS_Store is one.
         host, namespace, model, tag = parts
         name = names.from_parts(host, namespace, model, tag)
         if name is None:
             raise ValueError("its path is not a model name")
         return self._load(name, path)
 
-    def _load(self, name: Name, path: str) -> Stored:
+    def _load(self, name: Name, path: str) -> StoredManifest:
         with open(path, "rb") as file:
-            # Of the open file, before its bytes: a change meanwhile shows at the next look.
+            # Of the open file, and before its bytes: if it changes in between, the identity is
+            # older than the bytes and the next comparison fails, never the other way round.
             status = os.fstat(file.fileno())
             data = file.read()
-        stored = Stored(
+        stored = StoredManifest(
             name=name,
             manifest=decode(data),
             digest=hashlib.sha256(data).hexdigest(),
             modified_ns=status.st_mtime_ns,
-            identity=identify(status),
+            identity=file_identity(status),
         )
         self._known[path] = stored
         return stored
 
-    def _complain(self, path: str, error: Exception) -> None:
+    def _log_damage(self, path: str, error: Exception) -> None:
         """Log a damaged manifest, once for each state its file is in."""
         try:
-            identity = identify(os.stat(path))
+            identity = file_identity(os.stat(path))
         except OSError:
             if not os.path.islink(path):
-                return  # deleted since it was seen, which is no damage
+                return  # deleted since the folder was listed, which is no damage
             identity = None
-        if self._bad.get(path, ()) != identity:
-            self._bad[path] = identity
+        if self._logged.get(path, ()) != identity:
+            self._logged[path] = identity
             log.warning("skipped manifest %s: %s", path, error)
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return list(entries)
-
-
-def _spellings(folder: Path, parts: tuple[str, ...], above: tuple[str, ...]) -> Iterator[Name]:
-    """Stored names equal to `parts` but for case."""
-    for found in _folders(folder, parts[:-1], above):
-        inside = folder.joinpath(*found)
-        for entry in _matching(inside, parts[-1]):
-            host, namespace, model = found
-            name = names.from_parts(host, namespace, model, entry)
-            if name is not None and not (inside / entry).is_dir():
-                yield name
 
 
 def _folders(

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gateway.names import Name
-from gateway.store.config import Config
-from gateway.store.gguf import Header
+from gateway.store.gguf import Header, Metadata
+from gateway.store.json_files import Config, StoredMessage
 from gateway.store.manifests import Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model as a list shows it: nothing behind the tokenizer's first key of its GGUF was read."""
+    """A model as a list shows it; of its GGUF, no more was read than comes before the tokenizer."""
 
     name: Name
     digest: str
@@ -26,8 +25,8 @@ class Entry:
     parent: str
     """What the weights were made from: a model's short name, a file name, or empty."""
     capabilities: tuple[str, ...]
-    """In the list's own order and by its own, shorter tests."""
-    outline: Mapping[str, Any] | None
+    """As `capabilities.for_tags` has them, which may differ from a `Model`'s."""
+    outline: Metadata | None
     """GGUF metadata before the tokenizer; None when there is no readable GGUF."""
 
     @property
@@ -65,8 +64,10 @@ class Model:
     template: str | None
     """The TEMPLATE layer's text; None when there is no such layer."""
     system: str
-    parameters: Mapping[str, Any]
-    messages: tuple[Mapping[str, Any], ...]
+    parameters: Mapping[str, object]
+    """As stored: known options have been checked only if the model was created here."""
+    messages: tuple[StoredMessage, ...]
+    """Every conversation begins with these."""
     licenses: tuple[str, ...]
     header: Header | None
     """Of `weights`; None when it cannot be read."""

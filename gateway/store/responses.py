@@ -1,7 +1,7 @@
-"""Responses that are kept so that a later request can go on from them: one SQLite file.
+"""Responses that are stored so that a later request can continue them: one SQLite file.
 
-Several servers may use the file at once. What was not used for the longest time goes first, be it
-for its age or for want of room. Nothing here knows more of a response or an item than its id.
+Several servers may use the file at once. The least recently used responses are deleted, at a
+certain age or when there is no room. The content of responses and items is opaque here.
 """
 
 import json
@@ -20,15 +20,16 @@ from gateway.errors import NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
-StoredItem = dict[str, Any]
-"""As it was saved, an id among its fields."""
+StoredItem = dict[str, object]
+"""A message, a call, …, with its `id`, as `api/responses` made it."""
 T = TypeVar("T")
 
 _VERSION = 1
-_LOCK_TIMEOUT = 10.0
+_BUSY_TIMEOUT = 10.0
 """Seconds to wait for another server's write."""
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# `items.said` is 1 for items of the output, 0 for those of the input: files have the name.
+_UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# The column `said` is 1 for the items of the output and 0 for those of the input. Its name is part
+# of files that exist.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS responses (
     id TEXT PRIMARY KEY, previous TEXT, used REAL NOT NULL, size INTEGER NOT NULL,
@@ -58,7 +59,7 @@ class _ForeignDatabase(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """A response, and the items of its request's input; its own are in `response["output"]`."""
+    """A response object and its request's input items; the output is in `response["output"]`."""
 
     response: Mapping[str, Any]
     inputs: Sequence[StoredItem]
@@ -69,8 +70,8 @@ class Responses:
 
     NotFound where a response is not here, Unavailable where the file cannot be used at all.
 
-    `lifetime` is in seconds from the last use, `room` in bytes of what is kept. A file that cannot
-    be read is put aside under another name, and a new one begun.
+    `lifetime` is in seconds from the last use, `room` in bytes of what is stored. A file that
+    cannot be read is renamed, and a new one begun.
     """
 
     def __init__(
@@ -85,26 +86,27 @@ class Responses:
         self._lifetime = lifetime
         self._room = room
         self._now = now
+        # One connection for all threads: SQLite takes one writer at a time anyway.
         self._lock = threading.Lock()
         self._database: sqlite3.Connection | None = None
 
     def save(self, stored: StoredResponse) -> bool:
-        """Save a response, all of it or nothing. False if it is larger than the room there is."""
-        response = stored.response
-        ident, previous = response["id"], response["previous_response_id"]
+        """Store a response, all of it or nothing. False if it is larger than the room there is."""
+        ident, previous = stored.response["id"], stored.response["previous_response_id"]
         rows = [
-            (ident, is_output, place, item["id"], _text(item))
-            for is_output, items in ((0, stored.inputs), (1, response["output"]))
+            (ident, is_output, place, item["id"], _encode(item))
+            for is_output, items in ((0, stored.inputs), (1, stored.response["output"]))
             for place, item in enumerate(items)
         ]
-        body = _text({**response, "output": []})
+        # The output is in rows of its own: items are looked up one by one, by their ids.
+        body = _encode({**stored.response, "output": []})
         size = len(body) + sum(len(row[-1]) for row in rows)
         if size > self._room:
             return False
 
         def write(database: sqlite3.Connection) -> bool:
-            row = (ident, previous, self._now(), size, body)
-            database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?)", row)
+            response = (ident, previous, self._now(), size, body)
+            database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?)", response)
             database.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?)", rows)
             self._prune(database)
             return True
@@ -112,22 +114,25 @@ class Responses:
         return self._do(write)
 
     def get(self, ident: str) -> dict[str, Any]:
+        """The response itself."""
+
         def read(database: sqlite3.Connection) -> dict[str, Any]:
             query = "SELECT body FROM responses WHERE id = ? AND used > ?"
             row = database.execute(query, (ident, self._oldest())).fetchone()
             if row is None:
-                raise _gone(ident)
+                raise _not_found(ident)
             return {**json.loads(row[0]), "output": _items(database, ident, output=True)}
 
         return self._do(read)
 
     def inputs(self, ident: str) -> list[StoredItem]:
-        """The items of its request's input, without those of earlier responses."""
+        """The input items of its request, without those of earlier responses."""
+        # For its NotFound: no items is what a response with an empty input has as well.
         self.get(ident)
         return self._do(lambda database: _items(database, ident, output=False))
 
     def history(self, ident: str) -> list[StoredItem]:
-        """The whole conversation up to and with a response; NotFound if a part of it is not here.
+        """The whole conversation up to and with a response; NotFound if a part of it is missing.
 
         That counts as a use of all of it.
         """
@@ -136,7 +141,8 @@ class Responses:
             query = f"{_CHAIN} SELECT id, previous FROM chain ORDER BY depth DESC"
             chain = database.execute(query, (ident, self._oldest())).fetchall()
             if not chain or chain[0][1] is not None:
-                raise _gone(ident)
+                raise _not_found(ident)
+            # All of them, or the oldest would expire under a conversation that still goes on.
             used = [(self._now(), each) for each, _ in chain]
             database.executemany("UPDATE responses SET used = ? WHERE id = ?", used)
             return [
@@ -149,14 +155,14 @@ class Responses:
         return self._do(read)
 
     def find(self, idents: Sequence[str]) -> dict[str, StoredItem]:
-        """Items by their ids, of whatever response; those that are not here are left out."""
+        """Items by their ids, of whatever response; those that are not stored are left out."""
 
         def read(database: sqlite3.Connection) -> dict[str, StoredItem]:
             query = (
                 "SELECT items.body FROM items JOIN responses ON responses.id = response "
                 "WHERE items.id = ? AND used > ? ORDER BY used DESC LIMIT 1"
             )
-            items = {}
+            items: dict[str, StoredItem] = {}
             for ident in idents:
                 row = database.execute(query, (ident, self._oldest())).fetchone()
                 if row is not None:
@@ -168,7 +174,7 @@ class Responses:
     def delete(self, ident: str) -> None:
         def write(database: sqlite3.Connection) -> None:
             if not database.execute("DELETE FROM responses WHERE id = ?", (ident,)).rowcount:
-                raise _gone(ident)
+                raise _not_found(ident)
 
         self._do(write)
 
@@ -180,7 +186,7 @@ class Responses:
         return self._now() - self._lifetime
 
     def _prune(self, database: sqlite3.Connection) -> None:
-        """Delete what is too old, then what was not used for longest until the rest has room."""
+        """Delete what is too old, then the least recently used until the rest has room."""
         database.execute("DELETE FROM responses WHERE used <= ?", (self._oldest(),))
         (total,) = database.execute("SELECT sum(size) FROM responses").fetchone()
         if total <= self._room:
@@ -193,13 +199,16 @@ class Responses:
             total -= size
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do it in one transaction; once more, on a new file, if this one cannot be read."""
+        """Run `work` in one transaction; again on a new file if this one is unreadable."""
         with self._lock:
             try:
                 try:
                     return self._transact(work)
                 except (sqlite3.DatabaseError, _ForeignDatabase) as exc:
-                    if not _broken(exc):
+                    # The low byte is the primary code. Other errors are those of the file's place,
+                    # or of another writer: the file itself may be sound.
+                    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_NOTADB)
+                    if code & 0xFF not in _UNREADABLE:
                         raise
                     self._put_aside(exc)
                     return self._transact(work)
@@ -215,9 +224,10 @@ class Responses:
     def _put_aside(self, error: Exception) -> None:
         self._close()
         if _sound(self._path):
-            return  # another server did it
+            return  # another server has renamed it already
         aside = self._path.with_name(f"{self._path.name}.broken-{int(self._now())}")
         log.warning("%s cannot be read (%s): it is now %s", self._path, error, aside.name)
+        # With its journal, or SQLite would replay that into the new file.
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.replace(f"{self._path}{suffix}", f"{aside}{suffix}")
@@ -226,12 +236,6 @@ class Responses:
         if self._database is not None:
             self._database.close()
             self._database = None
-
-
-def _broken(error: Exception) -> bool:
-    """Whether the file is at fault, and not its place or another writer."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB)
-    return code & 0xFF in _BROKEN
 
 
 def _sound(path: Path) -> bool:
@@ -243,44 +247,45 @@ def _sound(path: Path) -> bool:
         return False
 
 
-def _gone(ident: str) -> NotFound:
+def _not_found(ident: str) -> NotFound:
     return NotFound(f"Response with id '{ident}' not found.")
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """The database, made if it is not there, readable by its owner alone."""
+    """The database, created if it is missing, readable by its owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Before SQLite creates it: that would give it the rights of the umask.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     database = sqlite3.connect(
-        path, timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     try:
+        # In this mode readers of other servers need not wait for a writer.
         database.execute("PRAGMA journal_mode = WAL")
+        # secure_delete: what a user deletes must not stay readable in free pages of the file.
         for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
             database.execute(f"PRAGMA {pragma}")
         with _transaction(database):
-            _prepare(database)
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version != _VERSION:
+                (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                if version or tables:
+                    raise _ForeignDatabase(f"a database of version {version}")
+                # One by one: `executescript` would commit the transaction first.
+                for statement in filter(None, _TABLES.split(";\n")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {_VERSION}")
     except BaseException:
         database.close()
         raise
     return database
 
 
-def _prepare(database: sqlite3.Connection) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version == _VERSION:
-        return
-    with closing(database.execute("SELECT count(*) FROM sqlite_schema")) as count:
-        if version or count.fetchone()[0]:
-            raise _ForeignDatabase(f"a database of version {version}")
-    for statement in filter(None, _TABLES.split(";\n")):
-        database.execute(statement)
-    database.execute(f"PRAGMA user_version = {_VERSION}")
-
-
 @contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing; writers of other processes wait from the start."""
+    """All of it or nothing."""
+    # IMMEDIATE takes the write lock now, where the busy timeout applies. Taken at the first write
+    # it fails at once if another process has written since this transaction first read.
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -296,6 +301,7 @@ def _items(database: sqlite3.Connection, ident: str, *, output: bool) -> list[St
     return [json.loads(row[0]) for row in database.execute(query, (ident, output))]
 
 
-def _text(value: object) -> str:
-    # In ASCII: lone surrogates cannot be stored as text.
+def _encode(value: object) -> str:
+    # ASCII, with the standard library: it keeps lone surrogates as escapes. SQLite refuses them as
+    # text, and orjson refuses them altogether.
     return json.dumps(value, separators=(",", ":"))

@@ -22,7 +22,7 @@ class Start(Protocol):
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """The one build.py made, unless PADDOCK_ENGINE names another."""
+    """The one that was built, unless PADDOCK_ENGINE names another."""
     return find(os.environ.get("PADDOCK_ENGINE", ""))
 
 

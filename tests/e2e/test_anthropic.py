@@ -15,7 +15,7 @@ from anthropic.types import (
     ThinkingBlock,
 )
 
-from gateway.scripted import CHATML
+from runners.build.scripted_model import CHATML
 from tests.fakes.claude import HI, WEATHER, ask, connected, text_of
 from tests.fakes.process import Gateway
 from tests.fakes.scripts import PLAIN, UNICODE, Scripted, create

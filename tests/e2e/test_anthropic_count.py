@@ -11,8 +11,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from gateway.scripted import CHATML
 from runners import Engine
+from runners.build.scripted_model import CHATML
 from tests.fakes import projector
 from tests.fakes.claude import HI, WEATHER, connected
 from tests.fakes.process import Gateway, gateway

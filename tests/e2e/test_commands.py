@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway import __version__
-from gateway.scripted import write
+from runners.build.scripted_model import write
 from tests.fakes.process import ROOT, Gateway, environment, eventually
 from tests.fakes.scripts import JSON, PLAIN, UNICODE
 

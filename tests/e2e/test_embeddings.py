@@ -17,8 +17,8 @@ import httpx
 import pytest
 from openai import BadRequestError, OpenAI
 
-from gateway.scripted import CHATML
 from runners import Engine
+from runners.build.scripted_model import CHATML
 from tests.fakes.caller import Caller
 from tests.fakes.process import Gateway, eventually, gateway
 from tests.fakes.scripts import Scripted, create

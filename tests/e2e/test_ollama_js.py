@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from anyio.to_thread import run_sync
 
-from gateway import scripted
-from gateway.serve import cache_folder
+from runners import cache_folder
+from runners.build import scripted_model
 from tests.fakes.process import Gateway, eventually
 from tests.fakes.registry import running_registry
 from tests.fakes.scripts import ENDLESS, PLAIN, WEATHER, upload
@@ -146,7 +146,7 @@ def test_a_stream_that_is_aborted_frees_the_model(client: Client, served: Gatewa
 def test_models_are_listed_shown_made_and_deleted(
     client: Client, served: Gateway, tmp_path: Path
 ) -> None:
-    path = scripted.write(tmp_path / "m.gguf", ("Made ", "here."))
+    path = scripted_model.write(tmp_path / "m.gguf", ("Made ", "here."))
     with served.client() as http:
         digest = upload(http, path.read_bytes())
     made, steps, copied, listed, shown, running, chat, gone, missing, version = client.run(
@@ -175,7 +175,7 @@ def test_models_are_listed_shown_made_and_deleted(
 
 def test_embeddings(client: Client, served: Gateway, tmp_path: Path) -> None:
     metadata = {"llama.pooling_type": 1}
-    path = scripted.write(tmp_path / "e.gguf", ("Mute.",), metadata=metadata)
+    path = scripted_model.write(tmp_path / "e.gguf", ("Mute.",), metadata=metadata)
     with served.client() as http:
         digest = upload(http, path.read_bytes())
     _, many, old, _ = client.run(

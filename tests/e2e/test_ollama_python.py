@@ -12,7 +12,7 @@ import pytest
 from anyio.to_thread import run_sync
 from pydantic import BaseModel
 
-from gateway import scripted
+from runners.build import scripted_model
 from tests.fakes.process import Gateway
 from tests.fakes.registry import running_registry
 from tests.fakes.scripts import JSON, PLAIN, THINKING
@@ -191,7 +191,7 @@ async def test_models_are_listed_and_shown(client: Client) -> None:
 
 
 async def test_a_model_is_made_copied_and_deleted(client: Client, tmp_path: Path) -> None:
-    path = scripted.write(tmp_path / "m.gguf", ("Made ", "here."))
+    path = scripted_model.write(tmp_path / "m.gguf", ("Made ", "here."))
     digest = await client.ask("create_blob", path)
     assert await client.ask("create_blob", str(path)) == digest
     made = await client.ask("create", "made", files={"m.gguf": digest}, system="Be brief.")
@@ -219,7 +219,7 @@ async def test_a_model_is_made_copied_and_deleted(client: Client, tmp_path: Path
 
 async def test_embeddings(client: Client, tmp_path: Path) -> None:
     metadata = {"llama.pooling_type": 1}
-    path = scripted.write(tmp_path / "e.gguf", ("Mute.",), metadata=metadata)
+    path = scripted_model.write(tmp_path / "e.gguf", ("Mute.",), metadata=metadata)
     digest = await client.ask("create_blob", path)
     await client.ask("create", "embedding", files={"m.gguf": digest})
     reply = await client.ask("embed", "embedding", ["a", "b", "a"])

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.scripted import write
 from gateway.store.gguf import read_header
+from runners.build.scripted_model import write
 from tests.fakes import gguf
 from tests.fakes.scripts import upload
 

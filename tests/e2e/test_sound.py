@@ -13,9 +13,9 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from openai.types.audio import TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 
-from gateway.api.transcription.transcript import ORDER
-from gateway.scripted import CHATML
+from gateway.api.transcription.requests import INSTRUCTION
 from runners import Engine
+from runners.build.scripted_model import CHATML
 from tests.fakes import projector
 from tests.fakes.process import Gateway, gateway
 from tests.fakes.projector import FRAME, RATE
@@ -178,7 +178,7 @@ def test_the_official_client_reads_events(official: OpenAI) -> None:
     usage = done.usage
     assert usage is not None
     assert usage.total_tokens == usage.input_tokens + 2
-    assert usage.input_tokens > len(ORDER)
+    assert usage.input_tokens > len(INSTRUCTION)
 
 
 @pytest.mark.parametrize(

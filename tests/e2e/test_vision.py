@@ -11,9 +11,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from gateway.scripted import CHATML
 from gateway.store.gguf import read_header
 from runners import Engine
+from runners.build.scripted_model import CHATML
 from tests.fakes import projector
 from tests.fakes.process import Gateway, gateway
 from tests.fakes.projector import BLIND, SIDE, TOKENS

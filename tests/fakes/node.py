@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.serve import cache_folder
+from runners import cache_folder
 
 
 def installed(name: str, *packages: str) -> Path:

@@ -14,6 +14,8 @@ from typing import Any
 
 from starlette.routing import Route
 
+from gateway.api.embeddings.requests import EMBED, OLD_EMBED
+from gateway.api.fields import RequestTable
 from gateway.api.ollama import fields as bodies
 from gateway.app import ROUTES
 from gateway.errors import Invalid
@@ -205,8 +207,8 @@ def least(path: str) -> dict[str, Any]:
 @cache
 def full(path: str) -> dict[str, Any]:
     """Every member that `path` is known to take."""
-    struct = _tables().get(path.rpartition("/")[2])
-    if path.startswith("/api/") and struct is not None:
+    if path.startswith("/api/"):
+        struct = _tables()[path.rpartition("/")[2]]
         members = sample(struct)
         known = {name: value for name, value in _KNOWN.items() if name in members}
         return {**members, **known, **least(path)}
@@ -274,7 +276,12 @@ def _takes(kind: JsonKind, value: Any) -> bool:
 
 def _tables() -> dict[str, Struct]:
     """By the last part of the path that uses it."""
-    return {name.lower(): it for name, it in vars(bodies).items() if isinstance(it, Struct)}
+    tables = {name.lower(): it for name, it in vars(bodies).items()}
+    tables |= {"embed": EMBED, "embeddings": OLD_EMBED}
+    structs = {
+        name: it.struct if isinstance(it, RequestTable) else it for name, it in tables.items()
+    }
+    return {name: it for name, it in structs.items() if isinstance(it, Struct)}
 
 
 def places(value: Any, at: Where) -> Iterator[Where]:

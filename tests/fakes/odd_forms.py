@@ -4,7 +4,7 @@ import io
 import wave
 from collections.abc import Iterator, Sequence
 
-from gateway.api.transcription.transcript import FIELDS
+from gateway.api.transcription.requests import FIELDS
 
 Part = tuple[str, bytes]
 """The head of a part, without the blank line, and what follows it."""

@@ -12,8 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from gateway import scripted
 from gateway.store.gguf import Header, read_arrays, read_header
+from runners.build import scripted_model
 from tests.fakes.gguf import TYPES, As, write
 
 SIDE, PATCH = 16, 8
@@ -40,10 +40,10 @@ Weights = Mapping[str, tuple[str, tuple[int, ...], Sequence[float]]]
 """Type, shape and numbers by a tensor's name."""
 
 
-def model(path: Path, template: str | None = scripted.CHATML, context: int = 2048) -> Path:
+def model(path: Path, template: str | None = scripted_model.CHATML, context: int = 2048) -> Path:
     """Write the text model."""
     side = tuple(_MET.values())
-    scripted.write(
+    scripted_model.write(
         path, BLIND, template=template, context=context, name="sensing", side=side, jumps=_MET
     )
     header = read_header(path)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from gateway.scripted import CHATML, write
+from runners.build.scripted_model import CHATML, write
 
 # ChatML too, but for so many words that no TEMPLATE fits it: the engine makes these prompts itself.
 NATIVE = "{#- " + "The chat template of a model that nobody else has. " * 9 + "-#}" + CHATML

@@ -21,17 +21,17 @@ from starlette.applications import Starlette
 
 from gateway import names
 from gateway.app import create_app
-from gateway.http.guard import Rules
+from gateway.http.guard import OriginPolicy
 from gateway.http.listener import listen
 from gateway.inference.launch import Defaults
-from gateway.scripted import CHATML, write
 from gateway.serve import server_config
 from gateway.services import Services
 from gateway.store.create import create
 from gateway.store.library import Library
 from gateway.store.model import Model
-from gateway.store.recipe import checked
+from gateway.store.recipe import parse_recipe
 from runners import GIB, MIB, Device, DeviceKind, Limits, Scheduler, Spec, Supervisor, find
+from runners.build.scripted_model import CHATML, write
 from runners.spec import Estimate
 from runners.upstream import open_call
 from tests.fakes.engine import fake_engine
@@ -127,7 +127,7 @@ class Gateway:
         library = self.services.library
         digest = self.blob(pieces, template=template, metadata=metadata)
         body = {"files": {"m.gguf": digest}, "template": layer, **recipe}
-        create(library, names.parse(name), checked(body))
+        create(library, names.parse(name), parse_recipe(body))
         model = library.get(names.parse(name))
         if behaviour:
             Path(f"{model.weights}.behaviour").write_text(json.dumps(list(behaviour)))
@@ -200,7 +200,7 @@ async def open_gateway(
     *behaviour: str,
     limits: Limits | None = None,
     defaults: Defaults = DEFAULTS,
-    rules: Rules | None = None,
+    policy: OriginPolicy | None = None,
     gpus: tuple[Device, ...] = (),
     no_cloud: bool = False,
 ) -> AsyncIterator[Gateway]:
@@ -218,7 +218,7 @@ async def open_gateway(
         async with scheduler:
             library = Library(folder / "models")
             services = Services(library, scheduler, engine, defaults, no_cloud)
-            app = create_app(services, rules or Rules.of((), loopback=True))
+            app = create_app(services, policy or OriginPolicy.of((), loopback=True))
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 1))
             base = "http://localhost"
             async with httpx.AsyncClient(transport=transport, base_url=base) as client:

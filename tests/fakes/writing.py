@@ -4,7 +4,12 @@ import json
 from typing import Any
 
 from gateway.api.clock import Clock
-from gateway.api.ollama.replies import ChatReply, GenerateReply
+from gateway.api.ollama.replies import (
+    GenerateObject,
+    GenerateStream,
+    OllamaChatObject,
+    OllamaChatStream,
+)
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.types import Writer
 from gateway.llama.events import ChatEventReader, CompletionEventReader
@@ -27,15 +32,19 @@ class FakeClock(Clock):
         return self.passed
 
 
-def chat(*, stream: bool = True, model: str = "m") -> ChatReply:
+def chat(
+    *, stream: bool = True, model: str = "m", alternatives: bool = False
+) -> OllamaChatObject | OllamaChatStream:
     """Ollama's reply to a chat, whose runner was there at once."""
-    reply = ChatReply(model, FakeClock(), stream=stream)
+    writer = OllamaChatStream if stream else OllamaChatObject
+    reply = writer(model, FakeClock(), alternatives=alternatives)
     reply.assigned()
     return reply
 
 
-def generate(*, stream: bool = True) -> GenerateReply:
-    reply = GenerateReply("m", FakeClock(), stream=stream)
+def generate(*, stream: bool = True, alternatives: bool = False) -> GenerateObject | GenerateStream:
+    writer = GenerateStream if stream else GenerateObject
+    reply = writer("m", FakeClock(), alternatives=alternatives)
     reply.assigned()
     return reply
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.app import ROUTES, create_app, methods
-from gateway.http.guard import Rules
+from gateway.http.guard import OriginPolicy
 from tests.fakes.server import open_gateway
 
 pytestmark = pytest.mark.anyio
@@ -121,7 +121,7 @@ async def test_every_reply_has_a_request_id_and_a_line(
 
 
 async def test_the_guard_stands_before_everything() -> None:
-    async with open_gateway(rules=Rules.of(["http://a.com"], loopback=True)) as gateway:
+    async with open_gateway(policy=OriginPolicy.of(["http://a.com"], loopback=True)) as gateway:
         headers = {"origin": "http://a.com"}
         found = await gateway.client.options("/api/chat", headers=headers)
         assert (found.status_code, found.headers["allow"]) == (204, "POST")
@@ -134,7 +134,7 @@ async def test_a_defect_is_500_and_keeps_its_details_to_itself() -> None:
         raise KeyError("secret")
 
     async with open_gateway() as gateway:
-        app = create_app(gateway.services, Rules.of((), loopback=True))
+        app = create_app(gateway.services, OriginPolicy.of((), loopback=True))
         app.router.routes = [Route("/v1/x", defect), Route("/x", defect)]
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import names
-from gateway.api.transcription.transcript import FIELDS
+from gateway.api.transcription.requests import FIELDS
 from tests.fakes import odd, odd_forms
 from tests.fakes.odd import DIGEST, POSTED, TRESPASS
 from tests.fakes.server import ABLE, Gateway, open_gateway

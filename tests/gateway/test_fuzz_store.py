@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.api.ollama.show import listed, shown
+from gateway.api.ollama.show import show_body, tag_entry
 from gateway.errors import Invalid
 from gateway.golang import json_encode as wire
 from gateway.store.gguf import read_arrays, read_header
@@ -167,8 +167,8 @@ def test_weights_may_begin_with_anything(
     model = library.get(entry.name)
     assert (model.header is None) == (not _sound(model.weights))
     arrays = read_arrays(model.weights) if model.header else None
-    assert wire.dumps(wire.with_go_floats(shown(model, arrays=arrays)))
-    assert wire.dumps(listed(entry))
+    assert wire.dumps(wire.with_go_floats(show_body(model, arrays=arrays)))
+    assert wire.dumps(tag_entry(entry))
     plain.blob_path(plain.weights).unlink()
 
 

@@ -150,9 +150,9 @@ def test_deprecated_parameters_are_named_and_dropped() -> None:
     ],
 )
 def test_a_parameter_has_its_type(name: str, text: str, value: int | float | bool) -> None:
-    found = typed(name, text)
-    assert found == value
-    assert type(found) is type(value)
+    value_read = typed(name, text)
+    assert value_read == value
+    assert type(value_read) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from gateway.inference.launch import Defaults
-from gateway.serve import cache_folder, defaults, limits, responses, server_config
+from gateway.serve import defaults, limits, responses, server_config
 from gateway.settings import load
 from gateway.store.responses import StoredResponse
 from runners import GIB, Device, DeviceKind, Limits
@@ -138,8 +138,8 @@ def test_what_settings_leave_open_goes_by_the_memory_there_is() -> None:
     assert defaults(load({}), (host, gpu)) == Defaults(32768, 0, 6 * GIB, prompt_cache=256)
 
 
-def test_responses_are_stored_in_the_cache_folder_unless_another_is_set(tmp_path: Path) -> None:
-    stored = StoredResponse({"id": "a", "previous_response_id": None, "output": []}, [])
+def test_responses_are_kept_in_the_cache_folder_unless_told_otherwise(tmp_path: Path) -> None:
+    kept = StoredResponse({"id": "a", "previous_response_id": None, "output": []}, [])
     places: list[tuple[dict[str, str], str]] = [
         ({}, "responses.db"),
         ({"PADDOCK_RESPONSES_FILE": str(tmp_path / "mine.db")}, "mine.db"),
@@ -147,8 +147,8 @@ def test_responses_are_stored_in_the_cache_folder_unless_another_is_set(tmp_path
     for given, place in places:
         store = responses(load(given), tmp_path)
         assert store is not None
-        assert store.save(stored)
-        assert store.get("a") == stored.response
+        assert store.save(kept)
+        assert store.get("a") == kept.response
         store.close()
         assert (tmp_path / place).is_file()
     assert responses(load({"PADDOCK_STORE_RESPONSES": "0"}), tmp_path) is None
@@ -161,12 +161,6 @@ def test_responses_have_the_room_they_are_given(tmp_path: Path) -> None:
     assert not store.save(StoredResponse({**response, "text": "x" * (1 << 20)}, []))
     assert store.save(StoredResponse({**response, "text": "x" * 1_000_000}, []))
     store.close()
-
-
-def test_measurements_are_kept_where_caches_are() -> None:
-    assert cache_folder({"PADDOCK_CACHE": "/c", "XDG_CACHE_HOME": "/x"}) == Path("/c")
-    assert cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/paddock")
-    assert cache_folder({"XDG_CACHE_HOME": ""}) == Path.home() / ".cache/paddock"
 
 
 def test_hypercorn_takes_over_the_bound_socket_and_stays_silent() -> None:

@@ -1,10 +1,13 @@
 """Which llama-server is used, and what it says of itself."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from runners.engine import BUILT, find
+from runners.build.locations import in_cache, locations
+from runners.build.pin import read_pin
+from runners.engine import find
 from runners.errors import Cause, StartFailed
 
 
@@ -23,7 +26,7 @@ def test_a_named_engine_with_a_record_is_not_run(tmp_path: Path) -> None:
     assert engine.fit is None
 
 
-def test_a_foreign_engine_is_asked_for_its_version(tmp_path: Path) -> None:
+def test_another_engine_is_run_for_its_version(tmp_path: Path) -> None:
     server = program(tmp_path / "llama-server", "echo 'version: 99 (abc)' >&2; echo built >&2")
     fit = program(tmp_path / "llama-fit-params")
     engine = find(str(tmp_path))
@@ -31,7 +34,7 @@ def test_a_foreign_engine_is_asked_for_its_version(tmp_path: Path) -> None:
     assert engine.flavour == "unknown"
 
 
-def test_an_engine_says_nothing_sensible(tmp_path: Path) -> None:
+def test_an_engine_without_a_version(tmp_path: Path) -> None:
     (tmp_path / "engine.json").write_text("[]")
     assert find(str(program(tmp_path / "llama-server", "echo hm"))).version == "unknown"
 
@@ -59,9 +62,27 @@ def test_a_program_of_another_machine_is_refused(tmp_path: Path) -> None:
         find(str(server))
 
 
+def test_a_built_engine_comes_before_the_one_on_the_path(tmp_path: Path) -> None:
+    environ = {"PADDOCK_CACHE": str(tmp_path / "cache"), "PATH": str(tmp_path / "bin")}
+    on_path = program(tmp_path / "bin" / "llama-server")
+    assert find("", environ, tmp_path).server == on_path
+    built = program(tmp_path / "cache" / "engines" / "cpu-1" / "bin" / "llama-server")
+    link = in_cache(tmp_path / "cache", read_pin()).link
+    link.parent.mkdir()
+    link.symlink_to(built.parent.parent)
+    assert find("", environ, tmp_path).server == built
+
+
+def test_without_any_engine_the_error_names_the_command(tmp_path: Path) -> None:
+    environ = {"PADDOCK_CACHE": str(tmp_path), "PATH": str(tmp_path)}
+    with pytest.raises(StartFailed, match="run 'paddock engine install'") as caught:
+        find("", environ, tmp_path)
+    assert caught.value.cause is Cause.ENGINE
+
+
 @pytest.mark.engine
 def test_the_built_engine_is_found_without_a_name() -> None:
     engine = find()
-    assert engine.server == BUILT.resolve()
+    assert engine.server == locations(os.environ).server.resolve()
     assert engine.flavour != "unknown"
     assert engine.fit is not None

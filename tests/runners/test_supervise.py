@@ -8,7 +8,7 @@ import anyio
 import psutil
 import pytest
 
-from gateway import scripted
+from runners.build import scripted_model
 from runners.engine import Engine, find
 from runners.errors import Cause, Crashed, RunnerError, StartFailed
 from runners.estimate import EngineEstimator
@@ -226,7 +226,7 @@ def spec(
 
 def model(folder: Path, architecture: str = "llama", layers: int = 1) -> Path:
     path = folder / "model.gguf"
-    return scripted.write(path, ("Hello ", "there"), architecture=architecture, layers=layers)
+    return scripted_model.write(path, ("Hello ", "there"), architecture=architecture, layers=layers)
 
 
 async def failure(engine: Engine, folder: Path, wanted: Spec) -> StartFailed:

@@ -24,7 +24,7 @@ async def messages(http: Request) -> Response:
     if request.unknown:
         log.info("ignored fields: %s", ", ".join(sorted(request.unknown)))
     kind = MessageStream if request.stream else MessageObject
-    writer = kind(request.reply, secrets.token_hex(12), REQUEST_ID_PREFIX + http.state.facts.id)
+    writer = kind(request.reply, secrets.token_hex(12), REQUEST_ID_PREFIX + http.state.record.id)
     model = await find_model(http, request.reply.model)
     return await generate(http, model, request.generation, writer)
 
@@ -33,7 +33,7 @@ async def count_tokens(http: Request) -> Response:
     """How many tokens the prompt of such a request has, as the model itself would see it."""
     request = read_request(await http.body(), counting=True)
     model = await find_model(http, request.reply.model)
-    writer = MessageObject(request.reply, "", REQUEST_ID_PREFIX + http.state.facts.id)
+    writer = MessageObject(request.reply, "", REQUEST_ID_PREFIX + http.state.record.id)
     task = count_only(lambda count: dumps({"input_tokens": count}))
     return await generate(http, model, request.generation, writer, task=task)
 
@@ -45,7 +45,7 @@ class RequestIdHeader:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        header = (b"request-id", f"{REQUEST_ID_PREFIX}{scope['state']['facts'].id}".encode())
+        header = (b"request-id", f"{REQUEST_ID_PREFIX}{scope['state']['record'].id}".encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

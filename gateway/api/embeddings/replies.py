@@ -1,63 +1,62 @@
 """Embeddings: calls of the engine, and the replies of Ollama's and of OpenAI's API.
 
-The engine is asked for many inputs at once, and for base64: it counts the tokens, and decimal
-digits would have to be written and read for nothing.
+A call has many inputs at once, and the engine replies in base64: decimal digits would have to be
+written and read for nothing.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from gateway.api.clock import Clock
 from gateway.api.embeddings.vectors import Vector, length, packed, shortest, text, unit, unpacked
-from gateway.api.reply import JSON
+from gateway.api.reply import JSON, PLAIN_JSON
 from gateway.errors import Invalid
 from gateway.golang.json_encode import dumps
 from gateway.llama.requests import Call
 
-Input = str | Sequence[int]
+EmbeddingInput = str | Sequence[int]
 """A text, or its tokens."""
 
 TOO_LONG = "the input length exceeds the context length"
 
 _PATH = "/v1/embeddings"
 _RAW = -1
-# Numbers that take some 15 ms to write.
+# Numbers that take some 15 ms to write: for longer, streams of other clients should not wait.
 _MANY_FLOATS = 16_384
 _MANY_BYTES = 131_072
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """What the engine made of the inputs, in their order, and the tokens of all of them."""
+class Embeddings:
+    """The vectors of the inputs, in their order, and the tokens of all of them."""
 
     vectors: Sequence[Vector] = ()
     tokens: int = 0
 
-    def __add__(self, more: "Embedded") -> "Embedded":
-        return Embedded([*self.vectors, *more.vectors], self.tokens + more.tokens)
+    def __add__(self, more: "Embeddings") -> "Embeddings":
+        return Embeddings([*self.vectors, *more.vectors], self.tokens + more.tokens)
 
     @property
     def numbers(self) -> int:
         return sum(map(len, self.vectors))
 
 
-def call(inputs: Sequence[Input], *, raw: bool = False) -> Call:
+def embedding_call(inputs: Sequence[EmbeddingInput], *, raw: bool = False) -> Call:
     """All of them at once. `raw`: vectors as the model makes them, not brought to unit length."""
-    payload: dict[str, Any] = {"input": inputs, "encoding_format": "base64"}
+    payload: dict[str, object] = {"input": inputs, "encoding_format": "base64"}
     if raw:
         payload["embd_normalize"] = _RAW
     return Call(_PATH, orjson.dumps(payload))
 
 
-def embedded(data: bytes) -> Embedded:
+def read_embeddings(data: bytes) -> Embeddings:
     """The engine's reply."""
     reply = orjson.loads(data)
     vectors = [unpacked(item["embedding"]) for item in reply["data"]]
-    return Embedded(vectors, reply["usage"]["prompt_tokens"])
+    return Embeddings(vectors, reply["usage"]["prompt_tokens"])
 
 
 def cut(bare: Sequence[int], whole: Sequence[int], most: int) -> list[int]:
@@ -77,8 +76,8 @@ class EmbeddingReply(ABC):
     """A reply in one piece."""
 
     media_type = JSON
-    many = _MANY_FLOATS
-    """So many numbers that writing them would be in everybody's way."""
+    most_in_loop = _MANY_FLOATS
+    """The most numbers that are written in the event loop."""
 
     def __init__(self, model: str, clock: Clock) -> None:
         self._model = model
@@ -89,7 +88,7 @@ class EmbeddingReply(ABC):
         self._loaded = self._clock.elapsed()
 
     @abstractmethod
-    def write(self, found: Embedded) -> bytes:
+    def write(self, embeddings: Embeddings) -> bytes:
         """All of it; Invalid if there is a NaN or an infinity among the numbers."""
 
 
@@ -100,47 +99,44 @@ class EmbedReply(EmbeddingReply):
         super().__init__(model, clock)
         self._dimensions = dimensions
 
-    def write(self, found: Embedded) -> bytes:
-        rows = [shortest(unit(vector, self._dimensions)) for vector in found.vectors]
-        reply: dict[str, Any] = {"model": self._model, "embeddings": text(rows)}
+    def write(self, embeddings: Embeddings) -> bytes:
+        rows = [shortest(unit(vector, self._dimensions)) for vector in embeddings.vectors]
+        reply: dict[str, object] = {"model": self._model, "embeddings": text(rows)}
         if rows:
             reply["total_duration"] = self._clock.elapsed()
             reply["load_duration"] = self._loaded
-        if found.tokens:
-            reply["prompt_eval_count"] = found.tokens
+        if embeddings.tokens:
+            reply["prompt_eval_count"] = embeddings.tokens
         return dumps(reply)
 
 
 class OldEmbedReply(EmbeddingReply):
     """Of /api/embeddings: one vector, as the engine gave it, in the digits of doubles."""
 
-    def write(self, found: Embedded) -> bytes:
-        for vector in found.vectors:
+    def write(self, embeddings: Embeddings) -> bytes:
+        for vector in embeddings.vectors:
             length(vector)
-        row = found.vectors[0].tolist() if found.vectors else []
+        row = embeddings.vectors[0].tolist() if embeddings.vectors else []
         return dumps({"embedding": text(row)})
 
 
 class OpenAIEmbedReply(EmbeddingReply):
     """Of /v1/embeddings."""
 
-    media_type = "application/json"
+    media_type = PLAIN_JSON
 
     def __init__(self, model: str, clock: Clock, dimensions: int, *, base64: bool) -> None:
         super().__init__(model, clock)
         self._dimensions = dimensions
         self._base64 = base64
         if base64:
-            self.many = _MANY_BYTES
+            self.most_in_loop = _MANY_BYTES
 
-    def write(self, found: Embedded) -> bytes:
-        data = [
-            {"object": "embedding", "embedding": self._form(vector), "index": index}
-            for index, vector in enumerate(found.vectors)
-        ]
-        usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
+    def write(self, embeddings: Embeddings) -> bytes:
+        data: list[dict[str, object]] = []
+        for index, vector in enumerate(embeddings.vectors):
+            vector = unit(vector, self._dimensions)
+            embedding = packed(vector) if self._base64 else text(shortest(vector))
+            data.append({"object": "embedding", "embedding": embedding, "index": index})
+        usage = {"prompt_tokens": embeddings.tokens, "total_tokens": embeddings.tokens}
         return dumps({"object": "list", "data": data, "model": self._model, "usage": usage})
-
-    def _form(self, vector: Vector) -> str | orjson.Fragment:
-        vector = unit(vector, self._dimensions)
-        return packed(vector) if self._base64 else text(shortest(vector))

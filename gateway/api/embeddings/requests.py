@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.api.fields import RequestTable, json_field
 from gateway.errors import Invalid
@@ -17,7 +16,7 @@ class EmbedRequest:
     keep_alive: float | None = json_field(Custom(parse_keep_alive), default=None)
     truncate: bool = json_field(BOOL, default=True)
     dimensions: int = json_field(INT, default=0)
-    options: Mapping[str, Any] = json_field(MAP, default_factory=dict)
+    options: Mapping[str, object] = json_field(MAP, default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +24,7 @@ class OldEmbedRequest:
     model: str = json_field(STRING, default="")
     prompt: str = json_field(STRING, default="")
     keep_alive: float | None = json_field(Custom(parse_keep_alive), default=None)
-    options: Mapping[str, Any] = json_field(MAP, default_factory=dict)
+    options: Mapping[str, object] = json_field(MAP, default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

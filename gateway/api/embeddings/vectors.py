@@ -8,7 +8,7 @@ import re
 import sys
 from array import array
 from binascii import a2b_base64, b2a_base64
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import orjson
 
@@ -67,13 +67,14 @@ def unit(vector: Vector, dimensions: int = 0) -> Vector:
 
 def shortest(vector: Vector) -> list[float]:
     """The doubles with the fewest decimal digits that still name the same 32-bit floats."""
-    found = []
+    doubles: list[float] = []
+    # In a quarter of the time of `shortest_float32`: a reply may have 100,000 numbers.
     frexp, scales = math.frexp, _SCALES
     for value in vector:
         mantissa, exponent = frexp(value)
         if exponent not in scales or mantissa in (0.5, -0.5):
             # By its text, which is slower: the steps fit neither a power of two nor a huge one.
-            found.append(shortest_float32(value))
+            doubles.append(shortest_float32(value))
             continue
         half, steps = scales[exponent]
         best = value
@@ -82,19 +83,17 @@ def shortest(vector: Vector) -> list[float]:
             if abs(short - value) >= half:
                 break
             best = short
-        found.append(best)
-    return found
+        doubles.append(best)
+    return doubles
 
 
-def text(numbers: Any) -> orjson.Fragment:
+def text(numbers: object) -> orjson.Fragment:
     """Lists of numbers as JSON; as Go writes it, nothing from 1e-6 upward has an exponent."""
     data = orjson.dumps(numbers)
-    return orjson.Fragment(_EXPONENT.sub(_written_out, data) if b"e-6" in data else data)
-
-
-def _written_out(match: re.Match[bytes]) -> bytes:
-    """1.25e-6 as 0.00000125."""
-    return b"0.00000" + match[1] + (match[2] or b"")
+    # 1.25e-6 as 0.00000125.
+    if b"e-6" in data:
+        data = _EXPONENT.sub(lambda match: b"0.00000" + match[1] + (match[2] or b""), data)
+    return orjson.Fragment(data)
 
 
 def _little(vector: Vector) -> Vector:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gateway.api.fields import RequestTable, json_field
 from gateway.errors import Invalid
@@ -28,10 +27,11 @@ from gateway.golang.strconv import quote
 THINK_LEVELS = ("high", "medium", "low", "max")
 
 _CHOICES = '"high", "medium", "low", "max", true, or false'
+# In the words of the ordered map that Ollama decodes into where the order of fields must be kept.
 _NOT_AN_OBJECT = "Value looks like object, but can't find closing '}' symbol"
 
 
-def parse_think(value: Any) -> bool | str:
+def parse_think(value: object) -> bool | str:
     """The value of `think`: a switch or one of THINK_LEVELS."""
     if isinstance(value, str):
         if value not in THINK_LEVELS:
@@ -43,11 +43,12 @@ def parse_think(value: Any) -> bool | str:
 
 
 class _Role(JsonKind):
-    """A role, in lower case."""
+    """A role. Ollama puts it in lower case before it looks at it, or shows it to a template."""
 
     go = STRING.go
 
-    def take(self, value: Any, at: JsonPath) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
+        # By type, for a JsonNumber is a str as well.
         return value.lower() if type(value) is str else STRING.take(value, at)
 
 
@@ -57,20 +58,20 @@ class _Words(JsonKind):
     go = "[]string"
     plain = str
 
-    def take(self, value: Any, at: JsonPath) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         words = _STRINGS.take(value, at)
         return words[0] if words is not None and len(words) == 1 else words
 
 
 class _Property(JsonKind):
-    """A tool's property. Its members are looked up late, for they hold properties again."""
+    """A tool's property. It holds properties again, so its fields are looked up only by `take`."""
 
     go = "api.ToolProperty"
 
-    def zero(self) -> Any:
+    def zero(self) -> object:
         return {}
 
-    def take(self, value: Any, at: JsonPath) -> Any:
+    def take(self, value: object, at: JsonPath) -> object:
         return _TOOL_PROPERTY.take(value, at)
 
 
@@ -132,13 +133,13 @@ _MESSAGES = ListOf(Own(_MESSAGE), "[]api.Message")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceRequest:
-    """What /api/chat and /api/generate have in common."""
+    """What /api/chat and /api/generate both accept."""
 
     model: str = json_field(STRING, default="")
     stream: bool = json_field(BOOL, default=True)
     format: object = json_field(ANY, default=None)
     keep_alive: float | None = json_field(_KEEP_ALIVE, default=None)
-    options: Mapping[str, Any] = json_field(MAP, default_factory=dict)
+    options: Mapping[str, object] = json_field(MAP, default_factory=dict)
     think: bool | str | None = json_field(_THINK, default=None)
     truncate: bool = json_field(BOOL, default=True)
     shift: bool | None = json_field(BOOL, default=None)
@@ -149,8 +150,8 @@ class InferenceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest(InferenceRequest):
-    messages: Sequence[Mapping[str, Any]] = json_field(_MESSAGES, default=())
-    tools: Sequence[Mapping[str, Any]] = json_field(ListOf(_TOOL, "api.Tools"), default=())
+    messages: Sequence[Mapping[str, object]] = json_field(_MESSAGES, default=())
+    tools: Sequence[Mapping[str, object]] = json_field(ListOf(_TOOL, "api.Tools"), default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +184,7 @@ class ShowRequest(NamedRequest):
     system: str = json_field(STRING, default="")
     template: str = json_field(STRING, default="")
     verbose: bool = json_field(BOOL, default=False)
-    options: Mapping[str, Any] | None = json_field(MAP, default=None)
+    options: Mapping[str, object] | None = json_field(MAP, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +198,7 @@ class TransferRequest(NamedRequest):
     """Of /api/pull and /api/push."""
 
     insecure: bool = json_field(BOOL, default=False)
+    # Accepted, as Ollama does, and not used: a registry knows a client by its key.
     username: str = json_field(STRING, default="")
     password: str = json_field(STRING, default="")
     stream: bool = json_field(BOOL, default=True)
@@ -210,8 +212,8 @@ DELETE = RequestTable(NamedRequest, "DeleteRequest")
 PULL = RequestTable(TransferRequest, "PullRequest")
 PUSH = RequestTable(TransferRequest, "PushRequest")
 
-# A request to create a model is checked by `store.recipe`, which reads it as a mapping: it is the
-# form that a model's recipe has on disk too, and the store knows no class of an API's.
+# A request to create a model stays a mapping: `store.recipe` checks it, which tells a field that is
+# missing from an empty one, and which must know no class of an API.
 CREATE = Struct(
     "CreateRequest",
     {

@@ -1,4 +1,4 @@
-"""The reply to a request that takes long: objects of progress as they come, or the last alone."""
+"""The reply to a request that takes long: each progress object as a line, or the last one alone."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,23 +12,26 @@ from gateway.errors import Broken, GatewayError
 from gateway.golang.json_encode import dumps
 from gateway.inference.response import cancel_on_disconnect
 
-ProgressObject = Mapping[str, object]
-LongTask = Callable[[Callable[[ProgressObject], Awaitable[None]]], Awaitable[None]]
-"""Does all of the work, and calls its argument with every object of progress."""
+Progress = Mapping[str, object]
+"""One object of the stream, such as `{"status": "pulling manifest"}`."""
+
+Operation = Callable[[Callable[[Progress], Awaitable[None]]], Awaitable[None]]
+"""Does all of the work, and reports each step by calling its argument."""
 
 
 class ProgressResponse(Response):
-    """An ASGI response that does the work while it is sent, and ends it when the client leaves.
+    """An ASGI response that does the work while it is sent, and cancels it when the client leaves.
 
-    An error before the first object is raised for the app to answer; one after it is the last line.
+    An error before the first object is raised, for the app to respond with its status; one after
+    it is the last line.
     """
 
-    def __init__(self, work: LongTask, *, stream: bool) -> None:
+    def __init__(self, operation: Operation, *, stream: bool) -> None:
         self.background = None  # which Starlette looks for on any response
-        self._work = work
+        self._operation = operation
         self._stream = stream
-        self._last: ProgressObject = {}
-        self._begun = False
+        self._last: Progress = {}
+        self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         error: GatewayError | None = None
@@ -36,34 +39,35 @@ class ProgressResponse(Response):
             tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
             error = await self._respond(Request(scope), send)
             tasks.cancel_scope.cancel()
+        # Not within the group, which would wrap it in an ExceptionGroup.
         if error is not None:
             raise error
 
     async def _respond(self, request: Request, send: Send) -> GatewayError | None:
-        """The error, if there was one in time to be answered by itself."""
+        """The error, if there was one before anything was sent."""
 
-        async def report(progress: ProgressObject) -> None:
+        async def report(progress: Progress) -> None:
             self._last = progress
             if self._stream:
                 await self._send(send, progress, more=True)
 
         try:
             try:
-                await self._work(report)
+                await self._operation(report)
             except OSError as error:
                 raise Broken(f"the model cannot be stored: {error.strerror}") from error
         except GatewayError as error:
-            if not self._begun:
+            if not self._started:
                 return error
-            request.state.facts.error = error.message
+            request.state.record.error = error.message
             await self._send(send, {"error": error.message}, more=True)
         await self._send(send, None if self._stream else self._last, more=False)
         return None
 
-    async def _send(self, send: Send, value: ProgressObject | None, *, more: bool) -> None:
+    async def _send(self, send: Send, value: Progress | None, *, more: bool) -> None:
         data = b"" if value is None else dumps(value) + (b"\n" if self._stream else b"")
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             media_type = NDJSON if self._stream else PLAIN_JSON
             headers = [(b"content-type", media_type.encode())]
             if not more:

@@ -1,4 +1,4 @@
-"""Requests of Ollama's own API for inference."""
+"""Requests of /api/chat and /api/generate as requests for inference."""
 
 import orjson
 
@@ -20,6 +20,7 @@ def chat(request: ChatRequest) -> GenerationRequest:
         think=request.think,
         options=request.options,
         response_format=_response_format(request.format),
+        # Without `logprobs` Ollama does not look at it.
         top_logprobs=request.top_logprobs if request.logprobs else None,
         keep_alive=request.keep_alive,
         truncate=request.truncate,
@@ -28,13 +29,14 @@ def chat(request: ChatRequest) -> GenerationRequest:
 
 
 def generate(request: GenerateRequest) -> GenerationRequest:
-    """A prompt as a conversation of one message."""
+    """A prompt as a conversation of one message, with what only /api/generate has."""
     user = {"role": "user", "content": request.prompt, "images": request.images}
     return GenerationRequest(
         model=request.model,
         messages=[engine_message(user)],
         kind="generate",
         system=request.system,
+        # The context of an earlier reply holds what stood before it already.
         stored=request.context is None,
         think=request.think,
         options=request.options,
@@ -51,13 +53,13 @@ def generate(request: GenerateRequest) -> GenerationRequest:
 
 
 def check(request: InferenceRequest) -> None:
-    """What Ollama looks at before the model's name."""
+    """What Ollama checks before the model's name, so that its error is the one that is reported."""
     if not 0 <= request.top_logprobs <= _MOST_LOGPROBS:
         raise Invalid("top_logprobs must be between 0 and 20")
 
 
 def _response_format(value: object) -> JsonObject | None:
-    """Only "json", a schema, or nothing can be a format."""
+    """As a chat completion has it. Invalid for what is neither "json", a schema, nor nothing."""
     match value:
         case None | "":
             return None

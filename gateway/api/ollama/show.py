@@ -4,13 +4,12 @@ Pure. Floats that stand for Go's are turned into text by `json_encode.with_go_fl
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 from gateway.golang.strconv import format_float, quote
-from gateway.store.config import Config
-from gateway.store.gguf import UNKNOWN, Array, Header, count, file_type, lookup
+from gateway.store.gguf import UNKNOWN, Array, Header, Scalar, count, file_type, lookup
+from gateway.store.json_files import Config
 from gateway.store.model import Entry, Model
 
 PASS_THROUGH = "{{ .Prompt }}"
@@ -19,6 +18,7 @@ PASS_THROUGH = "{{ .Prompt }}"
 
 def timestamp(nanoseconds: int) -> str:
     """Unix `nanoseconds` as RFC 3339 in the server's own zone, without trailing zeros."""
+    # As Go's time.RFC3339Nano. Python's own format ends at microseconds, so the fraction is ours.
     seconds, fraction = divmod(nanoseconds, 10**9)
     local = datetime.fromtimestamp(seconds).astimezone().isoformat()
     moment, offset = local[:19], local[19:]
@@ -26,47 +26,53 @@ def timestamp(nanoseconds: int) -> str:
     return f"{moment}{digits}{'Z' if offset == '+00:00' else offset}"
 
 
-def listed(entry: Entry) -> dict[str, Any]:
+def tag_entry(entry: Entry) -> dict[str, object]:
     """One element of `/api/tags`."""
     config, outline = entry.config, entry.outline or {}
     quantization = config.file_type
+    # A config may leave it out, and then the file itself knows.
     if quantization in ("", UNKNOWN):
         quantization = file_type(outline, zero="F32")
     lengths = {
         "context_length": config.context_length or count(lookup(outline, "context_length")),
         "embedding_length": config.embedding_length or count(lookup(outline, "embedding_length")),
     }
-    facts = details(config, entry.parent) | {"quantization_level": quantization}
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "name": entry.name.short,
+        # Both, as in Ollama: some clients read one and some the other.
         "model": entry.name.short,
         "modified_at": timestamp(entry.modified_ns),
         "size": entry.size,
         "digest": entry.digest,
-        "details": facts | {key: value for key, value in lengths.items() if value},
+        "details": {
+            **details(config, entry.parent),
+            "quantization_level": quantization,
+            **{key: value for key, value in lengths.items() if value},
+        },
     }
     if entry.capabilities:
         body["capabilities"] = entry.capabilities
     return body
 
 
-def shown(
+def show_body(
     model: Model,
     *,
     system: str = "",
-    options: Mapping[str, Any] | None = None,
-    arrays: Mapping[str, list[Any]] | None = None,
-    projector_arrays: Mapping[str, list[Any]] | None = None,
+    options: Mapping[str, object] | None = None,
+    arrays: Mapping[str, list[Scalar]] | None = None,
+    projector_arrays: Mapping[str, list[Scalar]] | None = None,
     basename: str = "",
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The answer of `/api/show`.
 
     `system` and `options` are the request's, laid over the model's own: options only in the
     modelfile. `arrays` are the metadata's arrays in full, for a verbose answer; without them each
-    is null. `basename`, if given, goes into `model_info`, where one client looks for it.
+    is null. `basename`, if given, goes into `model_info`.
     """
     system = system or model.system
     info = _info(model.header, arrays)
+    # As in Ollama: the template is a field of its own, and the file's name for itself is not shown.
     for hidden in ("general.name", "tokenizer.chat_template"):
         info.pop(hidden, None)
     if model.header:
@@ -81,14 +87,20 @@ def shown(
         "template": template(model),
         "system": system,
         "details": details(model.config, model.parent),
-        "messages": [_plain(message) for message in model.messages],
+        "messages": [
+            {"role": message["role"], "content": message["content"]} for message in model.messages
+        ],
         "model_info": dict(sorted(info.items())),
         "projector_info": dict(sorted(projector.items())),
-        "tensors": _tensors(model.header),
+        "tensors": [
+            {"name": tensor.name, "type": tensor.kind, "shape": tensor.shape}
+            for tensor in (model.header.tensors if model.header else ())
+        ],
         "capabilities": model.capabilities,
         "modified_at": timestamp(model.modified_ns),
         "requires": model.config.requires,
     }
+    # Ollama's struct has `omitempty` on all fields but these.
     always = ("modelfile", "template", "details", "model_info", "modified_at")
     return {key: value for key, value in body.items() if value or key in always}
 
@@ -101,29 +113,35 @@ def template(model: Model) -> str:
     return model.template or PASS_THROUGH
 
 
-def modelfile(model: Model, system: str, parameters: Mapping[str, Any]) -> str:
+def modelfile(model: Model, system: str, parameters: Mapping[str, object]) -> str:
     """The Modelfile that would make this model again, with files named by their blobs' paths."""
     lines = ['# Modelfile generated by "ollama show"']
     if model.weights_digest:
         lines.append("# To build a new Modelfile based on this, replace FROM with:")
         lines += [f"# FROM {model.name.short}", ""]
-    lines += _files(model)
+    lines.append(f"FROM {model.weights if model.weights_digest else model.name.short}")
+    lines += [f"ADAPTER {path}" for path in model.adapters]
+    if model.draft:
+        lines.append(f"DRAFT {model.draft}")
+    lines += [f"FROM {path}" for path in model.projectors]
     lines.append(f"TEMPLATE {_quoted(model.template or PASS_THROUGH)}")
     config = model.config
     single = {"SYSTEM": system, "RENDERER": config.renderer, "PARSER": config.parser}
     lines += [f"{command} {_quoted(text)}" for command, text in single.items() if text]
     lines += [f"PARAMETER {name} {_quoted(_bare(value))}" for name, value in _each(parameters)]
     lines += [f"LICENSE {_quoted(text)}" for text in model.licenses]
-    lines += [_message(message) for message in model.messages]
+    lines += [
+        f"MESSAGE {message['role']} {_quoted(message['content'])}" for message in model.messages
+    ]
     return "\n".join(lines) + "\n"
 
 
-def parameters_text(parameters: Mapping[str, Any]) -> str:
+def parameters_text(parameters: Mapping[str, object]) -> str:
     """One line a value, the name padded to 30 columns; sorted, for Ollama's order is random."""
     return "\n".join(f"{name:<30} {_literal(value)}" for name, value in _each(parameters))
 
 
-def details(config: Config, parent: str) -> dict[str, Any]:
+def details(config: Config, parent: str) -> dict[str, object]:
     """The `details` of every endpoint; a list adds two lengths to them."""
     return {
         "parent_model": parent,
@@ -135,9 +153,9 @@ def details(config: Config, parent: str) -> dict[str, Any]:
     }
 
 
-def _info(header: Header | None, arrays: Mapping[str, list[Any]] | None) -> dict[str, Any]:
-    """Metadata with its arrays as they are asked for; an empty array is shown either way."""
-    info: dict[str, Any] = {}
+def _info(header: Header | None, arrays: Mapping[str, list[Scalar]] | None) -> dict[str, object]:
+    """Metadata, with its arrays from `arrays`; without that each is null, unless it is empty."""
+    info: dict[str, object] = {}
     for key, value in (header.metadata if header else {}).items():
         if not isinstance(value, Array):
             info[key] = value
@@ -148,31 +166,8 @@ def _info(header: Header | None, arrays: Mapping[str, list[Any]] | None) -> dict
     return info
 
 
-def _tensors(header: Header | None) -> list[dict[str, Any]]:
-    return [
-        {"name": tensor.name, "type": tensor.kind, "shape": tensor.shape}
-        for tensor in (header.tensors if header else ())
-    ]
-
-
-def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {"role": message.get("role", ""), "content": message.get("content", "")}
-
-
-def _files(model: Model) -> Iterator[str]:
-    yield f"FROM {model.weights if model.weights_digest else model.name.short}"
-    yield from (f"ADAPTER {path}" for path in model.adapters)
-    if model.draft:
-        yield f"DRAFT {model.draft}"
-    yield from (f"FROM {path}" for path in model.projectors)
-
-
-def _message(message: Mapping[str, Any]) -> str:
-    return f"MESSAGE {message.get('role', '')} {_quoted(str(message.get('content', '')))}"
-
-
-def _each(parameters: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Name and value, lists taken apart."""
+def _each(parameters: Mapping[str, object]) -> Iterable[tuple[str, object]]:
+    # Lists taken apart: a Modelfile has a line for each stop word.
     for name, value in sorted(parameters.items()):
         values = value if isinstance(value, list | tuple) else [value]
         yield from ((name, item) for item in values)
@@ -180,12 +175,14 @@ def _each(parameters: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 def _quoted(text: str) -> str:
     """`text` with the marks that Ollama puts around it: none but for newlines and outer blanks."""
+    # Not `modelfile.quote`, which also marks what begins with a quote: this text is Ollama's to the
+    # byte, even where it cannot be read back.
     if "\n" not in text and not text.startswith(" ") and not text.endswith(" "):
         return text
     return f'"""{text}"""' if '"' in text else f'"{text}"'
 
 
-def _bare(value: Any) -> str:
+def _bare(value: object) -> str:
     """A parameter's value as Go's `%v` prints it."""
     if isinstance(value, str):
         return value
@@ -196,6 +193,6 @@ def _bare(value: Any) -> str:
     return "<nil>" if value is None else json.dumps(value)
 
 
-def _literal(value: Any) -> str:
+def _literal(value: object) -> str:
     """The same with strings as Go's `%q` quotes them."""
     return quote(value) if isinstance(value, str) else _bare(value)

@@ -1,29 +1,28 @@
 """Whether we are there, which version, and what is loaded."""
 
 import time
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gateway import OLLAMA_VERSION, __version__
-from gateway.api.ollama import show as describe
+from gateway.api.ollama.show import details, timestamp
 from gateway.api.reply import json_reply
-from gateway.services import Services, services_of
-from runners import DeviceKind, RunnerInfo, RunnerState, resident
+from gateway.services import services_of
+from runners import DeviceKind, RunnerState, resident
 
 _FOREVER = 1 << 63
 """Nanoseconds of Go's longest duration, 292 years: what Ollama adds to now for 'never'."""
 
 
-async def root(request: Request) -> Response:
-    """Clients look for these very words."""
+async def root(http: Request) -> Response:
+    # Clients look for these very words to see whether a server is there.
     return PlainTextResponse("Ollama is running")
 
 
-async def version(request: Request) -> Response:
-    """Ollama's version for its clients, ours and the engine's beside it."""
-    engine = services_of(request).engine
+async def version(http: Request) -> Response:
+    # Ollama's own version, for clients decide by it what they may send; ours stands beside it.
+    engine = services_of(http).engine
     return json_reply(
         {
             "version": OLLAMA_VERSION,
@@ -33,38 +32,38 @@ async def version(request: Request) -> Response:
     )
 
 
-async def cloud(request: Request) -> Response:
+async def cloud(http: Request) -> Response:
     """There is no cloud; the environment may say so as well."""
-    off = services_of(request).no_cloud
+    off = services_of(http).no_cloud
     return json_reply({"cloud": {"disabled": True, "source": "env" if off else "none"}})
 
 
-async def ps(request: Request) -> Response:
+async def ps(http: Request) -> Response:
     """What is loaded, the longest-lived first."""
-    there = services_of(request)
-    snapshot = there.scheduler.snapshot()
-    ready = [runner for runner in snapshot.runners if runner.state is RunnerState.READY]
-    rows = [row for runner in ready if (row := _row(there, runner, snapshot.now))]
-    rows.sort(key=lambda row: -row[0])
+    services = services_of(http)
+    snapshot = services.scheduler.snapshot()
+    gpus = {d.name for d in services.scheduler.devices() if d.kind is DeviceKind.GPU}
+    rows: list[tuple[int, dict[str, object]]] = []
+    for runner in snapshot.runners:
+        model = services.models.loaded.get(runner.spec)
+        if runner.state is not RunnerState.READY or model is None:
+            continue
+        # A runner in use has no time to expire at: its keep-alive begins when the last lease ends.
+        left = runner.keep_alive if runner.expires is None else runner.expires - snapshot.now
+        expires = time.time_ns() + min(_FOREVER, int(min(left, 1e10) * 1e9))
+        vram = sum(size for name, size in runner.placement.shares if name in gpus)
+        ram = resident(runner.pid) if runner.pid else 0
+        row: dict[str, object] = {
+            "name": model.name.short,
+            "model": model.name.short,
+            "size": vram + ram,
+            "digest": model.digest,
+            "details": details(model.config, ""),
+            "expires_at": timestamp(expires),
+            "size_vram": vram,
+            "context_length": runner.spec.context,
+        }
+        # By whole seconds: of runners that expire at once, the order of their start stays.
+        rows.append((expires // 10**9, row))
+    rows.sort(key=lambda pair: -pair[0])
     return json_reply({"models": [row for _, row in rows]})
-
-
-def _row(there: Services, runner: RunnerInfo, now: float) -> tuple[int, dict[str, Any]] | None:
-    model = there.models.loaded.get(runner.spec)
-    if model is None:
-        return None
-    left = runner.keep_alive if runner.expires is None else runner.expires - now
-    expires = time.time_ns() + min(_FOREVER, int(min(left, 1e10) * 1e9))
-    gpus = {d.name for d in there.scheduler.devices() if d.kind is DeviceKind.GPU}
-    vram = sum(size for name, size in runner.placement.shares if name in gpus)
-    held = resident(runner.pid) if runner.pid else 0
-    return expires // 10**9, {
-        "name": model.name.short,
-        "model": model.name.short,
-        "size": vram + held,
-        "digest": model.digest,
-        "details": describe.details(model.config, ""),
-        "expires_at": describe.timestamp(expires),
-        "size_vram": vram,
-        "context_length": runner.spec.context,
-    }

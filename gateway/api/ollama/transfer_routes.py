@@ -21,8 +21,8 @@ async def pull(http: Request) -> Response:
         raise Invalid("invalid model name")
     name = names.stored(request.named)
     protocol = scheme(request.named, insecure=request.insecure)
-    work = partial(services_of(http).transfers.pull, name, protocol)
-    return ProgressResponse(work, stream=request.stream)
+    operation = partial(services_of(http).transfers.pull, name, protocol)
+    return ProgressResponse(operation, stream=request.stream)
 
 
 async def push(http: Request) -> Response:
@@ -36,5 +36,5 @@ async def push(http: Request) -> Response:
     stored = await run_sync(services.library.find, name)
     if stored is None:
         raise NotFound(f"model '{name.short}' not found")
-    work = partial(services.transfers.push, stored, protocol)
-    return ProgressResponse(work, stream=request.stream)
+    operation = partial(services.transfers.push, stored, protocol)
+    return ProgressResponse(operation, stream=request.stream)

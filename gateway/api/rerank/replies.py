@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
+from gateway.api.reply import PLAIN_JSON
 from gateway.api.rerank.requests import RerankRequest
 from gateway.errors import Invalid
 from gateway.golang.json_encode import dumps
@@ -27,7 +27,7 @@ class Ranking:
         return Ranking([*self.scores, *more.scores], self.tokens + more.tokens)
 
 
-def call(query: str, documents: Sequence[str]) -> Call:
+def ranking_call(query: str, documents: Sequence[str]) -> Call:
     return Call(_PATH, orjson.dumps({"query": query, "documents": documents}))
 
 
@@ -45,9 +45,7 @@ def read_ranking(data: bytes) -> Ranking:
 
 
 class RerankReply:
-    """The whole reply."""
-
-    media_type = "application/json"
+    media_type = PLAIN_JSON
 
     def __init__(self, ident: str, request: RerankRequest) -> None:
         self._ident = ident
@@ -55,19 +53,20 @@ class RerankReply:
 
     def write(self, ranking: Ranking) -> bytes:
         """The best documents first; of equal ones that which the request has first."""
-        best = sorted(enumerate(ranking.scores), key=lambda pair: -pair[1])[: self._request.results]
+        request = self._request
+        best = sorted(enumerate(ranking.scores), key=lambda pair: -pair[1])[: request.results]
+        results: list[dict[str, object]] = []
+        for index, score in best:
+            result: dict[str, object] = {"index": index, "relevance_score": score}
+            if request.return_documents:
+                result["document"] = {"text": request.texts[index]}
+            results.append(result)
         return dumps(
             {
                 "id": self._ident,
                 "object": "list",
-                "model": self._request.model,
-                "results": [self._result(index, score) for index, score in best],
+                "model": request.model,
+                "results": results,
                 "usage": {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens},
             }
         )
-
-    def _result(self, index: int, score: float) -> dict[str, Any]:
-        result: dict[str, Any] = {"index": index, "relevance_score": score}
-        if self._request.return_documents:
-            result["document"] = {"text": self._request.texts[index]}
-        return result

@@ -39,8 +39,8 @@ class RerankRequest:
 RERANK = RequestTable(RerankRequest, "RerankRequest", go="RerankRequest")
 
 
-def checked(request: RerankRequest) -> RerankRequest:
-    """The request with the texts of its documents. The model's name is not looked at."""
+def with_texts(request: RerankRequest) -> RerankRequest:
+    """The request with the texts of its documents; Invalid where something in it is wrong."""
     if not request.query:
         raise Invalid("query is required")
     if not isinstance(request.documents, list) or not request.documents:

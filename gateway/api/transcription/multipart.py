@@ -1,4 +1,8 @@
-"""Forms with files in them, as RFC 7578 has them: from a body to its fields."""
+"""Forms with files in them, as RFC 7578 has them: from a body to its fields.
+
+By hand, although the `multipart` package is linear in hostile input too: it reports what is wrong
+by English texts alone, and clients of Ollama's know the sentences of Go's parser.
+"""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +24,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """One part of a form."""
 
     name: str
@@ -32,7 +36,7 @@ class Field:
         return self.data.decode(errors="replace")
 
 
-def form(body: bytes, content_type: str) -> Sequence[Field]:
+def read_form(body: bytes, content_type: str) -> Sequence[FormField]:
     """The fields of a form in their order; several may have one name. Invalid if broken.
 
     A boundary cannot stand in what it bounds, so the body is cut there and nowhere else.
@@ -59,7 +63,7 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode()
 
 
-def _field(part: bytes) -> Field:
+def _field(part: bytes) -> FormField:
     """A part begins with the rest of the boundary's line, then its head and a blank line."""
     line, _, rest = part.partition(b"\r\n")
     head, blank, data = (b"\r\n" + rest).partition(b"\r\n\r\n")
@@ -69,7 +73,7 @@ def _field(part: bytes) -> Field:
     if kind != "form-data" or "name" not in parameters:
         raise Invalid(_REFUSED + "a part is not form-data")
     file = "filename" in parameters or "filename*" in parameters
-    return Field(parameters["name"], data, file)
+    return FormField(parameters["name"], data, file)
 
 
 def _disposition(head: str) -> str:
@@ -82,13 +86,13 @@ def _disposition(head: str) -> str:
 
 
 def _parsed(header: str) -> tuple[str, dict[str, str]]:
-    """What a header says, in small letters, and its parameters up to the first that is broken."""
+    """A header's value, in lower case, and its parameters up to the first that is broken."""
     kind, _, _ = header.partition(";")
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     at = len(kind)
     while match := _PARAMETER.match(header, at):
         quoted = match["quoted"]
         value = match["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted)
-        found.setdefault(match["name"].lower(), value)
+        parameters.setdefault(match["name"].lower(), value)
         at = match.end()
-    return kind.strip().lower(), found
+    return kind.strip().lower(), parameters

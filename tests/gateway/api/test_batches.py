@@ -1,4 +1,4 @@
-"""How many inputs go to a runner at once."""
+"""How many inputs go into one call."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +20,6 @@ def test_a_batch_has_at_most_64_texts_of_65536_characters_together() -> None:
 
 @given(st.lists(st.integers(0, 40_000).map("x".__mul__), max_size=20))
 def test_batches_are_all_texts_in_order(inputs: list[str]) -> None:
-    found = list(batches(inputs))
-    assert [text for batch in found for text in batch] == inputs
-    assert all(found)
+    result = list(batches(inputs))
+    assert [text for batch in result for text in batch] == inputs
+    assert all(result)

@@ -10,10 +10,10 @@ STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{0,8}[1-9]))?Z")
 
 
 def nanoseconds(stamp: str) -> int:
-    found = STAMP.fullmatch(stamp)
-    assert found, stamp
-    moment = datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 10**9 + int((found[2] or "0").ljust(9, "0"))
+    match = STAMP.fullmatch(stamp)
+    assert match, stamp
+    moment = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 10**9 + int((match[2] or "0").ljust(9, "0"))
 
 
 def test_a_stamp_is_the_time_of_day_to_the_nanosecond_without_zeros_at_its_end() -> None:

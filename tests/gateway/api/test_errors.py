@@ -12,7 +12,7 @@ from gateway.api.anthropic.errors import ANTHROPIC
 from gateway.api.errors import ErrorResponses, allow
 from gateway.api.openai_error import OPENAI
 from gateway.errors import Forbidden, Invalid, NotFound
-from gateway.http.request_log import Facts
+from gateway.http.request_log import RequestRecord
 from gateway.llama.errors import ContextOverflow, EngineError
 from runners import BackingOff, Busy, Crashed, Stopped, TooLarge
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 def request(path: str = "/api/chat", method: str = "POST") -> Request:
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
-    state = {"facts": Facts("id", 0.0)}
+    state = {"record": RequestRecord("id", 0.0)}
     return Request({**scope, "server": ("localhost", 80), "scheme": "http", "state": state})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from gateway.cli.client import Api, ApiError, base_url, is_loopback, lines
+from gateway.cli.client import Api, ServerError, base_url, is_loopback, lines
 from gateway.errors import Invalid
 from tests.gateway.cli.conftest import Exchange, ScriptedServer, StartCommand, finish
 
@@ -96,7 +96,7 @@ def test_lines_end_at_line_feeds_only(chunks: Iterable[bytes], expected: list[by
 )
 def test_a_refusal_becomes_its_message(server: ScriptedServer, body: bytes, message: str) -> None:
     server.reply("POST", "/api/show", body, status=404)
-    with Api(server.url) as api, pytest.raises(ApiError) as caught:
+    with Api(server.url) as api, pytest.raises(ServerError) as caught:
         api.show("x")
     assert caught.value.message == message
     assert caught.value.status == 404
@@ -104,7 +104,7 @@ def test_a_refusal_becomes_its_message(server: ScriptedServer, body: bytes, mess
 
 def test_a_refused_stream_shows_its_status(server: ScriptedServer) -> None:
     server.reply("POST", "/api/chat", {"error": "no such model"}, status=404)
-    with Api(server.url) as api, pytest.raises(ApiError) as caught:
+    with Api(server.url) as api, pytest.raises(ServerError) as caught:
         list(api.stream("/api/chat", {}))
     assert caught.value.message == "404 Not Found: no such model"
 
@@ -114,7 +114,7 @@ def test_an_error_in_a_stream_ends_it_after_what_came_before(server: ScriptedSer
     with Api(server.url) as api:
         stream = api.stream("/api/chat", {"q": "<\ud800"})
         assert next(stream) == {"a": "x\u2028y"}
-        with pytest.raises(ApiError) as caught:
+        with pytest.raises(ServerError) as caught:
             next(stream)
     assert caught.value.message == "crashed"
     assert server.requests[-1].body == b'{"q":"\\u003c\xef\xbf\xbd"}'
@@ -130,14 +130,17 @@ def test_a_stream_that_breaks_off_is_an_error(server: ScriptedServer) -> None:
         exchange._handler.close_connection = True
 
     server.on("POST", "/api/chat", cut)
-    with Api(server.url) as api, pytest.raises(ApiError, match=f"^lost the server at {server.url}"):
+    with (
+        Api(server.url) as api,
+        pytest.raises(ServerError, match=f"^lost the server at {server.url}"),
+    ):
         list(api.stream("/api/chat", {}))
 
 
 def test_a_server_that_is_down_is_reported_with_the_remedy() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with Api(url) as api, pytest.raises(ApiError) as caught:
+    with Api(url) as api, pytest.raises(ServerError) as caught:
         api.check()
     assert caught.value.message == (
         f"could not connect to the Paddock server at {url}; run 'paddock serve' to start it"
@@ -146,13 +149,13 @@ def test_a_server_that_is_down_is_reported_with_the_remedy() -> None:
 
 
 def test_an_unknown_host_is_reported() -> None:
-    with Api("http://nowhere.invalid:1") as api, pytest.raises(ApiError) as caught:
+    with Api("http://nowhere.invalid:1") as api, pytest.raises(ServerError) as caught:
         api.check()
     assert caught.value.message.startswith("could not reach http://nowhere.invalid:1: ")
 
 
 def test_an_invalid_address_is_reported() -> None:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(ServerError) as caught:
         Api("http://[::zz]:1")
     assert caught.value.message.startswith("http://[::zz]:1 is no address of a server: ")
 
@@ -165,7 +168,7 @@ def test_another_program_at_the_address_is_reported(
     server: ScriptedServer, body: bytes, message: str
 ) -> None:
     server.reply("GET", "/api/tags", body)
-    with Api(server.url) as api, pytest.raises(ApiError, match=f"{message}$"):
+    with Api(server.url) as api, pytest.raises(ServerError, match=f"{message}$"):
         api.models()
 
 
@@ -181,7 +184,7 @@ def test_a_blob_is_there_or_not(server: ScriptedServer) -> None:
     with Api(server.url) as api:
         assert api.has_blob("sha256:a")
         assert not api.has_blob("sha256:b")
-        with pytest.raises(ApiError):
+        with pytest.raises(ServerError):
             api.has_blob("sha256:c")
 
 
@@ -196,7 +199,7 @@ def test_an_upload_says_its_length(server: ScriptedServer) -> None:
 
 def test_a_refused_upload_is_an_error(server: ScriptedServer) -> None:
     server.reply("POST", "/api/blobs/sha256:a", {"error": "digest mismatch"}, status=400)
-    with Api(server.url) as api, pytest.raises(ApiError, match=r"^digest mismatch$"):
+    with Api(server.url) as api, pytest.raises(ServerError, match=r"^digest mismatch$"):
         api.upload("sha256:a", 1, iter([b"a"]))
 
 

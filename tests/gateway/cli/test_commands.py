@@ -78,7 +78,7 @@ def test_the_root_page_lists_every_command_in_ollamas_order(cli: Cli) -> None:
     names = [line.split()[0] for line in page.partition("Commands:\n")[2].splitlines()]
     assert names == [
         *("serve", "create", "show", "run", "stop", "pull", "push"),
-        *("list", "ps", "cp", "rm", "version", "help"),
+        *("list", "ps", "cp", "rm", "version", "engine", "help"),
     ]
     assert page.startswith("Usage: paddock [OPTIONS] [COMMAND] [ARGS]...\n")
 

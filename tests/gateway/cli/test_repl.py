@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.client import Api, ApiError
+from gateway.cli.client import Api, ServerError
 from gateway.cli.console import Console
 from gateway.cli.repl import (
     HELP,
@@ -186,7 +186,7 @@ def test_a_wrong_think_value_is_reported_and_forgotten(
 
 def test_another_error_ends_the_session(session: Session, server: ScriptedServer) -> None:
     server.reply("POST", "/api/chat", {"error": "boom"}, status=500)
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(ServerError) as caught:
         session.run(options(), "one", "two")
     assert caught.value.message == "500 Internal Server Error: boom"
 

@@ -9,10 +9,10 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.http.guard import Guard, Rules, Verdict, hostname, named, own_address
+from gateway.http.guard import Decision, OriginGuard, OriginPolicy, hostname, named, own_address
 
 LOCAL = "127.0.0.1:11434"
-RULES = replace(Rules.of((), loopback=True), machine="box")
+RULES = replace(OriginPolicy.of((), loopback=True), machine="box")
 OPEN = replace(RULES, loopback=False)
 METHODS = b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 
@@ -46,7 +46,7 @@ def allowed(origin: str) -> tuple[tuple[bytes, bytes], ...]:
     ],
 )
 def test_a_host_that_is_this_machine_is_let_in(host: str) -> None:
-    assert RULES.judge("POST", host, None) == Verdict()
+    assert RULES.check("POST", host, None) == Decision()
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_a_host_that_is_this_machine_is_let_in(host: str) -> None:
     ],
 )
 def test_a_foreign_host_is_refused_on_loopback_only(host: str) -> None:
-    assert RULES.judge("GET", host, None) == Verdict(403)
-    assert OPEN.judge("GET", host, None) == Verdict()
+    assert RULES.check("GET", host, None) == Decision(403)
+    assert OPEN.check("GET", host, None) == Decision()
 
 
 def test_options_end_there_when_the_host_is_a_name() -> None:
-    assert RULES.judge("OPTIONS", "localhost:1", None) == Verdict(204)
-    assert RULES.judge("OPTIONS", LOCAL, None) == Verdict()
-    assert OPEN.judge("OPTIONS", "localhost:1", None) == Verdict()
-    assert RULES.judge("OPTIONS", "evil.com", None) == Verdict(403)
+    assert RULES.check("OPTIONS", "localhost:1", None) == Decision(204)
+    assert RULES.check("OPTIONS", LOCAL, None) == Decision()
+    assert OPEN.check("OPTIONS", "localhost:1", None) == Decision()
+    assert RULES.check("OPTIONS", "evil.com", None) == Decision(403)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_names_and_addresses_of_this_machine() -> None:
 
 
 def test_the_rules_know_this_machines_name() -> None:
-    assert Rules.of((), loopback=True).machine == socket.gethostname().lower()
+    assert OriginPolicy.of((), loopback=True).machine == socket.gethostname().lower()
 
 
 # ---- Origin
@@ -126,7 +126,7 @@ def test_the_rules_know_this_machines_name() -> None:
     ],
 )
 def test_local_and_app_origins_are_allowed_and_echoed(origin: str) -> None:
-    assert RULES.judge("POST", LOCAL, origin) == Verdict(None, allowed(origin))
+    assert RULES.check("POST", LOCAL, origin) == Decision(None, allowed(origin))
 
 
 @pytest.mark.parametrize(
@@ -146,29 +146,29 @@ def test_local_and_app_origins_are_allowed_and_echoed(origin: str) -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 def test_other_origins_are_refused_wherever_we_listen(method: str, origin: str) -> None:
-    assert RULES.judge(method, LOCAL, origin) == Verdict(403)
-    assert OPEN.judge(method, "gpu.example.com", origin) == Verdict(403)
+    assert RULES.check(method, LOCAL, origin) == Decision(403)
+    assert OPEN.check(method, "gpu.example.com", origin) == Decision(403)
 
 
 @pytest.mark.parametrize("origin", [None, "", f"http://{LOCAL}", f"https://{LOCAL}"])
 def test_our_own_origin_is_no_cross_origin_request(origin: str | None) -> None:
-    assert RULES.judge("GET", LOCAL, origin) == Verdict()
+    assert RULES.check("GET", LOCAL, origin) == Decision()
 
 
 def test_our_own_foreign_name_is_still_a_foreign_host() -> None:
-    assert RULES.judge("GET", "evil.com", "http://evil.com") == Verdict(403)
+    assert RULES.check("GET", "evil.com", "http://evil.com") == Decision(403)
 
 
 def test_a_preflight_is_answered_whatever_the_host() -> None:
-    verdict = RULES.judge("OPTIONS", "evil.com", "http://localhost")
-    assert verdict.status == 204
-    assert verdict.headers[:3] == (
+    decision = RULES.check("OPTIONS", "evil.com", "http://localhost")
+    assert decision.status == 204
+    assert decision.headers[:3] == (
         *allowed("http://localhost"),
         (b"access-control-allow-methods", METHODS),
     )
-    names = dict(verdict.headers)[b"access-control-allow-headers"].split(b",")
+    names = dict(decision.headers)[b"access-control-allow-headers"].split(b",")
     assert (names[0], names[-1], len(names)) == (b"Authorization", b"X-Stainless-Timeout", 18)
-    assert verdict.headers[4:] == (
+    assert decision.headers[4:] == (
         (b"access-control-max-age", b"43200"),
         (b"vary", b"Access-Control-Request-Method"),
         (b"vary", b"Access-Control-Request-Headers"),
@@ -176,21 +176,23 @@ def test_a_preflight_is_answered_whatever_the_host() -> None:
 
 
 def test_more_origins_can_be_allowed_with_a_star_for_anything() -> None:
-    rules = replace(Rules.of(["https://a.com", "http://*.b.com:*"], loopback=True), machine="box")
+    policy = replace(
+        OriginPolicy.of(["https://a.com", "http://*.b.com:*"], loopback=True), machine="box"
+    )
     for origin in ("https://a.com", "http://x.y.b.com:80", "http://localhost:1"):
-        assert rules.judge("GET", LOCAL, origin) == Verdict(None, allowed(origin))
+        assert policy.check("GET", LOCAL, origin) == Decision(None, allowed(origin))
     for origin in ("https://a.com:1", "https://axcom", "http://b.com:80", "https://x.b.com:80"):
-        assert rules.judge("GET", LOCAL, origin) == Verdict(403)
+        assert policy.check("GET", LOCAL, origin) == Decision(403)
 
 
 def test_a_star_allows_every_origin_and_nothing_varies() -> None:
-    rules = replace(Rules.of(["https://a.com", "*"], loopback=True), machine="box")
+    policy = replace(OriginPolicy.of(["https://a.com", "*"], loopback=True), machine="box")
     star = ((b"access-control-allow-origin", b"*"),)
-    assert rules.judge("GET", LOCAL, "http://evil.com") == Verdict(None, star)
-    verdict = rules.judge("OPTIONS", LOCAL, "null")
-    assert (verdict.status, verdict.headers[0]) == (204, star[0])
-    assert b"vary" not in dict(verdict.headers)
-    assert rules.judge("GET", "evil.com", "http://x.com").status == 403
+    assert policy.check("GET", LOCAL, "http://evil.com") == Decision(None, star)
+    decision = policy.check("OPTIONS", LOCAL, "null")
+    assert (decision.status, decision.headers[0]) == (204, star[0])
+    assert b"vary" not in dict(decision.headers)
+    assert policy.check("GET", "evil.com", "http://x.com").status == 403
 
 
 # ---- as middleware
@@ -201,7 +203,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def ask(method: str, path: str = "/here", **headers: str) -> httpx.Response:
-    guard = Guard(app, RULES, lambda path: "HEAD, GET" if path == "/here" else "")
+    guard = OriginGuard(app, RULES, lambda path: "HEAD, GET" if path == "/here" else "")
     transport = httpx.ASGITransport(guard)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.request(method, path, headers=headers)
@@ -256,7 +258,7 @@ async def test_a_request_without_a_host_header_is_let_in() -> None:
         raise AssertionError
 
     scope = {"type": "http", "method": "GET", "path": "/here", "headers": []}
-    await Guard(app, RULES, lambda path: "")(scope, receive, send)
+    await OriginGuard(app, RULES, lambda path: "")(scope, receive, send)
     assert [message.get("status") for message in sent] == [200, None]
 
 
@@ -270,5 +272,5 @@ async def test_what_is_not_http_passes_unseen() -> None:
     async def nothing(*_: Any) -> Any:
         raise AssertionError
 
-    await Guard(inner, RULES, lambda path: "")({"type": "lifespan"}, nothing, nothing)
+    await OriginGuard(inner, RULES, lambda path: "")({"type": "lifespan"}, nothing, nothing)
     assert seen == [{"type": "lifespan"}]

@@ -3,7 +3,15 @@
 import pytest
 from hypercorn.protocol.events import Body, EndBody
 
-from gateway.http.http1 import CONTINUE, Asked, Head, Nonsense, Reply, Requests, refusal
+from gateway.http.http1 import (
+    CONTINUE,
+    BadRequest,
+    Head,
+    HttpEvent,
+    RequestParser,
+    ResponseWriter,
+    refusal,
+)
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -13,7 +21,7 @@ CHUNKED = (
 )
 
 
-def told(asked: list[Asked]) -> list[str | bytes | int]:
+def told(asked: list[HttpEvent]) -> list[str | bytes | int]:
     """Events in short: a path, pieces of a body, "end", a status."""
     short: list[str | bytes | int] = []
     for event in asked:
@@ -24,28 +32,28 @@ def told(asked: list[Asked]) -> list[str | bytes | int]:
                 short.append(data)
             case EndBody():
                 short.append("end")
-            case Nonsense(status):
+            case BadRequest(status):
                 short.append(status)
     return short
 
 
 def head(data: bytes) -> Head:
-    [first, *_] = Requests().feed(data)
+    [first, *_] = RequestParser().feed(data)
     assert isinstance(first, Head)
     return first
 
 
 def test_a_request_without_a_body() -> None:
-    assert told(Requests().feed(GET)) == ["GET /a?b=c", "end"]
+    assert told(RequestParser().feed(GET)) == ["GET /a?b=c", "end"]
     assert head(GET).request.http_version == "1.1"
 
 
 def test_a_request_with_a_body() -> None:
-    assert told(Requests().feed(POST)) == ["POST /a", b"hello", "end"]
+    assert told(RequestParser().feed(POST)) == ["POST /a", b"hello", "end"]
 
 
 def test_chunks_are_a_body_and_trailers_are_nothing() -> None:
-    requests = Requests()
+    requests = RequestParser()
     assert told(requests.feed(CHUNKED + GET)) == [
         "POST /a",
         b"hel",
@@ -60,18 +68,18 @@ def test_chunks_are_a_body_and_trailers_are_nothing() -> None:
 
 @pytest.mark.parametrize("request_", [GET, POST, CHUNKED])
 def test_it_does_not_matter_where_reads_end(request_: bytes) -> None:
-    requests = Requests()
+    requests = RequestParser()
     short: list[str | bytes | int] = []
     for at in range(len(request_)):
         short += told(requests.feed(request_[at : at + 1]))
     body = b"".join(piece for piece in short if isinstance(piece, bytes))
-    [first, *_] = told(Requests().feed(request_))
+    [first, *_] = told(RequestParser().feed(request_))
     assert [piece for piece in short if isinstance(piece, str)] == [first, "end"]
     assert body == (b"" if request_ is GET else b"hello")
 
 
 def test_a_body_is_handed_on_as_it_comes() -> None:
-    requests = Requests()
+    requests = RequestParser()
     assert told(requests.feed(POST[:-3])) == ["POST /a", b"he"]
     assert told(requests.feed(POST[-3:])) == [b"llo", "end"]
 
@@ -126,7 +134,7 @@ def test_targets(target: bytes, path: bytes) -> None:
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
 def test_a_wish_for_another_protocol_is_ignored(protocol: bytes) -> None:
     wish = b"Host: x\r\nConnection: Upgrade\r\nUpgrade: %b\r\n" % protocol
-    requests = Requests()
+    requests = RequestParser()
     get = b"GET /1 HTTP/1.1\r\n%b\r\n" % wish
     post = b"POST /2 HTTP/1.1\r\n%bContent-Length: 2\r\n\r\nhi" % wish
     empty = post.replace(b": 2\r\n\r\nhi", b": 0\r\n\r\n")
@@ -163,17 +171,17 @@ def test_a_wish_for_another_protocol_is_ignored(protocol: bytes) -> None:
     ],
 )
 def test_nonsense(nonsense: bytes) -> None:
-    assert told(Requests().feed(nonsense))[0] == 400
+    assert told(RequestParser().feed(nonsense))[0] == 400
 
 
 def test_nonsense_after_a_whole_request_and_within_a_body() -> None:
-    assert told(Requests().feed(POST + b"\x16\x03\x01")) == ["POST /a", b"hello", "end", 400]
+    assert told(RequestParser().feed(POST + b"\x16\x03\x01")) == ["POST /a", b"hello", "end", 400]
     broken = CHUNKED.replace(b"2\r\nlo", b"zz\r\nlo")
-    assert told(Requests().feed(broken)) == ["POST /a", b"hel", 400]
+    assert told(RequestParser().feed(broken)) == ["POST /a", b"hel", 400]
 
 
 def test_a_head_without_end() -> None:
-    requests = Requests()
+    requests = RequestParser()
     asked = requests.feed(b"GET / HTTP/1.1\r\nHost: x\r\nA: ")
     for _ in range(2):
         assert not asked
@@ -182,7 +190,7 @@ def test_a_head_without_end() -> None:
 
 
 def test_a_long_body_after_a_short_head_is_no_long_head() -> None:
-    requests = Requests()
+    requests = RequestParser()
     requests.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n")
     for _ in range(4):
         assert told(requests.feed(b"a" * 100_000))[0] == b"a" * 100_000
@@ -190,7 +198,7 @@ def test_a_long_body_after_a_short_head_is_no_long_head() -> None:
 
 
 def test_a_stream_goes_in_chunks_and_its_head_with_the_first() -> None:
-    reply = Reply("GET", "1.1", last=False)
+    reply = ResponseWriter("GET", "1.1", last=False)
     assert not reply.begun
     reply.begin(200, [(b"content-type", b"text/plain")])
     assert reply.body(b"x" * 17) == (
@@ -204,7 +212,7 @@ def test_a_stream_goes_in_chunks_and_its_head_with_the_first() -> None:
 
 
 def test_a_body_of_known_length_goes_as_it_is() -> None:
-    reply = Reply("POST", "1.1", last=False)
+    reply = ResponseWriter("POST", "1.1", last=False)
     reply.begin(404, [(b"content-length", b"5")])
     assert reply.body(b"he") == b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nhe"
     assert reply.body(b"llo") == b"llo"
@@ -213,7 +221,7 @@ def test_a_body_of_known_length_goes_as_it_is() -> None:
 
 
 def test_a_reply_without_a_body_is_its_head() -> None:
-    reply = Reply("POST", "1.1", last=False)
+    reply = ResponseWriter("POST", "1.1", last=False)
     reply.begin(200, [(b"content-length", b"0")])
     assert reply.end() == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
     assert not reply.last
@@ -221,7 +229,7 @@ def test_a_reply_without_a_body_is_its_head() -> None:
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
 def test_what_has_no_body_is_given_no_framing(method: str, status: int) -> None:
-    reply = Reply(method, "1.1", last=False)
+    reply = ResponseWriter(method, "1.1", last=False)
     reply.begin(status, [])
     end = reply.end()
     assert end.startswith(b"HTTP/1.1 %d " % status)
@@ -230,14 +238,14 @@ def test_what_has_no_body_is_given_no_framing(method: str, status: int) -> None:
 
 
 def test_to_head_the_length_is_that_of_the_body_that_is_not_sent() -> None:
-    reply = Reply("HEAD", "1.1", last=False)
+    reply = ResponseWriter("HEAD", "1.1", last=False)
     reply.begin(200, [(b"content-length", b"17")])
     assert reply.end() == b"HTTP/1.1 200 OK\r\ncontent-length: 17\r\n\r\n"
     assert not reply.last
 
 
 def test_an_old_client_gets_a_stream_that_ends_with_the_connection() -> None:
-    reply = Reply("GET", "1.0", last=False)
+    reply = ResponseWriter("GET", "1.0", last=False)
     reply.begin(200, [])
     assert reply.body(b"hi") == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhi"
     assert reply.end() == b""
@@ -245,20 +253,20 @@ def test_an_old_client_gets_a_stream_that_ends_with_the_connection() -> None:
 
 
 def test_the_last_reply_says_so_once() -> None:
-    reply = Reply("GET", "1.1", last=True)
+    reply = ResponseWriter("GET", "1.1", last=True)
     reply.begin(200, [(b"content-length", b"0"), (b"connection", b"close")])
     assert reply.end() == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 def test_the_app_may_want_it_to_be_the_last() -> None:
-    reply = Reply("GET", "1.1", last=False)
+    reply = ResponseWriter("GET", "1.1", last=False)
     reply.begin(500, [(b"content-length", b"0"), (b"connection", b"close")])
     assert b"connection: close" in reply.end()
     assert reply.last
 
 
 def test_a_body_too_short_takes_the_connection_with_it() -> None:
-    reply = Reply("GET", "1.1", last=False)
+    reply = ResponseWriter("GET", "1.1", last=False)
     reply.begin(200, [(b"content-length", b"5")])
     reply.body(b"he")
     assert reply.end() == b""
@@ -266,7 +274,7 @@ def test_a_body_too_short_takes_the_connection_with_it() -> None:
 
 
 def test_a_body_too_long_is_the_apps_mistake() -> None:
-    reply = Reply("GET", "1.1", last=False)
+    reply = ResponseWriter("GET", "1.1", last=False)
     reply.begin(200, [(b"content-length", b"1")])
     with pytest.raises(ValueError, match="longer"):
         reply.body(b"he")
@@ -274,7 +282,7 @@ def test_a_body_too_long_is_the_apps_mistake() -> None:
 
 @pytest.mark.parametrize("header", [(b"a", b"b\r\nc: d"), (b"a\n", b"b"), (b"a", b"b\nc")])
 def test_a_header_cannot_bring_another(header: tuple[bytes, bytes]) -> None:
-    reply = Reply("GET", "1.1", last=False)
+    reply = ResponseWriter("GET", "1.1", last=False)
     with pytest.raises(ValueError, match="line break"):
         reply.begin(200, [header])
     assert not reply.begun
@@ -283,7 +291,7 @@ def test_a_header_cannot_bring_another(header: tuple[bytes, bytes]) -> None:
 
 
 def test_a_status_that_nobody_knows_has_no_words() -> None:
-    reply = Reply("GET", "1.1", last=False)
+    reply = ResponseWriter("GET", "1.1", last=False)
     reply.begin(299, [(b"content-length", b"0")])
     assert reply.end().startswith(b"HTTP/1.1 299 \r\n")
 

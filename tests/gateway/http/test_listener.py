@@ -11,8 +11,8 @@ import pytest
 from anyio.abc import SocketStream
 from starlette.types import Receive, Scope, Send
 
-from gateway.http.http1 import PASS_ON, PassOn
-from gateway.http.listener import Inbox, listen
+from gateway.http.http1 import SEND_NOW, SendNow
+from gateway.http.listener import listen
 from gateway.serve import server_config
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +52,7 @@ class App:
             await self._stream(receive, send)
             raise ValueError("no such luck")
         if scope["path"] == "/lent":
-            await self._lent(scope["extensions"][PASS_ON], receive, send)
+            await self._lent(scope["extensions"][SEND_NOW], receive, send)
             return
         body = await whole(receive) if scope["path"] == "/body" else b"done"
         headers = [(b"content-length", b"%d" % len(body))]
@@ -69,7 +69,7 @@ class App:
             # Whoever does not notice goes on for a while, and nobody minds.
             await send({"type": "http.response.body", "body": b"more", "more_body": True})
 
-    async def _lent(self, pass_on: PassOn, receive: Receive, send: Send) -> None:
+    async def _lent(self, pass_on: SendNow, receive: Receive, send: Send) -> None:
         """Filled until there is no room, and a little more after the client has left."""
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
@@ -325,26 +325,6 @@ async def test_a_client_that_takes_nothing_loses_the_reply() -> None:
         with pytest.raises((anyio.BrokenResourceError, anyio.EndOfStream)):
             while True:
                 await client.receive()
-
-
-async def test_an_inbox_makes_whoever_fills_it_wait() -> None:
-    inbox, brought = Inbox(), 0
-
-    async def bring() -> None:
-        nonlocal brought
-        for number in range(9):
-            await inbox.put({"type": "http.request", "body": bytes([number]), "more_body": True})
-            brought += 1
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(bring)
-        await anyio.wait_all_tasks_blocked()
-        assert brought == 4
-        assert (await inbox.get()).get("body") == b"\0"
-        await anyio.wait_all_tasks_blocked()
-        assert brought == 5
-        inbox.close()
-    assert brought == 9
 
 
 async def test_stopping_closes_idle_connections_and_takes_no_new_ones() -> None:

@@ -12,10 +12,17 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.http.request_log import Facts, JsonLines, RequestLog, Text, setup, summary
+from gateway.http.request_log import (
+    JsonFormatter,
+    RequestLog,
+    RequestRecord,
+    TextFormatter,
+    setup,
+    summary,
+)
 
 BEGAN = 1_700_000_000.25
-FACTS = Facts("0a1b2c", 0.0, status=200)
+FACTS = RequestRecord("0a1b2c", 0.0, status=200)
 
 
 def record(level: int = logging.INFO, **more: Any) -> logging.LogRecord:
@@ -36,24 +43,24 @@ def failure() -> Any:
 
 def test_a_line_for_people_has_time_level_logger_and_message() -> None:
     clock = time.strftime("%H:%M:%S", time.localtime(BEGAN))
-    assert Text().format(record()) == f"{clock}.250 info    serve  stop now"
+    assert TextFormatter().format(record()) == f"{clock}.250 info    serve  stop now"
     loud = record(logging.WARNING, name="runners.scheduler")
-    assert Text().format(loud) == f"{clock}.250 warning runners.scheduler  stop now"
+    assert TextFormatter().format(loud) == f"{clock}.250 warning runners.scheduler  stop now"
 
 
 def test_a_traceback_follows_the_line() -> None:
-    lines = Text().format(record(exc_info=failure())).splitlines()
+    lines = TextFormatter().format(record(exc_info=failure())).splitlines()
     assert lines[0].endswith("stop now")
     assert (lines[1], lines[-1]) == ("Traceback (most recent call last):", "ValueError: no")
 
 
-def test_a_line_for_machines_is_one_object_with_the_facts_in_it() -> None:
-    line = JsonLines().format(record(facts={"status": 200, "model": "é\n"}))
+def test_a_line_for_machines_is_one_object_with_its_fields_in_it() -> None:
+    line = JsonFormatter().format(record(fields={"status": 200, "model": "é\n"}))
     assert line == (
         '{"time": 1700000000.25, "level": "info", "logger": "gateway.serve", '
         '"message": "stop now", "status": 200, "model": "é\\n"}'
     )
-    told = json.loads(JsonLines().format(record(exc_info=failure())))
+    told = json.loads(JsonFormatter().format(record(exc_info=failure())))
     assert told["exception"].endswith("ValueError: no")
 
 
@@ -118,7 +125,7 @@ def test_a_line_names_only_what_is_known() -> None:
 
 def test_a_line_tells_the_times_in_milliseconds() -> None:
     facts = replace(FACTS, model="m", queue=0.0, load=1.5, first=2.00004, tokens=0, rate=33.333)
-    facts = replace(facts, cut="3 messages", error='a "b"\n')
+    facts = replace(facts, truncated="3 messages", error='a "b"\n')
     line = summary(facts, "POST", "/api/chat", 2.5)
     assert list(line.items())[4:] == [
         ("total_ms", 2500.0),
@@ -155,7 +162,7 @@ class Client:
 
 
 async def reply(scope: Scope, receive: Receive, send: Send) -> None:
-    scope["state"]["facts"].model = "m"
+    scope["state"]["record"].model = "m"
     await send({"type": "http.response.start", "status": 201, "headers": [(b"a", b"b")]})
     await send({"type": "http.response.body", "body": b"x"})
 
@@ -175,7 +182,7 @@ async def break_down_late(scope: Scope, receive: Receive, send: Send) -> None:
 
 def told(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     [line] = caplog.records
-    return dict(vars(line)["facts"])
+    return dict(vars(line)["fields"])
 
 
 @pytest.mark.anyio

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.scripted import CHATML
+from runners.build.scripted_model import CHATML
 from tests.fakes.prompts import (
     BMP,
     HI,
@@ -326,7 +326,7 @@ async def test_a_line_in_the_log_names_the_model_as_the_client_did(
         gateway.add("m")
         told(await chat(gateway, "M:latest"))
         await chat(gateway, "nobody")
-    facts = [vars(line)["facts"] for line in caplog.records if line.name == "paddock"]
+    facts = [vars(line)["fields"] for line in caplog.records if line.name == "paddock"]
     assert [(fact["model"], fact["status"]) for fact in facts] == [
         ("M:latest", 200),
         ("nobody", 404),

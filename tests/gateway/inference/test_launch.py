@@ -9,8 +9,8 @@ import pytest
 from gateway import names
 from gateway.inference.launch import Defaults, cache_room, default_context, shape, spec_for
 from gateway.inference.options import merge
-from gateway.store.config import Config
 from gateway.store.gguf import Array, Header
+from gateway.store.json_files import Config
 from gateway.store.manifests import LAYER_TYPE, Layer, Manifest
 from gateway.store.model import Model
 from runners import GIB, MIB, Device, DeviceKind, Shape, Spec

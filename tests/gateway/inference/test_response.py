@@ -28,7 +28,7 @@ FIRST = b"Hello "
 
 def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """The facts of every finished request."""
-    return [vars(line)["facts"] for line in caplog.records if line.name == "paddock"]
+    return [vars(line)["fields"] for line in caplog.records if line.name == "paddock"]
 
 
 async def nobody_is_left(gateway: Gateway) -> None:

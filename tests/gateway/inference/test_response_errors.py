@@ -36,7 +36,7 @@ def too_long(path: str, **more: Any) -> dict[str, Any]:
 
 def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """The facts of every finished request."""
-    return [vars(line)["facts"] for line in caplog.records if line.name == "paddock"]
+    return [vars(line)["fields"] for line in caplog.records if line.name == "paddock"]
 
 
 def error_of(path: str, response: httpx.Response) -> str:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from starlette.types import Message
 
-from gateway.http.request_log import Facts
+from gateway.http.request_log import RequestRecord
 from gateway.inference.encoder import ReplyEncoder
 from gateway.inference.options import merge
 from gateway.inference.response import GenerationResponse, Recover, Work
@@ -49,7 +49,7 @@ class Reply:
         self.first = Attempt(
             first, CompletionEventReader(stop_at_text=stop_at_text), PromptState([])
         )
-        self.record = Facts("1", 0.0)
+        self.record = RequestRecord("1", 0.0)
         self.failures: list[EngineError | RestartNeeded] = []
         self.sent: list[Message] = []
 

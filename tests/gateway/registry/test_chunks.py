@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.registry.chunks import Part, decode, encode, joined, plan, total
+from gateway.registry.chunks import Chunk, decode, encode, joined, plan, total
 
 MB = 1_000_000
 
@@ -29,9 +29,9 @@ def test_a_blob_is_cut_in_sixteen_within_limits(size: int, sizes: list[int]) -> 
 
 def test_a_state_file_is_ollamas() -> None:
     data = b'{"N":0,"Offset":0,"Size":1600000,"Completed":0}\n'
-    assert encode(Part(0, 0, 1600000)) == data
-    assert decode(data) == Part(0, 0, 1600000)
-    assert decode(b'{"N":3,"Offset":7,"Size":9,"Completed":4}') == Part(3, 7, 9, 4)
+    assert encode(Chunk(0, 0, 1600000)) == data
+    assert decode(data) == Chunk(0, 0, 1600000)
+    assert decode(b'{"N":3,"Offset":7,"Size":9,"Completed":4}') == Chunk(3, 7, 9, 4)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_is_no_state_is_refused(data: bytes) -> None:
 
 
 def test_parts_are_joined_in_order() -> None:
-    first, second = Part(0, 0, 5, 5), Part(1, 5, 3)
+    first, second = Chunk(0, 0, 5, 5), Chunk(1, 5, 3)
     assert joined([second, first]) == (first, second)
 
 
@@ -59,13 +59,13 @@ def test_parts_are_joined_in_order() -> None:
     "found",
     [
         [],
-        [Part(1, 0, 5)],
-        [Part(0, 1, 5)],
-        [Part(0, 0, 5), Part(1, 6, 5)],
-        [Part(0, 0, 5), Part(1, 4, 5)],
-        [Part(0, 0, 5), Part(2, 5, 5)],
-        [Part(0, 0, 5), Part(0, 0, 5)],
+        [Chunk(1, 0, 5)],
+        [Chunk(0, 1, 5)],
+        [Chunk(0, 0, 5), Chunk(1, 6, 5)],
+        [Chunk(0, 0, 5), Chunk(1, 4, 5)],
+        [Chunk(0, 0, 5), Chunk(2, 5, 5)],
+        [Chunk(0, 0, 5), Chunk(0, 0, 5)],
     ],
 )
-def test_parts_that_do_not_fit_together_are_none(found: list[Part]) -> None:
+def test_parts_that_do_not_fit_together_are_none(found: list[Chunk]) -> None:
     assert joined(found) is None

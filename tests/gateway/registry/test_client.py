@@ -8,9 +8,15 @@ import pytest
 from gateway import __version__
 from gateway.errors import Broken
 from gateway.registry import client
-from gateway.registry.client import Place, Registry, accept, open_registry
+from gateway.registry.client import BlobLocation, Registry, accept, open_registry
 from gateway.registry.references import Reference
-from gateway.registry.retry import Denied, Lost, Missing, Patience, Stalled
+from gateway.registry.retry import (
+    AccessDenied,
+    ConnectionLost,
+    ConnectionStalled,
+    NotInRegistry,
+    RetryPolicy,
+)
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +32,7 @@ async def fake() -> AsyncIterator[FakeRegistry]:
 
 @asynccontextmanager
 async def opened(fake: FakeRegistry, *, stall: float = 20.0) -> AsyncIterator[Registry]:
-    async with open_registry(fake.reference(), Patience(pause=0, stall=stall), None) as registry:
+    async with open_registry(fake.reference(), RetryPolicy(pause=0, stall=stall), None) as registry:
         yield registry
 
 
@@ -72,7 +78,7 @@ async def test_a_token_that_does_not_help_is_a_refusal(fake: FakeRegistry) -> No
     fake.refusals.clear()
     fake.refusals = [("GET /token", 200, b'{"token":"other"}')]
     async with opened(fake) as registry:
-        with pytest.raises(Denied):
+        with pytest.raises(AccessDenied):
             await registry.manifest()
 
 
@@ -91,7 +97,7 @@ async def test_a_realm_elsewhere_is_not_asked(fake: FakeRegistry) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind", "message"),
     [
-        (404, b"x", Missing, "file does not exist"),
+        (404, b"x", NotInRegistry, "file does not exist"),
         (403, b'{"errors":"denied"}', Broken, '403: {"errors":"denied"}'),
         (412, b"upgrade, please", Broken, "412: upgrade, please"),
         (500, b"", Broken, "500: "),
@@ -121,7 +127,7 @@ async def test_a_size_is_told_or_not(fake: FakeRegistry, sizes: bool, size: int 
     digest = fake.put(b"12345")
     async with opened(fake) as registry:
         assert await registry.size(digest) == size
-        with pytest.raises(Missing):
+        with pytest.raises(NotInRegistry):
             await registry.size(NOWHERE)
 
 
@@ -139,8 +145,8 @@ async def test_a_blob_of_a_plain_registry_is_where_it_is_asked_for(fake: FakeReg
     digest = fake.put(b"abc")
     async with opened(fake) as registry:
         place = await registry.locate(digest)
-        assert place == Place(fake.reference().blob(digest), own=True)
-        with pytest.raises(Missing):
+        assert place == BlobLocation(fake.reference().blob(digest), own=True)
+        with pytest.raises(NotInRegistry):
             await registry.locate(NOWHERE)
         assert await registry.locate(fake.put(b"")) is not None
 
@@ -150,7 +156,9 @@ async def test_the_storage_does_not_see_the_token(fake: FakeRegistry) -> None:
     digest = fake.put(b"abcdef")
     async with opened(fake) as registry:
         place = await registry.locate(digest)
-        assert place == Place(f"http://127.0.0.1:{fake.storage_port}/data/{digest}", own=False)
+        assert place == BlobLocation(
+            f"http://127.0.0.1:{fake.storage_port}/data/{digest}", own=False
+        )
         async with registry.ranged(place, 1, 3) as response:
             assert (response.status_code, await response.aread()) == (206, b"bcd")
     *_, asked = fake.asked
@@ -184,7 +192,14 @@ async def test_a_registry_that_sends_us_in_circles_is_left(fake: FakeRegistry) -
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(500, Lost), (503, Lost), (429, Lost), (400, Broken), (403, Broken)]
+    ("status", "kind"),
+    [
+        (500, ConnectionLost),
+        (503, ConnectionLost),
+        (429, ConnectionLost),
+        (400, Broken),
+        (403, Broken),
+    ],
 )
 async def test_some_statuses_may_pass(fake: FakeRegistry, status: int, kind: type[Broken]) -> None:
     digest = fake.put(b"a")
@@ -201,19 +216,19 @@ async def test_a_cut_connection_is_lost(fake: FakeRegistry) -> None:
     fake.faults = [Fault(digest, 2)]
     async with opened(fake) as registry:
         place = await registry.locate(digest)
-        with pytest.raises(Lost) as caught:
+        with pytest.raises(ConnectionLost) as caught:
             async with registry.ranged(place, 0, 5) as response:
                 await response.aread()
     assert caught.value.message.startswith(f'Get "{place.url}": ')
-    assert not isinstance(caught.value, Stalled)
+    assert not isinstance(caught.value, ConnectionStalled)
 
 
 async def test_a_silent_connection_is_stalled(fake: FakeRegistry) -> None:
     digest = fake.put(b"abcdef")
     fake.faults = [Fault(digest, 2, waits=True)]
     async with opened(fake, stall=0.1) as registry:
-        place = Place(fake.reference().blob(digest), own=True)
-        with pytest.raises(Stalled, match=r"timed out$"):
+        place = BlobLocation(fake.reference().blob(digest), own=True)
+        with pytest.raises(ConnectionStalled, match=r"timed out$"):
             async with registry.ranged(place, 0, 5) as response:
                 await response.aread()
 
@@ -221,8 +236,8 @@ async def test_a_silent_connection_is_stalled(fake: FakeRegistry) -> None:
 async def test_nobody_there_is_told_with_the_address() -> None:
     async with running_registry() as gone:
         reference = gone.reference()
-    async with open_registry(reference, Patience(pause=0), None) as registry:
-        with pytest.raises(Lost) as caught:
+    async with open_registry(reference, RetryPolicy(pause=0), None) as registry:
+        with pytest.raises(ConnectionLost) as caught:
             await registry.manifest()
     assert caught.value.message == (
         f'Get "http://{gone.host}/v2/ns/m/manifests/latest": connection refused'
@@ -231,8 +246,8 @@ async def test_nobody_there_is_told_with_the_address() -> None:
 
 async def test_plain_http_where_tls_was_expected_is_told(fake: FakeRegistry) -> None:
     reference = Reference(fake.reference().name, "https")
-    async with open_registry(reference, Patience(pause=0), None) as registry:
-        with pytest.raises(Lost) as caught:
+    async with open_registry(reference, RetryPolicy(pause=0), None) as registry:
+        with pytest.raises(ConnectionLost) as caught:
             await registry.manifest()
     assert caught.value.message == (
         f'Get "https://{fake.host}/v2/ns/m/manifests/latest": '

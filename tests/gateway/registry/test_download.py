@@ -11,11 +11,11 @@ import pytest
 
 from gateway.errors import Broken
 from gateway.registry import chunks as parts
-from gateway.registry.chunks import Part
+from gateway.registry.chunks import Chunk
 from gateway.registry.client import open_registry
 from gateway.registry.download import Downloads, Listener
 from gateway.registry.partial import Partial
-from gateway.registry.retry import Missing, Patience
+from gateway.registry.retry import NotInRegistry, RetryPolicy
 from gateway.store.blobs import Blobs
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 DATA = bytes(range(256)) * 40
 SIZE = len(DATA)
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
-THREE = (Part(0, 0, 4000), Part(1, 4000, 4000), Part(2, 8000, SIZE - 8000))
+THREE = (Chunk(0, 0, 4000), Chunk(1, 4000, 4000), Chunk(2, 8000, SIZE - 8000))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def blobs(tmp_path: Path) -> Blobs:
     return Blobs(tmp_path / "blobs")
 
 
-def begun(blobs: Blobs, *states: Part) -> Partial:
+def begun(blobs: Blobs, *states: Chunk) -> Partial:
     """An earlier download, as it was left: bytes up to where each part is."""
     partial = Partial(blobs, DIGEST)
     partial.begin(states)
@@ -55,14 +55,14 @@ def begun(blobs: Blobs, *states: Part) -> Partial:
 async def waiting(
     fake: FakeRegistry, downloads: Downloads, *, size: int = SIZE, stall: float = 20.0
 ) -> AsyncIterator[Listener]:
-    patience = Patience(pause=0, stall=stall)
-    async with open_registry(fake.reference(), patience, None) as registry:
+    policy = RetryPolicy(pause=0, stall=stall)
+    async with open_registry(fake.reference(), policy, None) as registry:
         async with downloads.wanted(registry, DIGEST, size) as listener:
             yield listener
 
 
 def downloads_of(blobs: Blobs) -> Downloads:
-    return Downloads(blobs, Patience(pause=0, stall=20.0))
+    return Downloads(blobs, RetryPolicy(pause=0, stall=20.0))
 
 
 async def fetch(fake: FakeRegistry, blobs: Blobs, **more: float) -> None:
@@ -110,7 +110,7 @@ async def test_a_download_goes_on_part_by_part(
     fake: FakeRegistry, blobs: Blobs, redirects: bool
 ) -> None:
     fake.redirects = redirects
-    begun(blobs, Part(0, 0, 4000, 4000), Part(1, 4000, 4000, 1500), THREE[2])
+    begun(blobs, Chunk(0, 0, 4000, 4000), Chunk(1, 4000, 4000, 1500), THREE[2])
     await fetch(fake, blobs)
     assert blobs.read(DIGEST) == DATA
     assert sorted(ranges(fake)) == ["5500-7999", f"8000-{SIZE - 1}"]
@@ -118,7 +118,7 @@ async def test_a_download_goes_on_part_by_part(
 
 
 async def test_what_is_complete_is_only_verified(fake: FakeRegistry, blobs: Blobs) -> None:
-    begun(blobs, Part(0, 0, SIZE, SIZE))
+    begun(blobs, Chunk(0, 0, SIZE, SIZE))
     await fetch(fake, blobs)
     assert blobs.read(DIGEST) == DATA
     assert fake.asked == []
@@ -127,7 +127,7 @@ async def test_what_is_complete_is_only_verified(fake: FakeRegistry, blobs: Blob
 async def test_an_empty_blob_is_one(fake: FakeRegistry, tmp_path: Path) -> None:
     blobs = Blobs(tmp_path / "blobs")
     digest = fake.put(b"")
-    async with open_registry(fake.reference(), Patience(pause=0), None) as registry:
+    async with open_registry(fake.reference(), RetryPolicy(pause=0), None) as registry:
         async with downloads_of(blobs).wanted(registry, digest, 0) as listener:
             await listener.complete()
             await listener.verify()
@@ -136,7 +136,7 @@ async def test_an_empty_blob_is_one(fake: FakeRegistry, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("states", [(), THREE])
 async def test_a_server_without_ranges_sends_it_whole(
-    fake: FakeRegistry, blobs: Blobs, states: tuple[Part, ...]
+    fake: FakeRegistry, blobs: Blobs, states: tuple[Chunk, ...]
 ) -> None:
     fake.ranges = False
     if states:
@@ -147,7 +147,7 @@ async def test_a_server_without_ranges_sends_it_whole(
 
 async def test_without_ranges_a_cut_part_starts_again(fake: FakeRegistry, blobs: Blobs) -> None:
     fake.ranges = False
-    begun(blobs, Part(0, 0, SIZE, 5000))
+    begun(blobs, Chunk(0, 0, SIZE, 5000))
     await fetch(fake, blobs)
     assert blobs.read(DIGEST) == DATA
 
@@ -196,7 +196,7 @@ async def test_six_cuts_are_the_end_and_their_bytes_stay(fake: FakeRegistry, blo
 
 async def test_stalls_after_some_bytes_do_not_count(fake: FakeRegistry, blobs: Blobs) -> None:
     fake.faults = [Fault(DIGEST, 100, waits=True)] * 3
-    downloads = Downloads(blobs, Patience(attempts=2, pause=0))
+    downloads = Downloads(blobs, RetryPolicy(attempts=2, pause=0))
     async with waiting(fake, downloads, stall=0.3) as listener:
         await listener.complete()
         await listener.verify()
@@ -205,7 +205,7 @@ async def test_stalls_after_some_bytes_do_not_count(fake: FakeRegistry, blobs: B
 
 async def test_stalls_without_any_do(fake: FakeRegistry, blobs: Blobs) -> None:
     fake.faults = [Fault(DIGEST, 0, waits=True)] * 2
-    downloads = Downloads(blobs, Patience(attempts=2, pause=0))
+    downloads = Downloads(blobs, RetryPolicy(attempts=2, pause=0))
     async with waiting(fake, downloads, stall=0.1) as listener:
         with pytest.raises(Broken, match=r"^max retries exceeded: .* timed out$"):
             await listener.complete()
@@ -223,7 +223,7 @@ async def test_a_blob_that_is_not_there_is_not_asked_for_twice(
     fake: FakeRegistry, blobs: Blobs
 ) -> None:
     fake.blobs.clear()
-    with pytest.raises(Missing):
+    with pytest.raises(NotInRegistry):
         await fetch(fake, blobs)
     assert len(fake.asked) == 1
 
@@ -244,7 +244,7 @@ async def test_wrong_bytes_are_dropped(fake: FakeRegistry, blobs: Blobs) -> None
 async def test_a_blob_of_another_size_is_not_gone_on_with(
     fake: FakeRegistry, blobs: Blobs, size: int
 ) -> None:
-    begun(blobs, Part(0, 0, size, SIZE - 3000 - 1))
+    begun(blobs, Chunk(0, 0, size, SIZE - 3000 - 1))
     with pytest.raises(Broken, match=f"^the blob has {SIZE} bytes now, and had {size}$"):
         await fetch(fake, blobs)
     assert names(blobs) == []
@@ -253,7 +253,7 @@ async def test_a_blob_of_another_size_is_not_gone_on_with(
 
 
 async def test_bytes_past_the_end_are_not_asked_for_again(fake: FakeRegistry, blobs: Blobs) -> None:
-    begun(blobs, Part(0, 0, SIZE, SIZE), Part(1, SIZE, 10))
+    begun(blobs, Chunk(0, 0, SIZE, SIZE), Chunk(1, SIZE, 10))
     with pytest.raises(Broken, match=r"^unexpected status code 416$"):
         await fetch(fake, blobs)
     assert names(blobs) == []
@@ -356,7 +356,7 @@ async def test_who_comes_after_a_failure_tries_anew(fake: FakeRegistry, blobs: B
     fake.blobs.clear()
     downloads = downloads_of(blobs)
     async with waiting(fake, downloads) as first:
-        with pytest.raises(Missing):
+        with pytest.raises(NotInRegistry):
             await first.complete()
         fake.put(DATA)
         async with waiting(fake, downloads) as second:
@@ -371,7 +371,7 @@ async def test_another_registry_may_have_what_the_first_has_not(
     downloads = downloads_of(blobs)
     async with running_registry() as poor:
         async with waiting(poor, downloads) as first, waiting(fake, downloads) as second:
-            with pytest.raises(Missing):
+            with pytest.raises(NotInRegistry):
                 await first.complete()
             await second.complete()
             await second.verify()

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.registry.chunks import Part
+from gateway.registry.chunks import Chunk
 from gateway.registry.partial import Partial, write
 from gateway.store.blobs import Blobs
 
 DATA = b"0123456789"
 HEX = hashlib.sha256(DATA).hexdigest()
 NAME = f"sha256-{HEX}-partial"
-PARTS = (Part(0, 0, 6, 6), Part(1, 6, 4, 1))
+PARTS = (Chunk(0, 0, 6, 6), Chunk(1, 6, 4, 1))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def files(partial: Partial) -> dict[str, bytes]:
 
 
 def test_a_download_begins_with_a_file_of_full_length(partial: Partial) -> None:
-    partial.begin((Part(0, 0, 6), Part(1, 6, 4)))
+    partial.begin((Chunk(0, 0, 6), Chunk(1, 6, 4)))
     assert files(partial) == {
         NAME: bytes(10),
         f"{NAME}-0": b'{"N":0,"Offset":0,"Size":6,"Completed":0}\n',
@@ -37,11 +37,11 @@ def test_a_download_begins_with_a_file_of_full_length(partial: Partial) -> None:
 
 
 def test_states_are_found_again(partial: Partial) -> None:
-    partial.begin((Part(0, 0, 6), Part(1, 6, 4)))
+    partial.begin((Chunk(0, 0, 6), Chunk(1, 6, 4)))
     for part in PARTS:
         partial.save(part)
     assert partial.resume() == PARTS
-    partial.save(Part(1, 6, 4))
+    partial.save(Chunk(1, 6, 4))
     assert files(partial)[f"{NAME}-1"] == b'{"N":1,"Offset":6,"Size":4,"Completed":0}\n'
 
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from gateway.errors import Broken
-from gateway.registry.reporting import line, reported
+from gateway.registry.reporting import line, with_progress
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ class Work:
     def look(self) -> Mapping[str, Any]:
         return {"count": self.count}
 
-    async def tell(self, seen: Mapping[str, Any]) -> None:
+    async def report(self, seen: Mapping[str, Any]) -> None:
         self.told.append(seen["count"])
         self.heard.set()
 
@@ -52,7 +52,7 @@ async def test_what_is_over_at_once_is_told_once() -> None:
     async def run() -> None:
         work.count = 3
 
-    await reported(run, work.look, work.tell)
+    await with_progress(run, work.look, work.report)
     assert work.told == [3]
 
 
@@ -65,7 +65,7 @@ async def test_every_change_that_lasts_is_told_and_the_end_always() -> None:
             with anyio.fail_after(10):
                 await work.heard.wait()
 
-    await reported(run, work.look, work.tell)
+    await with_progress(run, work.look, work.report)
     assert work.told == [1, 2, 2]
 
 
@@ -77,6 +77,6 @@ async def test_an_error_comes_as_it_is(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await reported(run, work.look, work.tell)
+        await with_progress(run, work.look, work.report)
     assert caught.value is error
     assert work.told == []

@@ -8,19 +8,19 @@ import pytest
 
 from gateway.errors import Broken
 from gateway.registry.retry import (
-    Denied,
-    Lost,
-    Missing,
-    Moved,
-    Patience,
-    Stalled,
-    persistently,
+    AccessDenied,
+    ConnectionLost,
+    ConnectionStalled,
+    LostAfterProgress,
+    NotInRegistry,
+    RetryPolicy,
     reason,
+    retry,
 )
 
 pytestmark = pytest.mark.anyio
 
-EAGER = Patience(pause=0)
+EAGER = RetryPolicy(pause=0)
 
 
 class Attempts:
@@ -38,36 +38,40 @@ class Attempts:
 
 
 async def test_a_lost_connection_is_tried_again() -> None:
-    attempt = Attempts(Lost("a"), Stalled("b"))
-    assert await persistently(EAGER, attempt) == 7
+    attempt = Attempts(ConnectionLost("a"), ConnectionStalled("b"))
+    assert await retry(EAGER, attempt) == 7
     assert attempt.count == 3
 
 
 async def test_the_sixth_failure_is_the_last() -> None:
-    attempt = Attempts(*(Lost(str(number)) for number in range(9)))
+    attempt = Attempts(*(ConnectionLost(str(number)) for number in range(9)))
     with pytest.raises(Broken, match=r"^max retries exceeded: 5$") as caught:
-        await persistently(EAGER, attempt)
+        await retry(EAGER, attempt)
     assert attempt.count == 6
-    assert not isinstance(caught.value, Lost)
+    assert not isinstance(caught.value, ConnectionLost)
 
 
 async def test_what_had_moved_does_not_count() -> None:
-    attempt = Attempts(*(Moved("a") for _ in range(9)), *(Lost("b") for _ in range(5)))
-    assert await persistently(EAGER, attempt) == 7
+    attempt = Attempts(
+        *(LostAfterProgress("a") for _ in range(9)), *(ConnectionLost("b") for _ in range(5))
+    )
+    assert await retry(EAGER, attempt) == 7
     assert attempt.count == 15
 
 
-@pytest.mark.parametrize("error", [Missing(), Denied(), OSError(28, "full"), Broken("no")])
+@pytest.mark.parametrize(
+    "error", [NotInRegistry(), AccessDenied(), OSError(28, "full"), Broken("no")]
+)
 async def test_what_will_not_change_is_not_tried_again(error: Exception) -> None:
     attempt = Attempts(error)
     with pytest.raises(type(error)):
-        await persistently(EAGER, attempt)
+        await retry(EAGER, attempt)
     assert attempt.count == 1
 
 
 def test_words_of_the_registry() -> None:
-    assert Missing().message == "file does not exist"
-    assert Denied().message == "unauthorized: access denied"
+    assert NotInRegistry().message == "file does not exist"
+    assert AccessDenied().message == "unauthorized: access denied"
 
 
 def chained(*errors: BaseException) -> BaseException:

@@ -11,7 +11,7 @@ import pytest
 from gateway import names
 from gateway.errors import Broken, NotFound
 from gateway.names import Name
-from gateway.registry.retry import Patience
+from gateway.registry.retry import RetryPolicy
 from gateway.registry.transfers import Transfers
 from gateway.store.library import Library
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
@@ -34,7 +34,7 @@ def library(tmp_path: Path) -> Library:
 
 @pytest.fixture
 def transfers(library: Library) -> Transfers:
-    return Transfers(library, patience=Patience(pause=0, stall=20.0), key=None)
+    return Transfers(library, policy=RetryPolicy(pause=0, stall=20.0), key=None)
 
 
 class Told(list[Mapping[str, Any]]):
@@ -224,12 +224,12 @@ async def test_a_blob_that_is_deleted_meanwhile_is_fetched_again(
     fake.add("ns/m:latest", weights)
     told = Told()
 
-    async def tell(line: Mapping[str, Any]) -> None:
+    async def report(line: Mapping[str, Any]) -> None:
         await told(line)
         if line["status"] == "writing manifest" and told.count(line) == 1:
             library.blobs.remove(weights["digest"])
 
-    await transfers.pull(here(fake), "http", tell)
+    await transfers.pull(here(fake), "http", report)
     assert told.count({"status": "writing manifest"}) == 2
     assert library.blobs.read(weights["digest"]) == WEIGHTS
 
@@ -240,12 +240,12 @@ async def test_one_that_is_deleted_again_and_again_is_given_up(
     weights = fake.layer("model", WEIGHTS)
     fake.add("ns/m:latest", weights)
 
-    async def tell(line: Mapping[str, Any]) -> None:
+    async def report(line: Mapping[str, Any]) -> None:
         if line["status"] == "writing manifest":
             library.blobs.remove(weights["digest"])
 
     with pytest.raises(Broken, match=r"are deleted while it is pulled$"):
-        await transfers.pull(here(fake), "http", tell)
+        await transfers.pull(here(fake), "http", report)
     assert library.entries() == []
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import Broken
-from gateway.registry.chunks import Part, plan
+from gateway.registry.chunks import Chunk, plan
 from gateway.registry.client import open_registry
-from gateway.registry.retry import Patience
+from gateway.registry.retry import RetryPolicy
 from gateway.registry.upload import Upload
 from gateway.store.blobs import Blobs
 from gateway.store.manifests import Layer
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 DATA = b"0123456789" * 30
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
-EAGER = Patience(pause=0, stall=20.0)
+EAGER = RetryPolicy(pause=0, stall=20.0)
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def blobs(tmp_path: Path) -> Blobs:
     return found
 
 
-def thirds(total: int) -> tuple[Part, ...]:
+def thirds(total: int) -> tuple[Chunk, ...]:
     """Three parts of a hundred bytes."""
     assert total == len(DATA)
-    return tuple(Part(number, 100 * number, 100) for number in range(3))
+    return tuple(Chunk(number, 100 * number, 100) for number in range(3))
 
 
 async def send(

@@ -28,7 +28,7 @@ def test_a_stored_blob_has_ollamas_name_and_can_be_read_by_others(blobs: Blobs) 
     assert blobs.path(HELLO).stat().st_mode & 0o777 == 0o644
 
 
-def test_storing_the_same_bytes_again_only_makes_them_young(blobs: Blobs) -> None:
+def test_storing_the_same_bytes_again_only_touches_them(blobs: Blobs) -> None:
     blobs.store(b"hello")
     os.utime(blobs.path(HELLO), (1, 1))
     assert blobs.store(b"hello") == (HELLO, False)
@@ -44,7 +44,7 @@ def test_a_blob_is_not_there_before_it_is_committed(blobs: Blobs) -> None:
         assert blobs.exists(HELLO)
 
 
-def test_a_mismatch_is_told_and_leaves_nothing(blobs: Blobs) -> None:
+def test_a_mismatch_is_an_error_and_leaves_nothing(blobs: Blobs) -> None:
     expected = f"sha256:{'0' * 64}"
     with blobs.writer(expected) as out:
         out.write(b"hello")

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.store.capabilities import blind, listed, native, shown
-from gateway.store.config import Config
-from gateway.store.gguf import Header
+from gateway.store.capabilities import blind, for_show, for_tags, native
+from gateway.store.gguf import Header, Metadata
+from gateway.store.json_files import Config
 
-LLAMA = {"general.architecture": "llama"}
+LLAMA: Metadata = {"general.architecture": "llama"}
 PLAIN = Header(LLAMA, (), 0)
 TOOLS = "{{ .Tools }}"
 BROKEN = "{{ .Tools }}{{ if }}"
@@ -26,16 +26,19 @@ def show(
     projector: Header | None = None,
     projectors: int = 0,
 ) -> tuple[str, ...]:
-    return shown(config, header, template, projector, projectors)
+    return for_show(config, header, template, projector, projectors)
 
 
 def clip(**facts: Any) -> Header:
-    metadata = {"general.architecture": "clip", **{f"clip.{k}": v for k, v in facts.items()}}
+    metadata: Metadata = {
+        "general.architecture": "clip",
+        **{f"clip.{k}": v for k, v in facts.items()},
+    }
     return Header(metadata, (), 0)
 
 
 @pytest.mark.parametrize(
-    ("config", "template", "chat_template", "answer"),
+    ("config", "template", "chat_template", "expected"),
     [
         (BLANK, None, None, True),
         (BLANK, None, "messages", True),
@@ -51,9 +54,9 @@ def clip(**facts: Any) -> Header:
     ],
 )
 def test_what_formats_a_chat(
-    config: Config, template: str | None, chat_template: str | None, answer: bool
+    config: Config, template: str | None, chat_template: str | None, expected: bool
 ) -> None:
-    assert native(config, template, chat_template) is answer
+    assert native(config, template, chat_template) is expected
 
 
 def test_a_text_model_completes() -> None:
@@ -65,7 +68,7 @@ def test_without_a_readable_gguf_a_model_neither_completes_nor_embeds() -> None:
 
 
 def test_an_embedding_model_only_embeds() -> None:
-    metadata = {"general.architecture": "bert", "bert.pooling_type": 0}
+    metadata: Metadata = {"general.architecture": "bert", "bert.pooling_type": 0}
     assert show(header=Header(metadata, (), 0)) == ("embedding",)
 
 
@@ -88,7 +91,7 @@ def test_a_chat_template_that_does_more_silences_the_layer() -> None:
 def test_a_template_that_cannot_be_read_adds_nothing() -> None:
     assert show(template=BROKEN) == ("completion",)
     assert show(header=with_template("tools"), template=BROKEN) == ("tools", "completion")
-    assert listed(BLANK, LLAMA, BROKEN, 1) == ("completion", "vision")
+    assert for_tags(BLANK, LLAMA, BROKEN, 1) == ("completion", "vision")
 
 
 def test_the_config_comes_first_and_nothing_comes_twice() -> None:
@@ -102,7 +105,7 @@ def test_a_parser_adds_what_it_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("projector", "found"),
+    ("projector", "expected"),
     [
         (None, ("completion", "vision")),
         (clip(has_vision_encoder=True), ("completion", "vision")),
@@ -111,8 +114,8 @@ def test_a_parser_adds_what_it_reads() -> None:
         (clip(has_audio_encoder=False), ("completion", "vision")),
     ],
 )
-def test_a_projector_sees_and_may_hear(projector: Header | None, found: tuple[str, ...]) -> None:
-    assert show(projector=projector, projectors=1) == found
+def test_a_projector_sees_and_may_hear(projector: Header | None, expected: tuple[str, ...]) -> None:
+    assert show(projector=projector, projectors=1) == expected
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_a_projector_for_sound_alone_is_blind(projector: Header | None, is_blind
 
 
 def test_towers_inside_the_model_count() -> None:
-    metadata = {**LLAMA, "llama.vision.block_count": 2, "llama.audio.block_count": 0}
+    metadata: Metadata = {**LLAMA, "llama.vision.block_count": 2, "llama.audio.block_count": 0}
     assert show(header=Header(metadata, (), 0)) == ("completion", "vision", "audio")
 
 
@@ -143,15 +146,15 @@ def test_families_that_think_and_families_that_do_not_hear() -> None:
 
 def test_a_list_has_its_own_order() -> None:
     config = Config(capabilities=("custom",))
-    outline = {**LLAMA, "llama.vision.block_count": 1}
-    assert listed(config, outline, TOOLS, 0) == ("vision", "completion", "custom", "tools")
-    assert listed(config, LLAMA, TOOLS, 1) == ("completion", "custom", "tools", "vision")
+    outline: Metadata = {**LLAMA, "llama.vision.block_count": 1}
+    assert for_tags(config, outline, TOOLS, 0) == ("vision", "completion", "custom", "tools")
+    assert for_tags(config, LLAMA, TOOLS, 1) == ("completion", "custom", "tools", "vision")
 
 
 def test_a_list_never_looks_at_chat_templates() -> None:
-    outline = {**LLAMA, "tokenizer.chat_template": "tools"}
-    assert listed(BLANK, outline, None, 0) == ("completion",)
+    outline: Metadata = {**LLAMA, "tokenizer.chat_template": "tools"}
+    assert for_tags(BLANK, outline, None, 0) == ("completion",)
 
 
 def test_a_list_shows_an_unreadable_model_without_a_kind() -> None:
-    assert listed(Config(capabilities=("tools",)), None, None, 0) == ("tools",)
+    assert for_tags(Config(capabilities=("tools",)), None, None, 0) == ("tools",)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,21 @@ import pytest
 
 from gateway.errors import Invalid, NotFound
 from gateway.names import parse
-from gateway.store.config import Config
-from gateway.store.create import create
+from gateway.store.create import CreatePlan, create, finish, prepare
+from gateway.store.json_files import Config
 from gateway.store.library import Library
 from gateway.store.model import Model
-from gateway.store.recipe import checked
+from gateway.store.quantize import Conversion, ConvertedBlob
+from gateway.store.recipe import parse_recipe
+from gateway.templates.detect import bundled
+from runners.build.scripted_model import CHATML
 from tests.fakes import gguf
 from tests.fakes.store import CONFIG, Store
 
 LIBRARY = "registry.ollama.ai/library"
 ADAPTER = {"general.architecture": "llama", "general.type": "adapter"}
+TALKS = {**gguf.LLAMA, "tokenizer.chat_template": CHATML}
+QUANTIZED = {**gguf.LLAMA, "general.file_type": 7}
 
 
 @pytest.fixture
@@ -36,13 +42,13 @@ def sha(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def upload(store: Store, metadata: dict[str, Any], *tensors: Any) -> str:
+def upload(store: Store, metadata: Mapping[str, Any], *tensors: Any) -> str:
     path = gguf.write(store.root / "upload.gguf", metadata, tensors)
     return store.blob(path.read_bytes())
 
 
 def make(library: Library, name: str = "made", **body: Any) -> list[str]:
-    return create(library, parse(name), checked(body))
+    return create(library, parse(name), parse_recipe(body))
 
 
 def made(library: Library, **body: Any) -> Model:
@@ -52,6 +58,10 @@ def made(library: Library, **body: Any) -> Model:
 
 def kinds(model: Model) -> list[str]:
     return [layer.kind for layer in model.manifest.layers]
+
+
+def begin(library: Library, **body: Any) -> CreatePlan:
+    return prepare(library, parse_recipe(body))
 
 
 # ---- from files
@@ -122,7 +132,7 @@ def test_all_layers_come_in_ollamas_order(store: Store, library: Library) -> Non
     assert model.manifest.layers[1].origin == "lora.gguf"
 
 
-def test_a_file_without_a_suffix_is_told_by_its_magic(store: Store, library: Library) -> None:
+def test_a_file_without_a_suffix_is_recognised_by_its_magic(store: Store, library: Library) -> None:
     assert make(library, files={"model": store.weights})[-1] == "success"
 
 
@@ -138,7 +148,7 @@ def test_a_file_without_a_suffix_is_told_by_its_magic(store: Store, library: Lib
     ],
 )
 def test_the_role_of_a_file_is_read_from_its_header(
-    store: Store, library: Library, metadata: dict[str, Any], tensor: str, kind: str
+    store: Store, library: Library, metadata: Mapping[str, Any], tensor: str, kind: str
 ) -> None:
     other = upload(store, metadata, (tensor, "F32", (4,)))
     progress = make(library, files={"a.gguf": store.weights, "b.gguf": other})
@@ -147,7 +157,7 @@ def test_the_role_of_a_file_is_read_from_its_header(
     assert (layer.kind, layer.digest, layer.origin) == (kind, other, "b.gguf")
 
 
-def test_a_model_with_its_own_eyes_is_kept_as_uploaded(store: Store, library: Library) -> None:
+def test_a_model_with_vision_tensors_is_kept_as_uploaded(store: Store, library: Library) -> None:
     facts = {"general.architecture": "gemma3", "gemma3.block_count": 1}
     facts |= {"gemma3.vision.block_count": 1}
     digest = upload(store, facts, ("v.patch", "F32", (4,)), ("blk.0.x", "F32", (4,)))
@@ -244,9 +254,9 @@ def test_a_blob_that_was_never_uploaded_is_not_found(
 # ---- from a model
 
 
-def dressed(store: Store) -> None:
+def full_base(store: Store) -> None:
     store.put(
-        f"{LIBRARY}/dressed/latest",
+        f"{LIBRARY}/full/latest",
         store.text("template", "T{{ .Prompt }}"),
         store.text("params", '{"temperature":0.5,"stop":["a"]}'),
         store.text("system", "old"),
@@ -256,25 +266,25 @@ def dressed(store: Store) -> None:
     )
 
 
-def test_a_bare_child_inherits_everything(store: Store, library: Library) -> None:
-    dressed(store)
-    base = library.get(parse("dressed"))
-    model = made(library, **{"from": "DRESSED"})
+def test_a_bare_derived_model_inherits_everything(store: Store, library: Library) -> None:
+    full_base(store)
+    base = library.get(parse("full"))
+    model = made(library, **{"from": "FULL"})
     assert kinds(model) == ["model", "template", "system", "license", "messages", "params"]
     assert (model.template, model.system, model.licenses) == (base.template, "old", ("MIT",))
     assert (model.parameters, model.messages) == (base.parameters, base.messages)
-    assert {layer.origin for layer in model.manifest.layers[:-1]} == {"dressed:latest"}
+    assert {layer.origin for layer in model.manifest.layers[:-1]} == {"full:latest"}
     assert model.manifest.layers[-1].origin == ""
     assert model.config.renderer == "olmo3"
     assert model.config.capabilities == ("x",)
     assert model.config.context_length == 0
 
 
-def test_a_child_merges_adds_and_replaces(store: Store, library: Library) -> None:
-    dressed(store)
+def test_a_derived_model_merges_adds_and_replaces(store: Store, library: Library) -> None:
+    full_base(store)
     model = made(
         library,
-        **{"from": "dressed"},
+        **{"from": "full"},
         template="new",
         system="",
         license="BSD",
@@ -294,7 +304,7 @@ def test_a_child_merges_adds_and_replaces(store: Store, library: Library) -> Non
     assert (model.config.size, model.config.family) == ("9B", "llama")
 
 
-def test_a_child_reports_inherited_and_new_layers(store: Store, library: Library) -> None:
+def test_a_derived_model_reports_inherited_and_new_layers(store: Store, library: Library) -> None:
     params = store.text("params", '{"seed":1}\n')
     store.put(f"{LIBRARY}/base/latest", params)
     assert make(library, **{"from": "base"}, system="S") == [
@@ -331,7 +341,7 @@ def test_tensor_models_keep_names_and_config(store: Store, library: Library) -> 
     assert model.config == Config(format="safetensors", family="f", requires="0.19.0")
 
 
-def test_inherited_blobs_are_made_young(store: Store, library: Library) -> None:
+def test_inherited_blobs_are_touched(store: Store, library: Library) -> None:
     store.put(f"{LIBRARY}/base/latest")
     os.utime(store.blob_path(store.weights), (1, 1))
     make(library, **{"from": "base"})
@@ -361,3 +371,185 @@ def test_the_name_is_stored_in_the_spelling_that_is_there(store: Store, library:
     make(library, name="MADE", files={"m.gguf": store.weights}, system="S")
     assert [entry.name.short for entry in library.entries()] == ["Made:latest"]
     assert len(json.loads(path.read_text())["layers"]) == 2
+
+
+# ---- a template that fits
+
+
+def test_a_known_chat_template_brings_template_and_stops(store: Store, library: Library) -> None:
+    weights = upload(store, TALKS)
+    progress = make(library, files={"m.gguf": weights}, system="S")
+    model = library.get(parse("made"))
+    assert [layer.kind for layer in model.manifest.layers] == [
+        "model",
+        "template",
+        "system",
+        "params",
+    ]
+    assert model.template == bundled("chatml").template
+    assert model.parameters == {"stop": ["<|im_start|>", "<|im_end|>"]}
+    assert progress[:4] == [
+        "parsing GGUF",
+        "verifying conversion",
+        f"using existing layer {weights}",
+        "using autodetected template chatml",
+    ]
+    params = model.manifest.layers[3]
+    assert progress[5] == f"creating new layer {params.digest}"
+    assert store.blob_path(params.digest).read_bytes() == (
+        b'{"stop":["\\u003c|im_start|\\u003e","\\u003c|im_end|\\u003e"]}\n'
+    )
+
+
+def test_a_template_of_the_request_replaces_the_one_that_fits(
+    store: Store, library: Library
+) -> None:
+    weights = upload(store, TALKS)
+    progress = make(library, files={"m.gguf": weights}, template="[{{ .Prompt }}]")
+    model = library.get(parse("made"))
+    assert model.template == "[{{ .Prompt }}]"
+    assert model.parameters["stop"] == ["<|im_start|>", "<|im_end|>"]
+    assert [line for line in progress if "autodetected" in line] == []
+
+
+def test_stops_of_the_request_replace_those_that_fit(store: Store, library: Library) -> None:
+    weights = upload(store, TALKS)
+    make(library, files={"m.gguf": weights}, parameters={"stop": ["x"], "seed": 1})
+    model = library.get(parse("made"))
+    assert model.parameters == {"seed": 1, "stop": ["x"]}
+    assert model.template == bundled("chatml").template
+
+
+def test_a_model_of_another_model_gets_no_template(store: Store, library: Library) -> None:
+    store.put(f"{LIBRARY}/base/latest")
+    weights = upload(store, TALKS)
+    make(library, files={"m.gguf": weights}, template="T")
+    library.copy(parse("made"), parse("old"))
+    progress = make(library, **{"from": "old"})
+    assert library.get(parse("made")).template == "T"
+    assert [line for line in progress if "autodetected" in line] == []
+
+
+@pytest.mark.parametrize("own", [None, "", "{{ messages }}"])
+def test_an_unknown_chat_template_brings_nothing(
+    store: Store, library: Library, own: str | None
+) -> None:
+    fields = {} if own is None else {"tokenizer.chat_template": own}
+    make(library, files={"m.gguf": upload(store, {**gguf.LLAMA, **fields})})
+    model = library.get(parse("made"))
+    assert (model.template, model.parameters) == (None, {})
+
+
+# ---- what is to be converted
+
+
+def test_nothing_is_converted_without_a_request(store: Store, library: Library) -> None:
+    plan = begin(library, files={"m.gguf": store.weights})
+    assert plan.conversions == ()
+    assert plan.progress == ("parsing GGUF", "verifying conversion")
+
+
+def test_uploaded_weights_are_quantized(store: Store, library: Library) -> None:
+    plan = begin(library, files={"m.gguf": store.weights}, quantize="q8_0")
+    size = store.blob_path(store.weights).stat().st_size
+    assert plan.conversions == (Conversion(0, (store.weights,), size, "F16", "Q8_0"),)
+    assert plan.progress == ("parsing GGUF",)
+
+
+def test_weights_of_a_base_are_quantized(store: Store, library: Library) -> None:
+    store.put(f"{LIBRARY}/base/latest", store.text("template", "T"))
+    plan = begin(library, **{"from": "base", "quantize": "Q4_K"})
+    assert [(one.part, one.target) for one in plan.conversions] == [(0, "Q4_K_M")]
+    assert plan.progress == ()
+
+
+def test_weights_of_type_zero_are_f32(store: Store, library: Library) -> None:
+    plain = upload(store, {**gguf.LLAMA, "general.file_type": 0})
+    plan = begin(library, files={"m.gguf": plain}, quantize="Q8_0")
+    assert [(one.origin, one.target) for one in plan.conversions] == [("F32", "Q8_0")]
+
+
+def test_projectors_and_adapters_stay_as_they_are(store: Store, library: Library) -> None:
+    files = {"m.gguf": store.weights, "p.gguf": upload(store, {"general.type": "mmproj"})}
+    adapter = upload(store, ADAPTER)
+    plan = begin(library, files=files, adapters={"a.gguf": adapter}, quantize="Q8_0")
+    assert [one.sources for one in plan.conversions] == [(store.weights,)]
+    assert plan.progress == ("parsing GGUF",) * 3
+
+
+def test_a_draft_has_a_type_of_its_own(store: Store, library: Library) -> None:
+    draft = {"d.gguf": store.weights}
+    store.put(f"{LIBRARY}/base/latest")
+    body: dict[str, Any] = {"from": "base", "draft_files": draft, "draft_quantize": "Q8_0"}
+    plan = begin(library, **body)
+    assert [(one.part, one.target) for one in plan.conversions] == [(1, "Q8_0")]
+    with pytest.raises(Invalid, match="requires an unquantized draft model, got Q8_0"):
+        quantized = {"draft_files": {"d.gguf": upload(store, QUANTIZED)}}
+        begin(library, **{**body, **quantized, "draft_quantize": "Q4_K_M"})
+
+
+def test_quantized_weights_are_refused(store: Store, library: Library) -> None:
+    with pytest.raises(Invalid, match="only supported for F16, BF16 and F32 models"):
+        begin(library, files={"m.gguf": upload(store, QUANTIZED)}, quantize="Q4_K_M")
+
+
+def test_a_model_with_vision_tensors_is_not_converted(store: Store, library: Library) -> None:
+    sees = upload(store, gguf.LLAMA, ("v.patch.weight", "F32", (8,)))
+    assert begin(library, files={"m.gguf": sees}).conversions == ()
+    with pytest.raises(Invalid, match="tensors of its own cannot be converted"):
+        begin(library, files={"m.gguf": sees}, quantize="Q8_0")
+
+
+def test_shards_are_merged(store: Store, library: Library) -> None:
+    split = {"split.count": gguf.As("u16", 2)}
+    shards = [
+        upload(store, {**gguf.LLAMA, **split, "split.no": gguf.As("u16", number)})
+        for number in range(2)
+    ]
+    files = {f"m-0000{number}-of-00002.gguf": shard for number, shard in enumerate(shards, 1)}
+    plan = begin(library, files=files)
+    assert [(one.sources, one.target) for one in plan.conversions] == [(tuple(shards), "COPY")]
+    assert plan.progress == ("parsing GGUF", "parsing GGUF")
+    quantized = begin(library, files=files, quantize="Q8_0")
+    assert [one.target for one in quantized.conversions] == ["Q8_0"]
+
+
+def test_shards_of_a_projector_are_refused(store: Store, library: Library) -> None:
+    files = {"m.gguf": store.weights}
+    for number in range(2):
+        split = {"split.count": gguf.As("u16", 2), "split.no": gguf.As("u16", number)}
+        fields = {"general.type": "mmproj", **split}
+        files[f"p-0000{number + 1}-of-00002.gguf"] = upload(store, fields)
+    with pytest.raises(Invalid) as caught:
+        begin(library, files=files)
+    message = 'split GGUF "p-00001-of-00002.gguf" cannot be merged: no model'
+    assert caught.value.message == message
+
+
+# ---- what was converted
+
+
+@pytest.mark.parametrize(("new", "word"), [(True, "creating new"), (False, "using existing")])
+def test_a_converted_part_takes_the_place_of_its_source(
+    store: Store, library: Library, new: bool, word: str
+) -> None:
+    store.put(f"{LIBRARY}/base/latest", store.text("system", "S"))
+    recipe = parse_recipe({"from": "base", "quantize": "Q8_0"})
+    plan = prepare(library, recipe)
+    made = upload(store, QUANTIZED, ("token_embd.weight", "Q8_0", (32, 2)))
+    progress = finish(library, parse("made"), recipe, plan, {0: ConvertedBlob(made, new)})
+    assert progress[0] == f"{word} layer {made}"
+    assert progress[-2:] == ["writing manifest", "success"]
+    model = library.get(parse("made"))
+    assert (model.weights_digest, model.parent, model.system) == (made, "", "S")
+    assert (model.config.file_type, model.config.size) == ("Q8_0", "64")
+
+
+def test_a_blob_that_went_in_between_is_missed(store: Store, library: Library) -> None:
+    store.put(f"{LIBRARY}/base/latest")
+    recipe = parse_recipe({"from": "base"})
+    plan = prepare(library, recipe)
+    store.blob_path(store.weights).unlink()
+    with pytest.raises(NotFound, match=f'^blob "{store.weights}" not found$'):
+        finish(library, parse("made"), recipe, plan, {})
+    assert library.find(parse("made")) is None

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from gateway.errors import Invalid
-from gateway.store.gguf import Array, Header, Tensor, read_arrays, read_header, read_outline
+from gateway.store.gguf import (
+    ARRAY_TYPE,
+    FILE_TYPES,
+    SCALAR_TYPES,
+    STRING_TYPE,
+    TENSOR_TYPES,
+    Array,
+    Header,
+    TensorInfo,
+    read_arrays,
+    read_header,
+    read_outline,
+)
 from tests.fakes import gguf
 from tests.fakes.gguf import LLAMA, As
 
@@ -17,20 +29,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "m.gguf"
 
 
-def header(metadata: dict[str, Any], *tensors: Tensor) -> Header:
+def header(metadata: dict[str, Any], *tensors: TensorInfo) -> Header:
     return Header(metadata, tensors, 0)
 
 
 def test_metadata_and_tensors_are_read_in_file_order(path: Path) -> None:
     gguf.write(path)
-    found = read_header(path)
-    assert list(found.metadata) == list(LLAMA)
-    assert found.metadata["tokenizer.ggml.tokens"] == Array("string", 3)
-    assert found.tensors == (
-        Tensor("token_embd.weight", "F16", (64, 3)),
-        Tensor("output_norm.weight", "F32", (64,)),
+    parsed = read_header(path)
+    assert list(parsed.metadata) == list(LLAMA)
+    assert parsed.metadata["tokenizer.ggml.tokens"] == Array("string", 3)
+    assert parsed.tensors == (
+        TensorInfo("token_embd.weight", "F16", (64, 3)),
+        TensorInfo("output_norm.weight", "F32", (64,)),
     )
-    assert found.size == path.stat().st_size
+    assert parsed.size == path.stat().st_size
 
 
 def test_every_kind_of_value_is_understood(path: Path) -> None:
@@ -70,11 +82,11 @@ def test_a_vocabulary_longer_than_the_window_is_stepped_over(path: Path) -> None
     words = ["word" * (number % 40) for number in range(20_000)]
     long = "x" * 200_000
     gguf.write(path, {"words": words, "long": [long, long], "scores": [1.0] * 50_000, "end": long})
-    found = read_header(path)
-    assert found.metadata["words"] == Array("string", 20_000)
-    assert found.metadata["scores"] == Array("f32", 50_000)
-    assert found.metadata["end"] == long
-    assert len(found.tensors) == 2
+    parsed = read_header(path)
+    assert parsed.metadata["words"] == Array("string", 20_000)
+    assert parsed.metadata["scores"] == Array("f32", 50_000)
+    assert parsed.metadata["end"] == long
+    assert len(parsed.tensors) == 2
     assert read_arrays(path)["words"] == words
 
 
@@ -169,7 +181,7 @@ def test_a_tensor_type_of_the_future_is_left_to_the_engine(path: Path) -> None:
     data = path.read_bytes()
     old = struct.pack("<QI", 8, 0)
     path.write_bytes(data.replace(old, struct.pack("<QI", 8, 99)))
-    assert read_header(path).tensors == (Tensor("t", "unknown(99)", (8,)),)
+    assert read_header(path).tensors == (TensorInfo("t", "unknown(99)", (8,)),)
 
 
 def test_a_tensor_type_of_the_future_cannot_claim_more_than_the_file_holds(path: Path) -> None:
@@ -204,18 +216,18 @@ def test_strings_that_run_past_the_end_are_refused(path: Path) -> None:
 
 def test_keys_belong_to_the_architecture() -> None:
     metadata = {"general.architecture": "qwen3", "qwen3.a": 1, "general.b": 2, "tokenizer.c": 3}
-    found = header(metadata)
-    assert [found.get(key) for key in ("a", "general.b", "tokenizer.c", "qwen3.a")] == [
+    parsed = header(metadata)
+    assert [parsed.get(key) for key in ("a", "general.b", "tokenizer.c", "qwen3.a")] == [
         1,
         2,
         3,
         None,
     ]
-    assert found.get("d", 5) == 5
+    assert parsed.get("d") is None
 
 
 def test_facts_of_a_text_model() -> None:
-    found = header(
+    parsed = header(
         {
             "general.architecture": "llama",
             "general.file_type": 15,
@@ -225,24 +237,24 @@ def test_facts_of_a_text_model() -> None:
             "llama.block_count": 2,
             "tokenizer.chat_template": "{{ messages }}",
         },
-        Tensor("a", "F32", (64, 3)),
-        Tensor("b", "F32", (64,)),
+        TensorInfo("a", "F32", (64, 3)),
+        TensorInfo("b", "F32", (64,)),
     )
-    assert found.architecture == "llama"
-    assert found.file_type == "Q4_K_M"
-    assert found.parameter_count == 256
-    assert (found.context_length, found.embedding_length, found.block_count) == (4096, 64, 2)
-    assert found.chat_template == "{{ messages }}"
-    assert not found.pooling
+    assert parsed.architecture == "llama"
+    assert parsed.file_type == "Q4_K_M"
+    assert parsed.parameter_count == 256
+    assert (parsed.context_length, parsed.embedding_length, parsed.block_count) == (4096, 64, 2)
+    assert parsed.chat_template == "{{ messages }}"
+    assert not parsed.pooling
 
 
 def test_facts_that_are_missing() -> None:
-    found = header({})
-    assert found.architecture == "unknown"
-    assert found.file_type == "unknown"
-    assert found.parameter_count == 0
-    assert (found.context_length, found.embedding_length, found.block_count) == (0, 0, 0)
-    assert found.chat_template is None
+    parsed = header({})
+    assert parsed.architecture == "unknown"
+    assert parsed.file_type == "unknown"
+    assert parsed.parameter_count == 0
+    assert (parsed.context_length, parsed.embedding_length, parsed.block_count) == (0, 0, 0)
+    assert parsed.chat_template is None
 
 
 @pytest.mark.parametrize(("pooling", "ranks"), [(None, False), (1, False), (3, False), (4, True)])
@@ -260,3 +272,27 @@ def test_any_pooling_makes_an_embedding_model(pooling: int) -> None:
 )
 def test_the_file_type_is_the_declared_one(value: Any, name: str) -> None:
     assert header({"general.file_type": value}).file_type == name
+
+
+# ---- the tables of the format
+
+
+def test_block_sizes_of_known_types() -> None:
+    # Bits a weight, as the names promise: a scale of 16 bits to 32 weights adds half a bit.
+    bits = {name: 8 * width / elements for name, elements, width in TENSOR_TYPES.values()}
+    assert bits["F16"] == 16
+    assert bits["Q4_0"] == 4.5
+    assert bits["Q8_0"] == 8.5
+    assert bits["Q4_K"] == 4.5
+    assert bits["Q6_K"] == 6.5625
+    assert bits["MXFP4"] == 4.25
+
+
+def test_names_are_unique() -> None:
+    assert len({name for name, _, _ in TENSOR_TYPES.values()}) == len(TENSOR_TYPES)
+    assert len(set(FILE_TYPES.values())) == len(FILE_TYPES)
+    assert len({name for name, _ in SCALAR_TYPES.values()}) == len(SCALAR_TYPES)
+
+
+def test_strings_and_arrays_are_no_scalars() -> None:
+    assert not {STRING_TYPE, ARRAY_TYPE} & SCALAR_TYPES.keys()

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from gateway.names import parse
 from gateway.store.gguf import Array
 from gateway.store.library import Library
 from gateway.store.manifests import Manifest, encode
+from gateway.store.model import Entry
 from tests.fakes import gguf
 from tests.fakes.store import CONFIG, Store
 
@@ -141,10 +144,10 @@ def test_missing_weights_only_take_the_header_away(store: Store, library: Librar
     assert library.entries()[0].outline is None
 
 
-# ---- remembering
+# ---- caching
 
 
-def test_a_model_is_kept_until_its_manifest_changes(store: Store, library: Library) -> None:
+def test_a_model_is_cached_until_its_manifest_changes(store: Store, library: Library) -> None:
     store.put(f"{LIBRARY}/m/latest")
     assert library.peek(parse("m")) is None
     model = library.get(parse("m"))
@@ -218,6 +221,107 @@ def test_a_model_that_cannot_be_read_is_left_out(
 
 def test_an_empty_folder_lists_nothing(tmp_path: Path) -> None:
     assert Library(tmp_path / "none").entries() == []
+
+
+# ---- the cached list: made again as soon as anybody changes any manifest in any way
+
+
+@pytest.fixture
+def listed(store: Store) -> Store:
+    """A store with two models."""
+    store.put(f"{LIBRARY}/a/latest")
+    store.put(f"{LIBRARY}/b/latest", store.text("license", "old"))
+    return store
+
+
+@pytest.fixture
+def settled(listed: Store) -> Library:
+    """A library of two models whose clock says that nothing has changed of late."""
+    return Library(listed.root, clock=lambda: time.time() + 10)
+
+
+def shorts(entries: Sequence[Entry]) -> bytes:
+    return " ".join(entry.name.short for entry in entries).encode()
+
+
+def rewrite(store: Store) -> None:
+    """As Ollama does: the same file, emptied and written."""
+    path = store.manifest_path(f"{LIBRARY}/b/latest")
+    path.write_bytes(path.read_bytes())
+
+
+CHANGES: dict[str, Callable[[Store, Library], object]] = {
+    "a new tag": lambda store, _: store.put(f"{LIBRARY}/a/new"),
+    "a new model": lambda store, _: store.put(f"{LIBRARY}/c/latest"),
+    "a new host": lambda store, _: store.put("example.com/x/c/latest"),
+    "a model removed": lambda store, _: store.manifest_path(f"{LIBRARY}/a/latest").unlink(),
+    "a manifest rewritten": lambda store, _: rewrite(store),
+    "a manifest spoilt": lambda store, _: store.manifest_path(f"{LIBRARY}/a/latest").write_text(
+        "x"
+    ),
+    "a copy": lambda _, library: library.copy(parse("a"), parse("c")),
+    "a deletion": lambda _, library: library.delete(parse("a")),
+}
+
+
+def test_while_nothing_changes_the_list_is_the_same(settled: Library) -> None:
+    entries = settled.entries()
+    assert sorted(shorts(entries).split()) == [b"a:latest", b"b:latest"]
+    assert settled.entries() is entries
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_any_change_makes_a_new_list(
+    listed: Store, settled: Library, change: Callable[[Store, Library], object]
+) -> None:
+    entries = settled.entries()
+    change(listed, settled)
+    changed = settled.entries()
+    assert changed is not entries
+    assert shorts(changed) == shorts(Library(listed.root).entries())
+
+
+def test_a_list_made_right_after_a_change_is_not_cached(listed: Store) -> None:
+    library = Library(listed.root)
+    assert library.entries() is not library.entries()
+
+
+def test_what_could_not_be_read_is_tried_again(listed: Store, settled: Library) -> None:
+    path = listed.put(f"{LIBRARY}/c/latest", config={**CONFIG, "os": "other"})
+    config = settled.get(parse("c")).manifest.config
+    assert config is not None
+    blob = listed.blob_path(config.digest)
+    data = blob.read_bytes()
+    blob.unlink()
+    assert b"c:latest" not in shorts(settled.entries())
+    blob.write_bytes(data)
+    assert b"c:latest" in shorts(settled.entries())
+    assert path.exists()
+
+
+def test_a_list_beside_a_damaged_manifest_is_cached(listed: Store, settled: Library) -> None:
+    path = listed.manifest_path(f"{LIBRARY}/a/latest")
+    sound = path.read_bytes()
+    path.write_text("{")
+    entries = settled.entries()
+    assert shorts(entries) == b"b:latest"
+    assert settled.entries() is entries
+    path.write_bytes(sound)
+    assert sorted(shorts(settled.entries()).split()) == [b"a:latest", b"b:latest"]
+
+
+def test_what_is_rendered_of_a_list_is_cached_with_it(listed: Store, settled: Library) -> None:
+    counted: list[int] = []
+
+    def count(entries: Sequence[Entry]) -> bytes:
+        counted.append(len(entries))
+        return b"%d" % len(entries)
+
+    assert [settled.rendered(count), settled.rendered(count)] == [b"2", b"2"]
+    assert settled.rendered(shorts) == shorts(settled.entries())
+    assert counted == [2]
+    listed.put(f"{LIBRARY}/c/latest")
+    assert (settled.rendered(count), counted) == (b"3", [2, 3])
 
 
 # ---- changing

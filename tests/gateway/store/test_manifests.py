@@ -1,4 +1,4 @@
-"""Manifests: Ollama's bytes, Ollama's layout, and patience with what is damaged."""
+"""Manifests: Ollama's bytes, Ollama's layout, and tolerance of damaged files."""
 
 import hashlib
 import logging
@@ -66,8 +66,8 @@ def test_the_digest_of_a_manifest_is_the_one_ollama_lists() -> None:
     manifest = Manifest(
         (Layer(f"{LAYER_TYPE}model", weights, 1900032),), Layer(CONFIG_TYPE, config, 148)
     )
-    listed = "2f58747119018317d26885b2d1fb233a70f4805e3e27d51f44002abd0ae7b638"
-    assert hashlib.sha256(encode(manifest)).hexdigest() == listed
+    digest = "2f58747119018317d26885b2d1fb233a70f4805e3e27d51f44002abd0ae7b638"
+    assert hashlib.sha256(encode(manifest)).hexdigest() == digest
 
 
 def test_size_and_digests_take_the_config_in() -> None:
@@ -140,7 +140,7 @@ def test_the_scan_follows_links(store: Store, manifests: Manifests, tmp_path: Pa
     ]
 
 
-def test_what_is_damaged_is_skipped_and_told_once(
+def test_what_is_damaged_is_skipped_and_logged_once(
     store: Store, manifests: Manifests, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.put(f"{LIBRARY}/m/latest")
@@ -221,7 +221,7 @@ def test_find_crosses_spellings_of_a_folder(store: Store, manifests: Manifests) 
 
 
 @pytest.mark.parametrize(
-    ("asked", "settled"),
+    ("new", "stored"),
     [
         ("x/BAR:latest", "x/Bar:latest"),
         ("X/bar:NEW", "x/Bar:NEW"),
@@ -230,10 +230,10 @@ def test_find_crosses_spellings_of_a_folder(store: Store, manifests: Manifests) 
     ],
 )
 def test_a_new_name_takes_over_stored_spellings(
-    store: Store, manifests: Manifests, asked: str, settled: str
+    store: Store, manifests: Manifests, new: str, stored: str
 ) -> None:
     store.put("registry.ollama.ai/x/Bar/latest")
-    assert manifests.settle(parse(asked)).short == settled
+    assert manifests.spelling(parse(new)).short == stored
 
 
 def test_writing_replaces_and_leaves_no_other_file(store: Store, manifests: Manifests) -> None:

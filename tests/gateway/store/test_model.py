@@ -1,7 +1,7 @@
 """Times of a model in the unit that callers want."""
 
 from gateway.names import parse
-from gateway.store.config import Config
+from gateway.store.json_files import Config
 from gateway.store.model import Entry
 
 

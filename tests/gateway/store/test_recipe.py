@@ -7,7 +7,7 @@ import pytest
 
 from gateway.errors import Forbidden, Invalid
 from gateway.names import parse
-from gateway.store.recipe import Recipe, checked, encode_messages
+from gateway.store.recipe import Recipe, parse_recipe
 
 DIGEST = f"sha256:{'a' * 64}"
 UNKNOWN_TYPE = (
@@ -16,7 +16,7 @@ UNKNOWN_TYPE = (
 
 
 def test_a_bare_recipe_is_empty_but_for_its_base() -> None:
-    assert checked({"from": " plain "}) == Recipe(
+    assert parse_recipe({"from": " plain "}) == Recipe(
         base=parse("plain"),
         files={},
         adapters={},
@@ -33,7 +33,7 @@ def test_a_bare_recipe_is_empty_but_for_its_base() -> None:
 
 
 def test_a_full_recipe_keeps_everything() -> None:
-    recipe = checked(
+    recipe = parse_recipe(
         {
             "files": {"b.gguf": f"sha256-{'B' * 64}", "a.gguf": DIGEST},
             "adapters": {"lora.gguf": DIGEST},
@@ -60,15 +60,15 @@ def test_a_full_recipe_keeps_everything() -> None:
 
 
 def test_types_to_quantize_to_are_written_in_full() -> None:
-    assert checked({"from": "m", "quantize": "q4_k"}).quantize == "Q4_K_M"
-    assert checked({"from": "m", "quantization": "bf16"}).quantize == "BF16"
+    assert parse_recipe({"from": "m", "quantize": "q4_k"}).quantize == "Q4_K_M"
+    assert parse_recipe({"from": "m", "quantization": "bf16"}).quantize == "BF16"
     both = {"draft_files": {"d.gguf": DIGEST}, "draft_quantize": "Q8_0"}
-    recipe = checked({"from": "m", **both})
+    recipe = parse_recipe({"from": "m", **both})
     assert (recipe.quantize, recipe.draft_quantize) == ("", "Q8_0")
 
 
 def test_a_base_wins_over_files() -> None:
-    recipe = checked({"from": "plain", "files": {"m.gguf": DIGEST}})
+    recipe = parse_recipe({"from": "plain", "files": {"m.gguf": DIGEST}})
     assert recipe.base == parse("plain")
     assert recipe.files == {}
 
@@ -104,19 +104,19 @@ def test_a_base_wins_over_files() -> None:
 )
 def test_what_cannot_be_is_refused(body: Mapping[str, Any], text: str) -> None:
     with pytest.raises(Invalid) as caught:
-        checked(body)
+        parse_recipe(body)
     assert caught.value.message == text
 
 
 @pytest.mark.parametrize("name", ["/m", "m/", "../m", "a/../m", "a//m", "./m", ""])
 def test_files_have_clean_relative_paths(name: str) -> None:
     with pytest.raises(Invalid, match=r"^file path must be relative$"):
-        checked({"files": {name: DIGEST}})
+        parse_recipe({"files": {name: DIGEST}})
 
 
 def test_a_cloud_base_is_forbidden() -> None:
     with pytest.raises(Forbidden):
-        checked({"from": "m:cloud"})
+        parse_recipe({"from": "m:cloud"})
 
 
 def test_info_overrides_what_the_header_says() -> None:
@@ -131,7 +131,7 @@ def test_info_overrides_what_the_header_says() -> None:
         "unknown": object(),
         "ignored": None,
     }
-    assert checked({"from": "m", "info": info}).config == {
+    assert parse_recipe({"from": "m", "info": info}).config == {
         "capabilities": ("vision",),
         "family": "f",
         "base_name": "b",
@@ -156,17 +156,5 @@ def test_info_overrides_what_the_header_says() -> None:
 )
 def test_info_of_a_wrong_kind_is_refused(key: str, value: Any, text: str) -> None:
     with pytest.raises(Invalid) as caught:
-        checked({"from": "m", "info": {key: value}})
+        parse_recipe({"from": "m", "info": {key: value}})
     assert caught.value.message == f'info field "{key}" {text}'
-
-
-def test_messages_have_ollamas_bytes() -> None:
-    messages: tuple[Mapping[str, Any], ...] = (
-        {"role": "user", "content": "<a>", "thinking": ""},
-        {"tool_calls": [{"function": {"name": "f", "arguments": {}}}], "role": "assistant"},
-        {},
-    )
-    assert encode_messages(messages) == (
-        b'[{"role":"user","content":"\\u003ca\\u003e"},{"role":"assistant","content":"",'
-        b'"tool_calls":[{"function":{"name":"f","arguments":{}}}]},{"role":"","content":""}]\n'
-    )

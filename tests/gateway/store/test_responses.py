@@ -47,8 +47,8 @@ def item(ident: str, text: str = "") -> dict[str, Any]:
     return {"id": ident, "type": "message", "text": text}
 
 
-def stored(ident: str, previous: str | None = None, text: str = "") -> StoredResponse:
-    """A response with an item of input and one of output; both are named after it."""
+def kept(ident: str, previous: str | None = None, text: str = "") -> StoredResponse:
+    """A response with one input and one output item; both are named after it."""
     output = [item(f"out_{ident}", text)]
     response = {"id": ident, "previous_response_id": previous, "model": "m", "output": output}
     return StoredResponse(response, [item(f"in_{ident}")])
@@ -75,7 +75,7 @@ def _overwrite(path: Path) -> None:
 
 
 def test_what_was_kept_is_found_again(store: Responses) -> None:
-    one = stored("a", text="\ud800 é \x00")
+    one = kept("a", text="\ud800 é \x00")
     assert store.save(one)
     assert store.get("a") == one.response
     assert store.inputs("a") == one.inputs
@@ -89,14 +89,14 @@ def test_what_was_not_kept_is_not_found(store: Responses) -> None:
 
 def test_a_history_is_all_that_was_said_in_its_order(store: Responses) -> None:
     for ident, previous in (("a", None), ("b", "a"), ("c", "b"), ("d", "b")):
-        store.save(stored(ident, previous))
+        store.save(kept(ident, previous))
     assert idents(store.history("a")) == ["in_a", "out_a"]
     assert idents(store.history("d")) == ["in_a", "out_a", "in_b", "out_b", "in_d", "out_d"]
 
 
 def test_a_history_with_a_gap_is_none(store: Responses) -> None:
     for ident, previous in (("a", None), ("b", "a"), ("c", "b")):
-        store.save(stored(ident, previous))
+        store.save(kept(ident, previous))
     store.delete("a")
     with pytest.raises(NotFound):
         store.history("c")
@@ -104,16 +104,16 @@ def test_a_history_with_a_gap_is_none(store: Responses) -> None:
 
 
 def test_what_is_deleted_is_gone_with_its_items(store: Responses) -> None:
-    store.save(stored("a"))
+    store.save(kept("a"))
     store.delete("a")
     assert not holds(store, "a")
     assert store.find(["in_a", "out_a"]) == {}
 
 
 def test_items_are_found_by_their_ids(store: Responses, time: Time) -> None:
-    store.save(stored("a", text="old"))
+    store.save(kept("a", text="old"))
     time.now += 1
-    again = StoredResponse({**stored("b").response, "output": [item("out_a", "new")]}, [])
+    again = StoredResponse({**kept("b").response, "output": [item("out_a", "new")]}, [])
     store.save(again)
     assert store.find(["out_a", "in_a", "nowhere"]) == {
         "out_a": item("out_a", "new"),
@@ -122,7 +122,7 @@ def test_items_are_found_by_their_ids(store: Responses, time: Time) -> None:
 
 
 def test_what_is_too_old_is_gone(store: Responses, time: Time) -> None:
-    store.save(stored("a"))
+    store.save(kept("a"))
     time.now += DAY - 1
     assert holds(store, "a")
     time.now += 1
@@ -134,17 +134,17 @@ def test_what_is_too_old_is_gone(store: Responses, time: Time) -> None:
 
 def test_going_on_from_a_response_is_a_use_of_all_before_it(store: Responses, time: Time) -> None:
     for ident, previous in (("a", None), ("b", "a"), ("x", None)):
-        store.save(stored(ident, previous))
+        store.save(kept(ident, previous))
     time.now += DAY - 1
     store.history("b")
     time.now += DAY - 1
-    store.save(stored("c", "b"))
+    store.save(kept("c", "b"))
     assert [holds(store, ident) for ident in "abcx"] == [True, True, True, False]
 
 
 def test_for_ever_is_a_lifetime(path: Path, time: Time) -> None:
     store = Responses(path, lifetime=float("inf"), room=100_000, now=time)
-    store.save(stored("a"))
+    store.save(kept("a"))
     time.now *= 2
     assert holds(store, "a")
     store.close()
@@ -154,38 +154,38 @@ def test_when_room_is_short_the_longest_unused_goes(path: Path, time: Time) -> N
     store = Responses(path, lifetime=DAY, room=5500, now=time)
     for ident in "abcd":
         time.now += 1
-        store.save(stored(ident, text="x" * 1000))
+        store.save(kept(ident, text="x" * 1000))
     time.now += 1
     store.history("a")
-    store.save(stored("e", text="x" * 1500))
+    store.save(kept("e", text="x" * 1500))
     assert [holds(store, ident) for ident in "abcde"] == [True, False, True, True, True]
     store.close()
 
 
 def test_what_is_larger_than_all_the_room_is_not_kept(path: Path) -> None:
     store = Responses(path, lifetime=DAY, room=1000)
-    store.save(stored("a"))
-    assert not store.save(stored("b", text="x" * 1000))
+    store.save(kept("a"))
+    assert not store.save(kept("b", text="x" * 1000))
     assert [holds(store, ident) for ident in "ab"] == [True, False]
     store.close()
 
 
 def test_a_response_is_kept_whole_or_not_at_all(store: Responses) -> None:
-    store.save(stored("a"))
+    store.save(kept("a"))
     with pytest.raises(Unavailable, match=r"UNIQUE"):
-        store.save(stored("a", text="again"))
-    assert store.get("a") == stored("a").response
+        store.save(kept("a", text="again"))
+    assert store.get("a") == kept("a").response
 
 
 def test_only_the_owner_can_read_the_file(store: Responses, path: Path) -> None:
-    store.save(stored("a"))
+    store.save(kept("a"))
     files = list(path.parent.iterdir())
     assert path in files
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 def test_it_is_there_after_a_restart(store: Responses, path: Path, time: Time) -> None:
-    store.save(stored("a"))
+    store.save(kept("a"))
     store.close()
     assert holds(Responses(path, lifetime=DAY, room=1, now=time), "a")
 
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_read_is_put_aside(
     path.parent.mkdir()
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        assert store.save(stored("a"))
+        assert store.save(kept("a"))
     assert holds(store, "a")
     aside = path.with_name("responses.db.broken-1000000000")
     assert aside.read_bytes() == content
@@ -209,18 +209,18 @@ def test_a_database_of_somebody_else_is_put_aside(store: Responses, path: Path) 
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE other (a)")
     other.close()
-    assert store.save(stored("a"))
+    assert store.save(kept("a"))
     assert len(list(path.parent.glob("*.broken-*"))) == 1
 
 
 def test_pages_that_are_overwritten_are_noticed_while_it_runs(store: Responses, path: Path) -> None:
     for ident in "abc":
-        store.save(stored(ident, text="x" * 20_000))
+        store.save(kept(ident, text="x" * 20_000))
     store.close()
     _overwrite(path)
     with pytest.raises(NotFound):
         store.get("a")
-    assert store.save(stored("d"))
+    assert store.save(kept("d"))
     assert holds(store, "d")
 
 
@@ -228,13 +228,13 @@ def test_a_file_that_another_server_has_replaced_is_not_put_aside_again(
     store: Responses, path: Path, time: Time
 ) -> None:
     for ident in "abc":
-        store.save(stored(ident, text="x" * 20_000))
+        store.save(kept(ident, text="x" * 20_000))
     store.close()
     late, other = (Responses(path, lifetime=DAY, room=100_000, now=time) for _ in range(2))
     assert not holds(late, "nothing")
     _overwrite(path)
     assert not holds(other, "a")
-    assert other.save(stored("new"))
+    assert other.save(kept("new"))
     assert not holds(late, "a")
     assert holds(late, "new")
     assert len(list(path.parent.glob("*.broken-*[0-9]"))) == 1
@@ -254,7 +254,7 @@ def _fill(path: Path, name: str, count: int) -> None:
     previous = None
     for number in range(count):
         previous, ident = f"{name}{number}", previous
-        store.save(stored(previous, ident))
+        store.save(kept(previous, ident))
         assert len(store.history(previous)) == 2 * (number + 1)
     store.close()
 

@@ -1,4 +1,4 @@
-"""A look holds until anything is done to what was looked at, by anybody, in any way."""
+"""A stamp is current until anybody changes the folder in any way."""
 
 import os
 import time
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store.tree_stamp import Look
+from gateway.store.tree_stamp import TreeStamp
 
 LATER = 10.0
-"""Seconds after the last change, when a look can be trusted."""
+"""Seconds after the last change, when a stamp can be trusted."""
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def taken(folder: Path, *, after: float = LATER) -> Look:
-    """A look at the folder and its files, `after` seconds from now by the clock."""
-    look = Look(folder, time.time() + after)
+def taken(folder: Path, *, after: float = LATER) -> TreeStamp:
+    """A stamp at the folder and its files, `after` seconds from now by the clock."""
+    stamp = TreeStamp(folder, time.time() + after)
     for path in (folder, *sorted(folder.iterdir())):
-        look.at(str(path))
-    look.complete()
-    return look
+        stamp.stat(str(path))
+    stamp.seal()
+    return stamp
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -62,49 +62,49 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_a_look_holds_while_nothing_happens(folder: Path) -> None:
-    look = taken(folder)
-    assert look.holds()
+def test_a_stamp_is_current_while_nothing_happens(folder: Path) -> None:
+    stamp = taken(folder)
+    assert stamp.is_current()
     assert (folder / "a").read_bytes() == b"1234"
-    assert look.holds()
+    assert stamp.is_current()
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_it_ends_with_any_change(folder: Path, change: Callable[[Path], object]) -> None:
-    look = taken(folder)
+    stamp = taken(folder)
     change(folder)
-    assert not look.holds()
+    assert not stamp.is_current()
 
 
 def test_what_changed_just_now_is_not_trusted(folder: Path) -> None:
     """A second change within the file system's tick would leave no trace."""
-    assert not taken(folder, after=0.0).holds()
-    assert not taken(folder, after=1.0).holds()
-    assert taken(folder, after=3.0).holds()
+    assert not taken(folder, after=0.0).is_current()
+    assert not taken(folder, after=1.0).is_current()
+    assert taken(folder, after=3.0).is_current()
 
 
-def test_what_was_not_there_is_looked_for_again(folder: Path) -> None:
-    look = Look(folder, time.time() + LATER)
+def test_what_was_missing_is_checked_again(folder: Path) -> None:
+    stamp = TreeStamp(folder, time.time() + LATER)
     with pytest.raises(FileNotFoundError):
-        look.at(str(folder / "c"))
-    look.complete()
-    assert look.holds()
+        stamp.stat(str(folder / "c"))
+    stamp.seal()
+    assert stamp.is_current()
     (folder / "c").write_bytes(b"")
-    assert not look.holds()
+    assert not stamp.is_current()
 
 
-def test_a_folder_that_was_not_there_is_looked_for_again(tmp_path: Path) -> None:
+def test_a_folder_that_was_missing_is_checked_again(tmp_path: Path) -> None:
     folder = tmp_path / "later"
-    look = Look(folder, time.time())
+    stamp = TreeStamp(folder, time.time())
     with pytest.raises(FileNotFoundError):
-        look.at(str(folder))
-    look.complete()
-    assert look.holds()
+        stamp.stat(str(folder))
+    stamp.seal()
+    assert stamp.is_current()
     folder.mkdir()
-    assert not look.holds()
+    assert not stamp.is_current()
 
 
-def test_a_look_that_is_not_complete_never_holds(folder: Path) -> None:
-    look = Look(folder, time.time() + LATER)
-    look.at(str(folder))
-    assert not look.holds()
+def test_a_stamp_that_is_not_sealed_is_never_current(folder: Path) -> None:
+    stamp = TreeStamp(folder, time.time() + LATER)
+    stamp.stat(str(folder))
+    assert not stamp.is_current()

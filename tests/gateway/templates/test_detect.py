@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.scripted import CHATML
 from gateway.templates.detect import (
     CUTOFF,
     FORMS,
@@ -20,6 +19,7 @@ from gateway.templates.detect import (
     known,
     nearest,
 )
+from runners.build.scripted_model import CHATML
 
 # A plain template in the manner of ChatML, with marks of its own.
 STRANGER = CHATML.replace("<|im_start|>", "<|open_it|>").replace("<|im_end|>", "<|close|>")

@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from gateway.api.embeddings.routes import embedded
+from gateway.api.embeddings.routes import embed_texts
 from gateway.errors import Invalid
 from gateway.llama.errors import EngineError, from_refusal
 from gateway.llama.requests import Call
@@ -53,7 +53,7 @@ def fake(text: str) -> Any:
     return pytest.approx(fake_embeddings({"input": text}, "")["data"][0]["embedding"], rel=1e-6)
 
 
-async def asked(gateway: Gateway) -> list[Any]:
+async def received(gateway: Gateway) -> list[Any]:
     """The bodies that the engine was sent."""
     seen = await gateway.engine()
     assert set(seen["paths"]) <= {"/v1/embeddings"}
@@ -72,7 +72,7 @@ async def test_one_call_brings_all_vectors_in_order(gateway: Gateway) -> None:
     assert (reply["model"], reply["prompt_eval_count"]) == ("m", 5)
     assert reply["total_duration"] >= reply["load_duration"] > 0
     texts = ["hi there", "you", "hi there"]
-    assert await asked(gateway) == [{"input": texts, "encoding_format": "base64"}]
+    assert await received(gateway) == [{"input": texts, "encoding_format": "base64"}]
 
 
 async def test_more_texts_than_fit_a_call_take_several(gateway: Gateway) -> None:
@@ -81,7 +81,7 @@ async def test_more_texts_than_fit_a_call_take_several(gateway: Gateway) -> None
     reply = (await post(gateway, "/api/embed", input=texts)).json()
     assert reply["embeddings"] == [fake(text) for text in texts]
     assert reply["prompt_eval_count"] == 140
-    assert [len(body["input"]) for body in await asked(gateway)] == [64, 6]
+    assert [len(body["input"]) for body in await received(gateway)] == [64, 6]
 
 
 async def test_openais_form(gateway: Gateway) -> None:
@@ -142,7 +142,7 @@ async def test_without_input_the_model_is_only_loaded(
 ) -> None:
     gateway.add(metadata=POOLED)
     assert (await post(gateway, path, **body)).json() == expected
-    assert await asked(gateway) == []
+    assert await received(gateway) == []
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -189,7 +189,7 @@ async def test_the_old_form_gives_what_some_models_make_as_it_is(
     gateway.add(metadata={**metadata, f"{architecture}.pooling_type": 1})
     assert (await post(gateway, "/api/embeddings")).status_code == 200
     assert (await post(gateway, "/api/embed")).status_code == 200
-    old, new = await asked(gateway)
+    old, new = await received(gateway)
     assert old.get("embd_normalize") == (-1 if raw else None)
     assert "embd_normalize" not in new
 
@@ -269,50 +269,50 @@ class Narrow:
     """An engine with room for so many tokens, a byte each, between two of its own."""
 
     room: int
-    say: Callable[[int, int], str] = lambda count, room: (
+    refusal: Callable[[int, int], str] = lambda count, room: (
         f"input ({count} tokens) is too large to process. increase the "
         f"physical batch size (current batch size: {room})"
     )
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
 
     async def __call__(self, call: Call) -> bytes:
         body = orjson.loads(call.body)
         if call.path == "/tokenize":
-            self.asked.append((call.path, body["content"]))
+            self.calls.append((call.path, body["content"]))
             inner = tokens(body["content"])
             return orjson.dumps({"tokens": [1, *inner, 2] if "add_special" in body else inner})
-        self.asked.append((call.path, body["input"]))
+        self.calls.append((call.path, body["input"]))
         inputs = [[1, *tokens(one), 2] if isinstance(one, str) else one for one in body["input"]]
         for one in inputs:
             if len(one) > self.room:
-                raise from_refusal(Refused(self.say(len(one), self.room), 500, "server_error"))
+                raise from_refusal(Refused(self.refusal(len(one), self.room), 500, "server_error"))
         texts = [bytes(one[1:-1]).decode() for one in inputs]
         reply = fake_embeddings({"input": texts, "encoding_format": "base64"}, "")
         count = sum(map(len, inputs))
         return orjson.dumps({**reply, "usage": {"prompt_tokens": count, "total_tokens": count}})
 
 
-async def ask(
+async def embed(
     engine: Narrow, texts: Sequence[str], *, truncate: bool = True, context: int = 100
 ) -> tuple[list[Any], int]:
     """Vectors and tokens."""
-    found = await embedded(engine, texts, truncate=truncate, context=context)
-    return [list(vector) for vector in found.vectors], found.tokens
+    embeddings = await embed_texts(engine, texts, truncate=truncate, context=context)
+    return [list(vector) for vector in embeddings.vectors], embeddings.tokens
 
 
 async def test_what_fits_takes_one_call() -> None:
     engine = Narrow(10)
-    assert await ask(engine, ["abc", "12345678"]) == ([fake("abc"), fake("12345678")], 15)
-    assert engine.asked == [("/v1/embeddings", ["abc", "12345678"])]
+    assert await embed(engine, ["abc", "12345678"]) == ([fake("abc"), fake("12345678")], 15)
+    assert engine.calls == [("/v1/embeddings", ["abc", "12345678"])]
 
 
 async def test_what_does_not_fit_is_cut_and_only_that() -> None:
     engine = Narrow(10)
-    assert await ask(engine, ["abc", "1234567890", "de"]) == (
+    assert await embed(engine, ["abc", "1234567890", "de"]) == (
         [fake("abc"), fake("12345678"), fake("de")],
         5 + 10 + 4,
     )
-    assert engine.asked == [
+    assert engine.calls == [
         ("/v1/embeddings", ["abc", "1234567890", "de"]),
         ("/tokenize", "1234567890"),
         ("/tokenize", "1234567890"),
@@ -322,27 +322,27 @@ async def test_what_does_not_fit_is_cut_and_only_that() -> None:
 
 async def test_a_text_that_turns_out_to_fit_stays_a_text() -> None:
     engine = Narrow(10)
-    assert (await ask(engine, ["1234567", "x" * 20]))[1] == 9 + 10
-    assert engine.asked[-1] == ("/v1/embeddings", ["1234567", [1, *b"xxxxxxxx", 2]])
+    assert (await embed(engine, ["1234567", "x" * 20]))[1] == 9 + 10
+    assert engine.calls[-1] == ("/v1/embeddings", ["1234567", [1, *b"xxxxxxxx", 2]])
 
 
 async def test_a_smaller_context_than_the_engines_bounds_what_is_cut() -> None:
-    assert await ask(Narrow(10), ["1234567890"], context=6) == ([fake("1234")], 6)
+    assert await embed(Narrow(10), ["1234567890"], context=6) == ([fake("1234")], 6)
 
 
 async def test_what_must_not_be_cut_is_refused() -> None:
     with pytest.raises(Invalid) as error:
-        await ask(Narrow(10), ["1234567890"], truncate=False)
+        await embed(Narrow(10), ["1234567890"], truncate=False)
     assert error.value.message == "the input length exceeds the context length"
 
 
 async def test_what_cannot_be_cut_is_refused() -> None:
     with pytest.raises(Invalid) as error:
-        await ask(Narrow(10), ["1234567890"], context=2)
+        await embed(Narrow(10), ["1234567890"], context=2)
     assert error.value.message == "input after truncation exceeds maximum context length"
     wrong = Narrow(8, lambda count, room: f"exceeds the available context size ({room + 9} tokens)")
     with pytest.raises(Invalid) as error:
-        await ask(wrong, ["1234567890"])
+        await embed(wrong, ["1234567890"])
     assert error.value.message == (
         "input exceeds maximum context length and cannot be truncated further"
     )
@@ -350,5 +350,5 @@ async def test_what_cannot_be_cut_is_refused() -> None:
 
 async def test_other_refusals_are_passed_on() -> None:
     with pytest.raises(EngineError) as error:
-        await ask(Narrow(3, lambda count, room: "Input content cannot be empty"), ["1234"])
+        await embed(Narrow(3, lambda count, room: "Input content cannot be empty"), ["1234"])
     assert (error.value.message, error.value.status) == ("Input content cannot be empty", 500)

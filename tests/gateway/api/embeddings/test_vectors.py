@@ -23,8 +23,8 @@ def vector(*values: float) -> Vector:
 def fewest(value: float) -> float:
     """The first of 1, 2, ... digits that comes back as the same 32-bit float."""
     image = struct.pack("f", value)
-    found = (float(f"{value:.{digits}g}") for digits in range(1, 18))
-    return next(short for short in found if struct.pack("f", short) == image)
+    rounded = (float(f"{value:.{digits}g}") for digits in range(1, 18))
+    return next(short for short in rounded if struct.pack("f", short) == image)
 
 
 def test_a_vector_is_divided_by_its_length() -> None:
@@ -97,11 +97,11 @@ def test_numbers_have_the_digits_of_32_bits(value: float, short: float) -> None:
 
 @given(st.lists(SINGLE, max_size=50))
 def test_no_number_has_more_digits_than_it_needs(values: list[float]) -> None:
-    found = shortest(array("f", values))
-    assert [len(repr(short)) for short in found if short] == [
+    doubles = shortest(array("f", values))
+    assert [len(repr(short)) for short in doubles if short] == [
         len(repr(fewest(value))) for value in values if value
     ]
-    assert array("f", found) == array("f", values)
+    assert array("f", doubles) == array("f", values)
 
 
 @pytest.mark.parametrize(

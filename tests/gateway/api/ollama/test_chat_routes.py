@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.scripted import CHATML
+from runners.build.scripted_model import CHATML
 from tests.fakes.scripts import NATIVE
 from tests.fakes.server import ABLE, Gateway, open_gateway
 

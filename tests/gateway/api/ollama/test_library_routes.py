@@ -130,8 +130,8 @@ async def test_show_lays_the_request_over_the_model(
     store: Store, client: httpx.AsyncClient
 ) -> None:
     store.put(f"{LIBRARY}/m/latest")
-    asked = {"name": "m", "system": "other", "options": {"seed": 1}, "template": "ignored"}
-    body = (await client.post("/api/show", json=asked)).json()
+    request = {"name": "m", "system": "other", "options": {"seed": 1}, "template": "ignored"}
+    body = (await client.post("/api/show", json=request)).json()
     assert body["system"] == "other"
     assert "\nPARAMETER seed 1\n" in body["modelfile"]
     assert "parameters" not in body
@@ -362,15 +362,21 @@ async def test_a_client_that_leaves_midway_leaves_nothing(app: Starlette, store:
         seen.append(blobs(store) - before)
         yield {"type": "http.disconnect"}
 
-    left = parts()
+    messages = parts()
 
     async def receive() -> dict[str, Any]:
-        return next(left)
+        return next(messages)
 
     path_params = {"digest": f"sha256:{HELLO}"}
-    scope = {"type": "http", "app": app, "path_params": path_params, "headers": []}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "app": app,
+        "path_params": path_params,
+        "headers": [],
+    }
     with pytest.raises(ClientDisconnect):
-        await routes.blob_post(Request(scope, receive))
+        await routes.blob(Request(scope, receive))
     assert len(seen[0]) == 1
     assert blobs(store) == before
 

@@ -25,7 +25,7 @@ async def ask(
     reply = ProgressResponse(work, stream=stream)
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
-        scope["state"] = {"facts": facts}
+        scope["state"] = {"record": facts}
         await reply(scope, receive, send)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:

@@ -11,11 +11,11 @@ import pytest
 
 from gateway import names
 from gateway.names import Name
-from gateway.registry.reporting import Tell
-from gateway.registry.retry import Patience
+from gateway.registry.reporting import ProgressSink
+from gateway.registry.retry import RetryPolicy
 from gateway.registry.transfers import Transfers
-from gateway.scripted import write
 from gateway.store.library import Library
+from runners.build.scripted_model import write
 from tests.fakes.registry import FakeRegistry, Fault, running_registry
 from tests.fakes.server import Gateway, open_gateway, running_gateway
 
@@ -28,7 +28,7 @@ NDJSON = "application/x-ndjson"
 def eager(gateway: Gateway) -> Gateway:
     """The same, with transfers that do not wait before they try again."""
     gateway.services.transfers = Transfers(
-        gateway.services.library, patience=Patience(pause=0, stall=20.0), key=None
+        gateway.services.library, policy=RetryPolicy(pause=0, stall=20.0), key=None
     )
     return gateway
 
@@ -173,12 +173,12 @@ class InTheClear(Transfers):
     """Speaks http, for the registry here knows nothing else."""
 
     def __init__(self, library: Library) -> None:
-        super().__init__(library, patience=Patience(pause=0, stall=20.0), key=None)
+        super().__init__(library, policy=RetryPolicy(pause=0, stall=20.0), key=None)
         self.schemes: list[str] = []
 
-    async def pull(self, name: Name, scheme: str, tell: Tell) -> None:
+    async def pull(self, name: Name, scheme: str, report: ProgressSink) -> None:
         self.schemes.append(scheme)
-        await super().pull(name, "http", tell)
+        await super().pull(name, "http", report)
 
 
 async def test_a_model_is_created_from_one_that_is_pulled_first(

@@ -1,4 +1,4 @@
-"""What is asked of the engine to rank documents, and what is answered."""
+"""Calls that rank documents, and the replies."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ import pytest
 
 from gateway.api.rerank import replies as rerank
 from gateway.api.rerank.replies import Ranking, RerankReply
-from gateway.api.rerank.requests import RERANK, checked
+from gateway.api.rerank.requests import RERANK, with_texts
 from gateway.errors import Invalid
 
 WHOLE = {"model": "m", "query": "q", "documents": ["a", {"text": "b", "id": 7}, ""]}
 
 
 def reply(ranking: Ranking, **more: Any) -> Any:
-    request = checked(RERANK.decode(orjson.dumps({**WHOLE, **more})))
+    request = with_texts(RERANK.decode(orjson.dumps({**WHOLE, **more})))
     return orjson.loads(RerankReply("rerank-1", request).write(ranking))
 
 
-def test_the_engine_is_asked_for_all_scores() -> None:
-    call = rerank.call("q", ["a", "b"])
+def test_a_call_has_all_documents() -> None:
+    call = rerank.ranking_call("q", ["a", "b"])
     assert call.path == "/v1/rerank"
     assert orjson.loads(call.body) == {"query": "q", "documents": ["a", "b"]}
 
@@ -57,8 +57,8 @@ def test_the_best_come_first_and_of_equals_the_earlier() -> None:
 
 @pytest.mark.parametrize(("most", "places"), [(1, [1]), (2, [1, 2]), (9, [1, 2, 0])])
 def test_no_more_results_than_are_wanted(most: int, places: list[int]) -> None:
-    found = reply(Ranking([1, 3, 2]), top_n=most)["results"]
-    assert [result["index"] for result in found] == places
+    results = reply(Ranking([1, 3, 2]), top_n=most)["results"]
+    assert [result["index"] for result in results] == places
 
 
 def test_results_repeat_their_documents_if_that_is_wanted() -> None:

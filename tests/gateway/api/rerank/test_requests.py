@@ -1,11 +1,11 @@
-"""Requests for reranking, checked."""
+"""Requests for reranking, with_texts."""
 
 from typing import Any
 
 import orjson
 import pytest
 
-from gateway.api.rerank.requests import RERANK, RerankRequest, checked
+from gateway.api.rerank.requests import RERANK, RerankRequest, with_texts
 from gateway.errors import Invalid
 
 WHOLE = {"model": "m", "query": "q", "documents": ["a", {"text": "b", "id": 7}, ""]}
@@ -16,7 +16,7 @@ NOT_TEXTS = "documents[1] must be a string, or an object whose rank_fields are s
 
 
 def request(**more: Any) -> RerankRequest:
-    return checked(RERANK.decode(orjson.dumps({**WHOLE, **more})))
+    return with_texts(RERANK.decode(orjson.dumps({**WHOLE, **more})))
 
 
 def test_documents_are_texts_or_objects_with_one() -> None:
@@ -26,7 +26,7 @@ def test_documents_are_texts_or_objects_with_one() -> None:
     assert plain.max_tokens_per_doc is None
 
 
-def test_what_may_be_said_besides() -> None:
+def test_optional_fields() -> None:
     wanted = request(top_n=2, return_documents=True, keep_alive="5m", truncation=True)
     assert (wanted.results, wanted.return_documents, wanted.keep_alive) == (2, True, 300.0)
     assert request(top_n=None, return_documents=None).results == 3

@@ -1,4 +1,4 @@
-"""Reranking: which models rank, how much is asked at once, and what is refused."""
+"""Reranking: which models rank, how many documents a call has, and what is refused."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from gateway.api.rerank.replies import Ranking
-from gateway.api.rerank.requests import RerankRequest, checked
+from gateway.api.rerank.requests import RerankRequest, with_texts
 from gateway.api.rerank.routes import rank
 from gateway.errors import Invalid
 from gateway.llama.errors import EngineError, from_refusal
@@ -68,7 +68,7 @@ async def test_a_model_that_ranks_gives_no_vectors(gateway: Gateway, path: str) 
     assert '\\"m\\" does not support embeddings' in reply.text
 
 
-# ---- asked
+# ---- calls
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Scale:
         "input (99 tokens) is too large to process. increase the "
         "physical batch size (current batch size: 9)"
     )
-    asked: list[list[str]] = field(default_factory=list)
+    calls: list[list[str]] = field(default_factory=list)
 
     async def __call__(self, call: Call) -> bytes:
         body = orjson.loads(call.body)
@@ -93,7 +93,7 @@ class Scale:
             return orjson.dumps({"content": bytes(body["tokens"]).decode(errors="replace")})
         assert (call.path, body["query"]) == ("/v1/rerank", "q")
         documents = body["documents"]
-        self.asked.append(documents)
+        self.calls.append(documents)
         if max(map(len, documents)) > self.longest:
             raise from_refusal(Refused(self.message, 500, "server_error"))
         results = [
@@ -103,40 +103,40 @@ class Scale:
         return orjson.dumps({"results": results[::-1], "usage": {"prompt_tokens": len(documents)}})
 
 
-async def ask(engine: Scale, documents: list[str], **more: Any) -> Ranking:
-    return await rank(engine, checked(RerankRequest(query="q", documents=documents, **more)))
+async def score(engine: Scale, documents: list[str], **more: Any) -> Ranking:
+    return await rank(engine, with_texts(RerankRequest(query="q", documents=documents, **more)))
 
 
 async def test_a_few_documents_take_one_call() -> None:
     engine = Scale(9)
-    assert await ask(engine, ["aaa", "b", "cc"]) == Ranking([3, 1, 2], 3)
-    assert engine.asked == [["aaa", "b", "cc"]]
+    assert await score(engine, ["aaa", "b", "cc"]) == Ranking([3, 1, 2], 3)
+    assert engine.calls == [["aaa", "b", "cc"]]
 
 
 async def test_many_documents_take_several() -> None:
     engine = Scale(200)
     documents = ["x" * (1 + number) for number in range(150)]
-    assert await ask(engine, documents) == Ranking([*range(1, 151)], 150)
-    assert [len(batch) for batch in engine.asked] == [64, 64, 22]
+    assert await score(engine, documents) == Ranking([*range(1, 151)], 150)
+    assert [len(batch) for batch in engine.calls] == [64, 64, 22]
 
 
 async def test_documents_can_be_cut_at_a_token() -> None:
     engine = Scale(5)
-    found = await ask(engine, ["a", "abcdef", "aaaaé", ""], max_tokens_per_doc=5)
-    assert engine.asked == [["a", "abcde", "aaaa", ""]]
-    assert found.scores == [1, 5, 4, 0]
+    ranking = await score(engine, ["a", "abcdef", "aaaaé", ""], max_tokens_per_doc=5)
+    assert engine.calls == [["a", "abcde", "aaaa", ""]]
+    assert ranking.scores == [1, 5, 4, 0]
 
 
 async def test_a_document_that_is_too_long_is_refused_in_our_words() -> None:
     with pytest.raises(Invalid) as error:
-        await ask(Scale(3), ["aaa", "bbbb"])
+        await score(Scale(3), ["aaa", "bbbb"])
     words = "the query and a document are together longer than the context length"
     assert error.value.message == words
 
 
 async def test_any_other_refusal_is_the_engines() -> None:
     with pytest.raises(EngineError, match=r"^on fire$"):
-        await ask(Scale(3, "on fire"), ["bbbb"])
+        await score(Scale(3, "on fire"), ["bbbb"])
 
 
 async def test_the_path_of_coheres_client_of_today_leads_here_too(gateway: Gateway) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from gateway.api.responses.routes import page
 from gateway.errors import Invalid
-from gateway.scripted import CHATML
 from gateway.store.responses import Responses
+from runners.build.scripted_model import CHATML
 from tests.fakes.server import ABLE, Gateway, open_gateway
 
 pytestmark = pytest.mark.anyio

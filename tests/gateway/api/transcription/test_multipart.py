@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.transcription.multipart import Field, form
+from gateway.api.transcription.multipart import FormField, read_form
 from gateway.errors import Invalid
 
 TYPE = "multipart/form-data; boundary=b"
@@ -18,25 +18,28 @@ def part(name: str, data: str, more: str = "") -> str:
     return f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{data}\r\n'
 
 
-def parsed(body: str, content_type: str = TYPE) -> list[Field]:
-    return [*form(body.encode(), content_type)]
+def parsed(body: str, content_type: str = TYPE) -> list[FormField]:
+    return [*read_form(body.encode(), content_type)]
 
 
 def test_fields_and_files_by_their_names() -> None:
     body = part("model", "m") + part("file", "RIFF", '; filename="a \\"b\\".wav"') + "--b--\r\n"
-    assert parsed(body) == [Field("model", b"m"), Field("file", b"RIFF", file=True)]
+    assert parsed(body) == [FormField("model", b"m"), FormField("file", b"RIFF", file=True)]
 
 
 def test_more_headers_a_preamble_and_an_epilogue_do_not_count() -> None:
     head = 'content-type: audio/wav\r\ncontent-disposition: form-data; name=file; filename=""'
     body = f"before\r\n--b  \r\n{head}\r\n\r\n\r\nx\r\n\r\n--b--\r\nafter"
     assert parsed(body, 'Multipart/Form-Data; charset=x; boundary="b"') == [
-        Field("file", b"\r\nx\r\n", file=True)
+        FormField("file", b"\r\nx\r\n", file=True)
     ]
 
 
 def test_fields_of_one_name_are_kept() -> None:
-    assert parsed(part("a", "1") + part("a", "2") + "--b--") == [Field("a", b"1"), Field("a", b"2")]
+    assert parsed(part("a", "1") + part("a", "2") + "--b--") == [
+        FormField("a", b"1"),
+        FormField("a", b"2"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ def test_fields_of_one_name_are_kept() -> None:
 )
 def test_names_however_they_are_written(disposition: str, name: str, file: bool) -> None:
     body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nx\r\n--b--"
-    assert parsed(body) == [Field(name, b"x", file)]
+    assert parsed(body) == [FormField(name, b"x", file)]
 
 
 def test_as_many_fields_as_anybody_needs() -> None:
@@ -67,8 +70,8 @@ def test_as_many_fields_as_anybody_needs() -> None:
 
 
 def test_text_that_is_not_utf8_is_marked() -> None:
-    assert Field("a", "ä€".encode()).text == "ä€"
-    assert Field("a", b"a\xffb").text == "a\ufffdb"
+    assert FormField("a", "ä€".encode()).text == "ä€"
+    assert FormField("a", b"a\xffb").text == "a\ufffdb"
 
 
 @pytest.mark.parametrize(
@@ -102,12 +105,12 @@ def test_broken_forms_are_refused(body: str, content_type: str, message: str) ->
 @given(st.binary(max_size=60), st.text("abc/.é ", min_size=1, max_size=9))
 def test_what_clients_send_arrives(data: bytes, filename: str) -> None:
     sent = httpx.Request("POST", "http://x", data={"a": "1"}, files={"file": (filename, data)})
-    found = form(sent.read(), sent.headers["content-type"])
-    assert found == [Field("a", b"1"), Field("file", data, file=True)]
+    found = read_form(sent.read(), sent.headers["content-type"])
+    assert found == [FormField("a", b"1"), FormField("file", data, file=True)]
 
 
 @given(st.binary(max_size=80))
 def test_no_body_is_worse_than_refused(data: bytes) -> None:
     for body in (data, b"--b" + data, b"--b\r\n" + data + b"\r\n--b--"):
         with contextlib.suppress(Invalid):
-            assert all(field.data in body for field in form(body, TYPE))
+            assert all(field.data in body for field in read_form(body, TYPE))

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api.transcription.transcript import ORDER
+from gateway.api.transcription.requests import INSTRUCTION
 from tests.fakes.engine import MARKER
 from tests.fakes.server import Gateway, open_gateway
 
@@ -42,9 +42,8 @@ async def test_a_recording_becomes_text(gateway: Gateway) -> None:
     (asked,) = (await gateway.engine())["requests"]
     data = b64encode(SOUND).decode()
     start = "<|im_start|>"
-    prompt = (
-        f"{start}system\n{ORDER}<|im_end|>\n{start}user\n{MARKER}<|im_end|>\n{start}assistant\n"
-    )
+    end = "<|im_end|>"
+    prompt = f"{start}system\n{INSTRUCTION}{end}\n{start}user\n{MARKER}{end}\n{start}assistant\n"
     assert asked["prompt"] == {"prompt_string": prompt, "multimodal_data": [data]}
     assert asked["temperature"] == 0
 
