@@ -9,7 +9,6 @@
     request = PING.decode(b'{"model": "m"}')
 
 The class is the table: bodies are decoded by it, and the reference pages are checked against it.
-A class variable is a field whose type is checked and whose value nothing depends on.
 """
 
 from collections.abc import Mapping
@@ -87,9 +86,9 @@ def _fields_of(cls: type[_Dataclass]) -> Mapping[str, tuple[str, RequestField]]:
 class RequestTable(Generic[RequestT]):
     """Reads JSON bodies as instances of a request class, as Go reads them.
 
-    Names match in any case, and unknown fields are dropped; the attribute `unknown`, where the
-    class has one, gets their names. `go` is Ollama's own name for the type, which its errors spell
-    out.
+    Names match in any case, and unknown fields are dropped; `unknown` is the attribute that gets
+    their names, if there is one. A class variable is a field that is checked and then dropped, for
+    nothing depends on it. `go` is Ollama's own name for the type, which its errors spell out.
     """
 
     def __init__(

@@ -6,8 +6,8 @@ from gateway.api.anthropic.fields import NO_THREADS
 from gateway.api.dialect import ApiError, Dialect
 from gateway.llama.errors import ContextOverflow
 
+# Anthropic's ids begin so; the log has the same id without it.
 REQUEST_ID_PREFIX = "req_"
-"""Before the id of a request as Anthropic's clients know it; the log has it without."""
 _TYPES: Mapping[int, str] = {
     400: "invalid_request_error",
     401: "authentication_error",

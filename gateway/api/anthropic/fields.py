@@ -26,6 +26,7 @@ class _MessageKind(JsonKind):
             at.mismatch(value, self.go)
             return None
         message = at.free(value)
+        # Go gives an empty text to the decoder of a content that is not there.
         if "content" not in message:
             raise Invalid("unexpected end of JSON input")
         role, content = message.get("role"), message["content"]
@@ -47,6 +48,7 @@ def _unused(kind: JsonKind, why: str) -> object:
 
 
 def _refused(why: str) -> object:
+    # Each would change the reply: without it the client would get something else than it wants.
     return json_field(ANY, f"400: {why}", default=None, refused=True)
 
 
@@ -130,8 +132,9 @@ class MessagesRequest:
     workspace_id: ClassVar[object] = _unused(ANY, "there are no workspaces")
     betas: ClassVar[object] = _unused(ANY, "every beta that is listed here is on")
     keep_alive: object = json_field(ANY, "not in the official API: as in `/api/chat`", default=None)
+    # No error, but for the log: clients send new fields before servers know them.
     unknown: tuple[str, ...] = ()
-    """Fields that are not in this table, by name: for the log."""
+    """The names of fields that are not in this table."""
 
 
 MESSAGES = RequestTable(
@@ -153,6 +156,8 @@ def check_refused(request: MessagesRequest) -> None:
             raise Invalid(message)
 
 
+# What Anthropic's own client can send besides these is refused by its type: a block that is dropped
+# in silence would make the model answer another question.
 BLOCKS: Mapping[str, str] = {
     "text": "text; neighbours are joined without a separator",
     "image": "`source` of type `base64`; any other source is 400; `transformations` has no effect",
@@ -170,6 +175,8 @@ BLOCKS: Mapping[str, str] = {
     "tool_reference": "in a `tool_result`: the tool's name",
 }
 
+# By type without its date. Every other type is 400: those tools run on Anthropic's servers, or need
+# a screen.
 TOOLS: Mapping[str, str] = {
     "custom": "`name`, `description`, `input_schema`; also without a type; `strict`, "
     "`input_examples` and `allowed_callers` have no effect",
@@ -179,5 +186,3 @@ TOOLS: Mapping[str, str] = {
     "tool_search_tool_bm25": "left out: all tools are always loaded, `defer_loading` or not",
     "tool_search_tool_regex": "the same",
 }
-"""By type without its date. Every other type is 400: those tools run on Anthropic's servers, or
-need a screen."""

@@ -63,7 +63,8 @@ def system_text(system: object) -> str:
         text = "".join(_system_block(block) for block in system)
     else:
         raise Invalid("system: must be a string or a list of text blocks")
-    # One client puts a stamp there that is another with each request: the cache would never hold.
+    # One client puts a stamp there that changes with each request. It is at the prompt's beginning,
+    # so with it nothing of a conversation would ever come from the cache.
     return _BILLING.sub(r"\1", text, count=1) if "cch=" in text else text
 
 
@@ -80,6 +81,7 @@ def check_messages(messages: Sequence[JsonObject]) -> list[AnthropicMessage]:
         converted += _message(f"messages.{number}", message)
     if not converted:
         raise Invalid("messages is required")
+    # A call must be answered before the model can go on.
     last = converted[-1]
     if last["role"] == "assistant" and "tool_calls" in last:
         ids = ", ".join(call["id"] for call in last["tool_calls"])
@@ -129,6 +131,7 @@ def _answer(content: Sequence[JsonObject]) -> Iterator[AnthropicMessage]:
 
 def _answer_part(content: Sequence[JsonObject]) -> Iterator[AnthropicMessage]:
     """One message; none, if there is nothing in it that a model can be shown."""
+    # Redacted thinking is in neither list: only its author can read it.
     thinking = "".join(
         [_string(block, "thinking") for block in content if block["type"] == "thinking"]
     )
@@ -173,6 +176,7 @@ def _result(block: JsonObject) -> AnthropicMessage:
         raise Invalid(f"{block['type']} block missing required 'tool_use_id' field")
     result: str | list[MessagePart]
     if block["type"] != "tool_result":
+        # From a tool of Anthropic's servers: its content has a shape of its own for each of them.
         result = orjson.dumps(content).decode()
     elif isinstance(content, list):
         result = _content([_result_block(part) for part in content])
@@ -231,6 +235,7 @@ def _image(block: JsonObject) -> MessagePart:
     media_type = source.get("media_type") or "image/jpeg"
     if not isinstance(media_type, str) or not media_type.startswith("image/"):
         raise Invalid("invalid image source: 'media_type' must be that of an image")
+    # Checked as in the requests of Ollama's own API, in the same words of Go's decoder.
     try:
         path = JsonPath()
         [data] = IMAGES.take([source.get("data") or ""], path) or [""]

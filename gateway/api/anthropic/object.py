@@ -15,8 +15,8 @@ from gateway.golang.json_encode import dumps
 from gateway.llama.errors import EngineError
 from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
+# Tokens. Anthropic caches no shorter prefix, and so never reports one.
 _MIN_CACHED = 1024
-"""Tokens; Anthropic caches no shorter prefix, and so reports none."""
 BlockType = Literal["text", "thinking", "tool_use"]
 
 
@@ -138,6 +138,7 @@ def stop_fields(
         # Fewer tokens than the limit allows: it was the context that was full.
         full = 0 < usage.completion_tokens < options.max_tokens
         reason = "model_context_window_exceeded" if full else "max_tokens"
+    # Clients look here for whether there are calls to run, so the engine's word does not matter.
     elif end.reason == "tool_calls" or called:
         reason = "tool_use"
     elif end.stop in options.stops:

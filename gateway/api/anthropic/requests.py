@@ -44,6 +44,7 @@ def read_request(data: bytes, *, counting: bool = False) -> AnthropicRequest:
     check_refused(request)
     system = system_text(request.system)
     messages = check_messages(request.messages)
+    # For the first event of a stream, which comes before the engine has counted the prompt.
     estimated_tokens = max(1, (len(system) + sum(map(_characters, messages))) // 4)
     if request.context_management is not None:
         messages = _edited(messages, request.context_management)
@@ -87,8 +88,11 @@ def _generation_request(
         "top_k": request.top_k,
         "num_predict": request.max_tokens,
     }
+    # `truncate` stays off: clients shorten conversations better than a server can, and do so when
+    # they are told that the prompt is too long.
     return GenerationRequest(
         model=request.model,
+        # On a model that cannot think, `thinking` has no effect; that is no error.
         think_if_able=True,
         messages=messages,
         tools=tools,
@@ -129,7 +133,7 @@ def _thinking(request: MessagesRequest) -> tuple[ThinkLevel, int | None]:
 def _response_format(request: MessagesRequest) -> JsonObject | None:
     wanted = request.output_config.get("format") if request.output_config else None
     if wanted is None:
-        wanted = request.output_format
+        wanted = request.output_format  # its older name
     if wanted is None:
         return None
     match wanted:
@@ -148,7 +152,9 @@ def _edited(messages: list[AnthropicMessage], management: JsonObject) -> list[An
             raise Invalid(f"context_management.edits: edits of type {kind!r} are not supported")
         keep = _thoughts_kept(edit.get("keep"))
         if keep is not None:
-            _clear_thinking(messages, keep)
+            answers = [message for message in messages if "reasoning_content" in message]
+            for message in answers[: max(0, len(answers) - keep)]:
+                del message["reasoning_content"]
     return messages
 
 
@@ -162,12 +168,6 @@ def _thoughts_kept(keep: object) -> int | None:
         case {"type": "thinking_turns", "value": int(value)} if value >= 0 and value is not True:
             return value
     raise Invalid("context_management.edits: 'keep' must be 'all' or a number of thinking_turns")
-
-
-def _clear_thinking(messages: list[AnthropicMessage], keep: int) -> None:
-    with_thinking = [message for message in messages if "reasoning_content" in message]
-    for message in with_thinking[: max(0, len(with_thinking) - keep)]:
-        del message["reasoning_content"]
 
 
 def _cache_marked(request: MessagesRequest) -> bool:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 async def messages(http: Request) -> Response:
     """The next message of a conversation."""
     request = read_request(await http.body())
+    # Not an error: clients send new fields before servers know them.
     if request.unknown:
         log.info("ignored fields: %s", ", ".join(sorted(request.unknown)))
     kind = MessageStream if request.stream else MessageObject
@@ -33,6 +34,7 @@ async def count_tokens(http: Request) -> Response:
     """How many tokens the prompt of such a request has, as the model itself would see it."""
     request = read_request(await http.body(), counting=True)
     model = await find_model(http, request.reply.model)
+    # A count needs no message; the writer is there for an error.
     writer = MessageObject(request.reply, "", REQUEST_ID_PREFIX + http.state.record.id)
     task = count_only(lambda count: dumps({"input_tokens": count}))
     return await generate(http, model, request.generation, writer, task=task)

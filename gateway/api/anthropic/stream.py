@@ -51,7 +51,7 @@ class MessageStream:
         """A no-op: no field of a message says when that was."""
 
     def begin(self) -> bytes:
-        # The usage in the first event depends on whether content or the end comes next.
+        # The first event has the usage: an estimate, or the counts if the end comes next.
         return b""
 
     def write(self, delta: Delta) -> bytes:
@@ -75,7 +75,7 @@ class MessageStream:
         if not self._started:
             output = self._start({**used, "output_tokens": 0})
         if end.reason == "length":
-            self._call = None
+            self._call = None  # half a call is not to be made
         output += self._finish_call() + self._close()
         reason = stop_fields(self._options, end, usage, called=self._called)
         output += _event("message_delta", delta=reason, usage=used)

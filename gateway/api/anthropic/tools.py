@@ -106,7 +106,7 @@ def _function(where: str, tool: JsonObject) -> FunctionTool | None:
     if name_of_kind not in TOOLS:
         raise Invalid(f"{where}: tools of type '{kind}' are not supported")
     if name_of_kind.startswith("tool_search"):
-        return None
+        return None  # there is nothing to search for: all tools are always loaded
     name = tool.get("name")
     if not isinstance(name, str) or not name:
         raise Invalid(f"{where}.name: must be a string that is not empty")

@@ -63,6 +63,7 @@ class FunctionCall:
         return [("function_call_arguments.delta", {"delta": text})]
 
     def finish(self, status: str) -> ItemEvents:
+        # Clients parse the arguments, and an empty text is no JSON. One that is cut is not parsed.
         events = self.feed("{}") if not self._pieces and status == "completed" else []
         arguments = "".join(self._pieces)
         self.item |= {"arguments": arguments, "status": status}
@@ -102,18 +103,20 @@ class SearchCall:
         return []
 
     def finish(self, status: str) -> ItemEvents:
+        # A call that is cut short has no object; the type of the item wants one.
         self.item |= {"arguments": _object("".join(self._pieces)) or {}, "status": status}
         return []
 
 
 _HEAD = re.compile(rf'\s*{{\s*"{INPUT}"\s*:\s*"')
+# Characters, after which the arguments are taken to begin otherwise: without a limit a long text of
+# another form would be searched again with each piece of it.
 _MAX_HEAD = 64
-"""Characters after which the arguments are taken to begin otherwise."""
+# Characters of a JSON text up to one that is not complete; both halves of a pair are one.
 _PIECE = re.compile(
     r'(?:[^"\\]+|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}'
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*"
 )
-"""Characters of a JSON text up to one that is not complete; both halves of a pair are one."""
 
 
 class FreeText:
@@ -152,6 +155,7 @@ class FreeText:
         assert raw is not None
         self._pending = self._pending[raw.end() :]
         self._over = self._pending.startswith('"')
+        # Not strict: models write bare line ends into strings.
         text: str = json.loads(f'"{raw[0]}"', strict=False)
         self._text.append(text)
         return text

@@ -28,6 +28,7 @@ def _field(kind: JsonKind, doc: str) -> object:
     return json_field(kind, doc, default=None)
 
 
+# As a request for these would get another reply than it wants, they are refused instead of ignored.
 def _refused(kind: JsonKind, why: str) -> object:
     return json_field(kind, f"400: {why}", default=None, refused=True)
 
@@ -163,6 +164,7 @@ class ResponsesRequest:
 
 RESPONSES = RequestTable(ResponsesRequest, "ResponsesRequest", go="openai.ResponsesRequest")
 
+# All that the official API has. Most name what never occurs here, so nothing is missing without it.
 INCLUDABLE = (
     "message.output_text.logprobs",
     "reasoning.encrypted_content",

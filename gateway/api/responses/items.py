@@ -101,6 +101,7 @@ def _item(value: object, where: str, ident: str) -> InputItem:
     if not isinstance(kind, str) or kind not in ITEMS:
         raise Invalid(f'{where}: unknown input item type: "{kind}"')
     item["type"] = kind
+    # Items are stored by their ids, and a later request may refer to them.
     if not isinstance(item.get("id"), str) or not item["id"]:
         if kind == "item_reference":
             raise Invalid(f"{where}: an item_reference must have an id")
@@ -135,7 +136,7 @@ def _check_call(item: InputItem, where: str) -> None:
     if not isinstance(arguments, str):
         raise Invalid(f"{where}: arguments must be a string")
     if item.setdefault("status", "completed") == "incomplete":
-        return
+        return  # its arguments are cut short; no model will see it
     try:
         if arguments.strip() and not isinstance(orjson.loads(arguments), dict):
             raise Invalid("failed to parse function call arguments: they must be a JSON object")
@@ -185,7 +186,9 @@ def _check_reasoning(item: InputItem, where: str) -> None:
         raise Invalid(f"{where}: encrypted_content must be a string")
     for name in ("content", "summary"):
         parts = item.setdefault(name, []) if name == "summary" else item.get(name, [])
-        if not isinstance(parts, list) or not all(_has_text(part) for part in parts):
+        if not isinstance(parts, list) or not all(
+            isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts
+        ):
             raise Invalid(f"{where}: {name} must be an array of texts")
 
 
@@ -201,10 +204,6 @@ _CHECKS: Mapping[str, Callable[[InputItem, str], None]] = {
     "agent_message": _check_agent_message,
     "reasoning": _check_reasoning,
 }
-
-
-def _has_text(part: object) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def _parts(value: object, name: str, where: str, kind: str) -> list[InputItem]:
@@ -225,9 +224,11 @@ def _part(part: object, where: str) -> InputItem:
         raise Invalid(f"{where}: unknown content type: {kind}")
     if kind == "input_image":
         if not isinstance(part.get("image_url"), str):
+            # A `file_id` may stand for it in the official API.
             raise Invalid(
                 f"{where}: an input_image must have an image_url; files are not kept here"
             )
+        # The official client's type of a stored item requires it.
         return {**part, "detail": part.get("detail") or "auto"}
     if not isinstance(part.get("refusal" if kind == "refusal" else "text"), str):
         raise Invalid(f"{where}: a part of type {kind} must have a text")

@@ -100,9 +100,17 @@ class ResponseOutput:
         text, self._text = "".join(self._text), []
         item = self.items[-1]
         if kind == "message":
-            self._close_message(item, text, status, events)
+            # Half a character at the end never became text.
+            logprobs = [*self._logprobs, *self._pending_logprobs]
+            self._logprobs, self._pending_logprobs = [], []
+            part = _text_part(text, logprobs)
+            item["content"], item["status"] = [part], status
+            done = {**self.place, "text": text, "logprobs": logprobs}
+            events.append(("output_text.done", done))
+            events.append(("content_part.done", {**self.place, "part": part}))
         elif kind == "reasoning":
             item["summary"] = [{"type": "summary_text", "text": text}]
+            # Not encrypted, so that a client that sends it back shows the model its own thought.
             item["encrypted_content"] = text
             events.append(("reasoning_summary_text.done", {**self.place, "text": text}))
             self._add_summary_event("done", text, events)
@@ -146,15 +154,6 @@ class ResponseOutput:
         }
         self._add_item("message", item, events)
         self.place["content_index"] = 0
-
-    def _close_message(self, item: OutputItem, text: str, status: str, events: ItemEvents) -> None:
-        logprobs = [*self._logprobs, *self._pending_logprobs]
-        self._logprobs, self._pending_logprobs = [], []
-        part = _text_part(text, logprobs)
-        item["content"], item["status"] = [part], status
-        done = {**self.place, "text": text, "logprobs": logprobs}
-        events.append(("output_text.done", done))
-        events.append(("content_part.done", {**self.place, "part": part}))
 
     def _write_call(self, delta: ToolCallDelta, events: ItemEvents) -> None:
         if delta.index not in self._call_indexes:

@@ -24,6 +24,7 @@ from gateway.inference.types import GenerationRequest
 from gateway.llama.requests import JsonObject
 
 _LOGPROBS = "message.output_text.logprobs"
+# Unlike in a chat completion, top_p is the model's own then.
 _DEFAULTS = {"temperature": 1.0}
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _SUMMARIES = ("auto", "concise", "detailed")
@@ -97,6 +98,7 @@ def generation_request(
         raise Invalid("input is required")
     functions: Sequence[JsonObject] = ()
     extra: dict[str, object] = {}
+    # Even without tools, another choice than auto may be an error.
     if tools or request.tool_choice != "auto":
         functions, choice = choose_functions(request.tool_choice, tools)
         if choice != "auto":
@@ -151,6 +153,7 @@ def reply_options(
 
 def response_frame(request: ResponsesRequest, ident: str, created: int) -> dict[str, object]:
     """A response before it has output; its fields are in Ollama's order."""
+    # What is not set is shown as OpenAI's default, whatever the model's own may be: as Ollama does.
     frame: dict[str, object] = {
         "id": ident,
         "object": "response",
@@ -222,5 +225,6 @@ def _response_format(value: object) -> JsonObject | None:
         raise Invalid(f"invalid 'text.format': {kind!r} (must be text, json_object, json_schema)")
     if not isinstance(value, dict) or not isinstance(value.get("schema"), dict):
         raise Invalid("'text.format.schema' must be an object")
+    # The official API has flat what a chat completion has in `json_schema`.
     schema = {key: item for key, item in value.items() if key != "type" and item is not None}
     return {"type": "json_schema", "json_schema": {"name": "response", **schema}}

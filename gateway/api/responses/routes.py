@@ -42,11 +42,13 @@ async def create(http: Request) -> ASGIApp:
     request = RESPONSES.decode(await http.body())
     check_request(request)
     store: Responses | None = http.app.state.services.responses
+    # One random text for all ids of the reply; the items have their number behind it.
     token = secrets.token_hex(12)
     items = read_items(request.input, token)
     if wanted := referenced_ids(items):
         stored = await run_sync(store.find, wanted) if store else {}
         items = resolve_references(items, stored)
+    # What is stored of this response are its own items; its past is stored already.
     conversation = items
     if request.previous_response_id:
         conversation = [*await _history(store, request.previous_response_id), *items]

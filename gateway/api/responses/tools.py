@@ -23,8 +23,8 @@ TOOLS: Mapping[str, str] = {
     "web_search": "left out, as if it were not there: this server has no search",
     "image_generation": "left out likewise: no model here draws",
 }
+# Codex puts these into every request, whether the server has them or not.
 _HOSTED = ("web_search", "image_generation")
-"""Codex puts these into every request, whether the server has them or not."""
 _CALL_TYPES = {
     "function": "function_call",
     "custom": "custom_tool_call",
@@ -71,6 +71,7 @@ def add_tools(tools: dict[str, ResponsesTool], more: Mapping[str, ResponsesTool]
     """Add `more`: a tool that is there already is replaced; Invalid for another of its name."""
     for function, tool in more.items():
         other = tools.setdefault(function, tool)
+        # A call comes back by the function's name alone: two tools could not be told apart.
         if (other.kind, other.name, other.namespace) != (tool.kind, tool.name, tool.namespace):
             raise Invalid(f"two tools would both be called {function!r}")
         tools[function] = tool

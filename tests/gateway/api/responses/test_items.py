@@ -41,8 +41,8 @@ def test_ids_are_kept_or_made() -> None:
         "fco_ti02",
         "rs_ti03",
     ]
-    found = read_items([{"type": "additional_tools", "id": None, "tools": []}], "t")
-    assert found == [{"type": "additional_tools", "id": "at_ti00", "tools": []}]
+    items = read_items([{"type": "additional_tools", "id": None, "tools": []}], "t")
+    assert items == [{"type": "additional_tools", "id": "at_ti00", "tools": []}]
 
 
 def test_a_text_of_the_assistant_is_kept_as_its_output() -> None:
@@ -60,8 +60,8 @@ def test_images_say_their_detail() -> None:
 def test_references_are_replaced_by_what_they_mean() -> None:
     given = read_items([user("a"), {"type": "item_reference", "id": "msg_1"}], "t")
     assert referenced_ids(given) == ["msg_1"]
-    found = read_items([{"id": "msg_1", **user("b")}], "t")[0]
-    assert resolve_references(given, {"msg_1": found}) == [given[0], found]
+    stored = read_items([{"id": "msg_1", **user("b")}], "t")[0]
+    assert resolve_references(given, {"msg_1": stored}) == [given[0], stored]
     with pytest.raises(Invalid, match=r"^Item with id 'msg_1' not found\.$"):
         resolve_references(given, {})
 

@@ -110,7 +110,7 @@ def test_a_call_in_a_namespace_has_the_name_of_its_function() -> None:
     assert second == answered("c", name="mcp__sums__add")
 
 
-def test_a_search_for_tools_is_a_call_and_what_it_found() -> None:
+def test_a_search_for_tools_is_a_call_and_its_result() -> None:
     search = {"type": "tool_search_call", "call_id": "c", "arguments": {"query": "é"}}
     output_item = {
         "type": "tool_search_output",
