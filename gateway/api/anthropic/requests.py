@@ -87,9 +87,11 @@ def _generation_request(
         "top_p": request.top_p,
         "top_k": request.top_k,
         "num_predict": request.max_tokens,
+        # An empty list would take the model's own stop texts away.
+        "stop": list(stops) or None,
     }
-    # `truncate` stays off: clients shorten conversations better than a server can, and do so when
-    # they are told that the prompt is too long.
+    # `truncate` stays off: clients shorten conversations better than a server can, and do so on the
+    # error for a prompt that is too long.
     return GenerationRequest(
         model=request.model,
         # On a model that cannot think, `thinking` has no effect; that is no error.
@@ -97,8 +99,7 @@ def _generation_request(
         messages=messages,
         tools=tools,
         think=think,
-        options={name: value for name, value in options.items() if value is not None}
-        | ({"stop": list(stops)} if stops else {}),
+        options={name: value for name, value in options.items() if value is not None},
         response_format=_response_format(request),
         extra={**extra, **_REPORT_STOP} if stops else extra,
         keep_alive=None if request.keep_alive is None else parse_keep_alive(request.keep_alive),

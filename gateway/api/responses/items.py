@@ -24,7 +24,7 @@ ITEMS: Mapping[str, str] = {
     "custom_tool_call": "a call of a custom tool; `input` is its text",
     "custom_tool_call_output": "as `function_call_output`",
     "tool_search_call": "a search for tools that the client makes; left out if it has no `call_id`",
-    "tool_search_output": "the `tools` that were found: they join those of the request",
+    "tool_search_output": "its `tools`, the result of the search, join those of the request",
     "additional_tools": "its `tools` join those of the request",
     "reasoning": "what the model thought, from `encrypted_content` (here plain text), else "
     "`content`, else `summary`; it goes with the message or the call that follows",

@@ -22,13 +22,7 @@ class _ChatMessage(TypedDict):
 
 
 def chat_messages(items: Iterable[InputItem], instructions: str = "") -> list[dict[str, object]]:
-    """The conversation as messages of a chat completion; Invalid for media that are not data.
-
-    A call belongs to the assistant's message before it, for templates want the result of a call
-    right behind it; a text between a call and its result belongs to that message too. System
-    messages next to each other are one, `instructions` among them, for there are templates that
-    take a second one for a mistake.
-    """
+    """The conversation as messages of a chat completion; Invalid for media that are not data."""
     builder = _ChatBuilder()
     if instructions:
         builder.add_system(instructions)
@@ -50,6 +44,7 @@ class _ChatBuilder:
     def add_system(self, content: _Content) -> None:
         self.flush_thinking()
         last = self.messages[-1] if self.messages else None
+        # Some templates refuse a second system message, and `instructions` are the first.
         if last is not None and last["role"] == "system":
             last["content"] = _concatenate(last["content"], content, "\n\n")
         else:
@@ -68,6 +63,7 @@ class _ChatBuilder:
         if item["role"] == "user":
             self.add_user(content)
             return
+        # A text between a call and its result belongs to the message with the call.
         last = self._last_answer()
         if last is not None and "tool_calls" in last and not self._thinking:
             last["content"] = _concatenate(last["content"], content)
@@ -90,6 +86,8 @@ class _ChatBuilder:
     def _add_call(self, item: InputItem, name: str, arguments: str) -> None:
         if item.get("status") == "incomplete":
             return  # cut short, it called nothing
+        # Templates want the result of a call right behind the message that has the call, and texts
+        # of that message before it; new thinking begins another.
         message = self._last_answer()
         if message is None or self._thinking:
             message = self._add_answer("")

@@ -93,10 +93,8 @@ def echoed_tool(tool: JsonObject) -> JsonObject:
 def choose_functions(
     choice: object, tools: Mapping[str, ResponsesTool]
 ) -> tuple[list[JsonObject], str]:
-    """The functions that the model is shown, and whether it has to call one: auto or required.
-
-    A choice among the tools is made by leaving out the others: that holds with every template.
-    """
+    """The functions that the model is shown, and whether it has to call one: auto or required."""
+    # A choice among the tools is made by leaving out the others: that holds with every template.
     functions = [tool.function for tool in tools.values()]
     if isinstance(choice, str):
         if choice not in ("none", "auto", "required"):
