@@ -5,7 +5,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Match, Route
 
 from gateway.api.anthropic import routes as anthropic
-from gateway.api.anthropic.stream import ANTHROPIC
+from gateway.api.anthropic.errors import ANTHROPIC
 from gateway.api.embeddings import routes as embeddings
 from gateway.api.errors import ErrorResponses, allow
 from gateway.api.ollama import chat_routes as ollama
@@ -30,18 +30,18 @@ ROUTES = [
     Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
     Route("/v1/completions", openai.completions, methods=["POST"]),
     Route("/v1/responses", responses.create, methods=["POST"]),
-    Route("/v1/responses/{response}", responses.stored, methods=["GET", "DELETE"]),
-    Route("/v1/responses/{response}/input_items", responses.input_items, methods=["GET"]),
+    Route("/v1/responses/{response}", responses.stored_response, methods=["GET", "DELETE"]),
+    Route("/v1/responses/{response}/input_items", responses.stored_input_items, methods=["GET"]),
     Route("/v1/embeddings", embeddings.openai_embed, methods=["POST"]),
     Route("/v1/rerank", rerank.rerank, methods=["POST"]),
     Route("/v2/rerank", rerank.rerank, methods=["POST"]),
     Route("/v1/audio/transcriptions", audio.transcriptions, methods=["POST"]),
-    Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.NAMED),
+    Route("/v1/messages", anthropic.messages, methods=["POST"], middleware=anthropic.MIDDLEWARE),
     Route(
         "/v1/messages/count_tokens",
         anthropic.count_tokens,
         methods=["POST"],
-        middleware=anthropic.NAMED,
+        middleware=anthropic.MIDDLEWARE,
     ),
     Route("/", status.root, methods=["GET", "HEAD"]),
     Route("/api/version", status.version, methods=["GET", "HEAD"]),

@@ -74,7 +74,8 @@ RequestT = TypeVar("RequestT", bound=_Dataclass)
 def _fields_of(cls: type[_Dataclass]) -> Mapping[str, tuple[str, RequestField]]:
     """The fields of a request class by their names in JSON, each with its attribute's name."""
     table: dict[str, tuple[str, RequestField]] = {}
-    for one in fields(cls):
+    # All that were declared: `fields` leaves class variables out.
+    for one in cls.__dataclass_fields__.values():
         if _METADATA in one.metadata:
             name, *rest = one.metadata[_METADATA]
             name = name or one.name
@@ -85,23 +86,49 @@ def _fields_of(cls: type[_Dataclass]) -> Mapping[str, tuple[str, RequestField]]:
 class RequestTable(Generic[RequestT]):
     """Reads JSON bodies as instances of a request class, as Go reads them.
 
-    Names match in any case, and unknown fields are dropped. `go` is Ollama's own name for the
-    type, which its errors spell out.
+    Names match in any case, and unknown fields are dropped; `unknown` is the attribute that gets
+    their names, if there is one. A class variable is a field that is checked and then dropped, for
+    nothing depends on it. `go` is Ollama's own name for the type, which its errors spell out.
     """
 
-    def __init__(self, cls: type[RequestT], struct: str, *, go: str | None = None) -> None:
+    def __init__(
+        self, cls: type[RequestT], struct: str, *, go: str | None = None, unknown: str = ""
+    ) -> None:
         table = _fields_of(cls)
         self._cls = cls
-        self._attributes = {name: attribute for name, (attribute, _) in table.items()}
+        attributes = {one.name for one in fields(cls)}
+        self._attributes = {name: attr for name, (attr, _) in table.items() if attr in attributes}
         self.fields = {name: one for name, (_, one) in table.items()}
         """By their names in JSON."""
-        self.struct = Struct(struct, {name: one.kind for name, one in self.fields.items()}, go=go)
+        kinds = {name: one.kind for name, one in self.fields.items()}
+        if unknown:
+            self._attributes[_UNKNOWN] = unknown
+        self.struct = (_NotingStruct if unknown else Struct)(struct, kinds, go=go)
 
     def decode(self, data: bytes) -> RequestT:
         """The request of a body; Invalid, in the words of Go's decoder, for what cannot be one."""
         values = decode(data, self.struct)
         names = self._attributes
-        return self._cls(**{names[name]: value for name, value in values.items()})
+        return self._cls(**{names[name]: value for name, value in values.items() if name in names})
+
+
+_UNKNOWN = ""
+"""No field can have this name, for there is no attribute of it."""
+
+
+class _NotingStruct(Struct):
+    """A struct whose result has the names of the fields that it dropped, under `_UNKNOWN`."""
+
+    def __init__(self, name: str, fields: Mapping[str, JsonKind], *, go: str | None = None) -> None:
+        super().__init__(name, fields, go=go)
+        self._known = frozenset(fields)
+
+    def take(self, value: object, at: JsonPath) -> dict[str, Any] | None:
+        members = super().take(value, at)
+        if members is not None and isinstance(value, dict) and not value.keys() <= self._known:
+            unknown = tuple(name for name in value if name.lower() not in self._known)
+            members[_UNKNOWN] = unknown
+        return members
 
 
 class OpenRequestTable(Generic[RequestT]):
@@ -150,6 +177,36 @@ class OpenRequestTable(Generic[RequestT]):
             if one.passed_on:
                 extra[name] = value
         return self._cls(**values)
+
+
+class NumberKind(JsonKind):
+    """An integer or a fraction."""
+
+    go = "float64"
+
+    def take(self, value: object, at: JsonPath) -> object:
+        number = at.free(value)
+        # By type: to isinstance a bool is an int.
+        if type(number) in (int, float):
+            return number
+        at.mismatch(value, self.go)
+        return None
+
+
+class ObjectKind(JsonKind):
+    """An object whose fields are checked where they are used. `go`: Ollama's name for the type."""
+
+    def __init__(self, go: str) -> None:
+        self.go = go
+
+    def zero(self) -> object:
+        return {}
+
+    def take(self, value: object, at: JsonPath) -> object:
+        if type(value) is dict:
+            return at.free(value)
+        at.mismatch(value, self.go)
+        return None
 
 
 PlainType = Literal["boolean", "integer", "number", "string", "object", "array", "any"]

@@ -63,8 +63,8 @@ async def test_a_message_without_waiting_for_it(served: Gateway) -> None:
         message = await claude.messages.create(model="plain", max_tokens=50, messages=[HI])
         assert text_of(message) == PLAIN.text
         async with claude.messages.stream(model="plain", max_tokens=50, messages=[HI]) as stream:
-            said = [text async for text in stream.text_stream]
-        assert said == list(PLAIN.pieces)
+            texts = [text async for text in stream.text_stream]
+        assert texts == list(PLAIN.pieces)
         counted = await claude.messages.count_tokens(model="plain", messages=[HI])
         assert counted.input_tokens == CHAT_TOKENS
 
@@ -125,10 +125,10 @@ def test_a_stream_adds_up_to_the_whole(claude: anthropic.Anthropic, model: str) 
     assert final.model_dump(exclude=given) == whole.model_dump(exclude=given)
     assert final.usage.model_dump() == whole.usage.model_dump()
 
-    def said(message: Any) -> list[Any]:
+    def blocks(message: Any) -> list[Any]:
         return [block.model_dump(exclude={"id", "parsed_output"}) for block in message.content]
 
-    assert said(final) == said(whole)
+    assert blocks(final) == blocks(whole)
 
 
 # ---- thinking
@@ -193,7 +193,7 @@ def test_tokens_are_counted_as_they_will_be(claude: anthropic.Anthropic) -> None
         assert counted.input_tokens == ask(claude, **body).usage.input_tokens, body
 
 
-def test_what_came_from_the_cache_is_told(served: Gateway, start: Any) -> None:
+def test_what_came_from_the_cache_is_reported(served: Gateway, start: Any) -> None:
     running = start(context_length=4096, num_parallel=1)
     text: TextBlockParam = {"type": "text", "text": "word " * 300}
     marked: TextBlockParam = {**text, "cache_control": {"type": "ephemeral"}}
@@ -225,10 +225,10 @@ def test_errors_have_types(claude: anthropic.Anthropic) -> None:
 
 def test_a_prompt_that_is_too_long(claude: anthropic.Anthropic) -> None:
     long: list[MessageParam] = [{"role": "user", "content": "hi " * 1000}]
-    said = r"prompt is too long: \d{4} tokens > \d{3} maximum"
-    with pytest.raises(anthropic.BadRequestError, match=said):
+    overflow = r"prompt is too long: \d{4} tokens > \d{3} maximum"
+    with pytest.raises(anthropic.BadRequestError, match=overflow):
         ask(claude, model="plain", messages=long)
-    with pytest.raises(anthropic.BadRequestError, match=said):
+    with pytest.raises(anthropic.BadRequestError, match=overflow):
         claude.messages.create(model="plain", max_tokens=5, messages=long, stream=True)
 
 

@@ -115,7 +115,7 @@ def seen() -> dict[str, list[dict[str, Any]]]:
     call = {"type": "tool_use", "id": "a", "name": "weather", "input": {"city": "Rome"}}
     result = {"type": "tool_result", "tool_use_id": "a", "content": [red, text("and"), blue]}
     thought = {"type": "thinking", "thinking": "Red, I think.", "signature": ""}
-    told = [thought, text("A wall."), call]
+    answer = [thought, text("A wall."), call]
     return {
         "one": user(red),
         "one before text": user(red, text("what is it?")),
@@ -124,10 +124,10 @@ def seen() -> dict[str, list[dict[str, Any]]]:
         "several among text": user(text("this: "), red, text(" and this: "), blue, text("?")),
         "an own marker": user(text("an [img] and [img-0] and <__media__>"), red),
         "several messages": [*user(red), {"role": "assistant", "content": "Red."}, *user(large)],
-        "a result": [*user(large), {"role": "assistant", "content": told}, *user(result)],
+        "a result": [*user(large), {"role": "assistant", "content": answer}, *user(result)],
         "a result and more": [
             *user(text("look")),
-            {"role": "assistant", "content": told},
+            {"role": "assistant", "content": answer},
             *user(result, text("then"), blue),
         ],
     }
@@ -158,7 +158,7 @@ def test_images_are_counted_as_they_will_be(
     [
         *((model, body) for model in MODELS for body in TEXTS.values()),
         *((model, body) for model in ("native", "layered") for body in ABLE.values()),
-        # With a TEMPLATE these take two goes: the first says nothing of the kind that is asked for.
+        # With a TEMPLATE these take two goes: the first reply has no call.
         *(
             (model, {"tools": [WEATHER], "tool_choice": {"type": "any"}})
             for model in ("native", "layered")
@@ -178,12 +178,12 @@ def test_what_cannot_be_seen_cannot_be_counted(claude: anthropic.Anthropic, mode
     broken = image("red")
     broken["source"]["data"] = base64.b64encode(b"\x89PNG\r\n\x1a\nno image").decode()
     body: dict[str, Any] = {"model": model, "messages": user(broken)}
-    with pytest.raises(anthropic.BadRequestError) as asked:
+    with pytest.raises(anthropic.BadRequestError) as refused:
         claude.messages.create(**body, max_tokens=1)
     with pytest.raises(anthropic.BadRequestError) as counted:
         claude.messages.count_tokens(**body)
     assert counted.value.message.replace(str(counted.value.request_id), "") == (
-        asked.value.message.replace(str(asked.value.request_id), "")
+        refused.value.message.replace(str(refused.value.request_id), "")
     )
 
 

@@ -121,7 +121,7 @@ def test_a_result_goes_back(claude: anthropic.Anthropic) -> None:
 
 
 def test_the_clients_own_runner_of_tools(claude: anthropic.Anthropic) -> None:
-    asked = []
+    cities = []
 
     @beta_tool
     def weather(city: str) -> str:
@@ -130,7 +130,7 @@ def test_the_clients_own_runner_of_tools(claude: anthropic.Anthropic) -> None:
         Args:
             city: Where.
         """
-        asked.append(city)
+        cities.append(city)
         return "25 degrees"
 
     runner = claude.beta.messages.tool_runner(
@@ -140,7 +140,7 @@ def test_the_clients_own_runner_of_tools(claude: anthropic.Anthropic) -> None:
         messages=[{"role": "user", "content": "hi"}],
     )
     last = runner.until_done()
-    assert asked == ["Paris"]
+    assert cities == ["Paris"]
     (block,) = last.content
     assert block.type == "text"
     assert block.text == "It is warm."

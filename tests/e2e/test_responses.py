@@ -70,13 +70,13 @@ def checked(response: Any) -> Any:
 
 
 def test_a_response(openai: OpenAI) -> None:
-    found = checked(openai.responses.create(model="plain", input="hi"))
-    assert (found.output_text, found.status) == (PLAIN.text, "completed")
-    assert found.usage.output_tokens == len(PLAIN.pieces) + 1
-    assert found.usage.total_tokens == found.usage.input_tokens + found.usage.output_tokens
+    response = checked(openai.responses.create(model="plain", input="hi"))
+    assert (response.output_text, response.status) == (PLAIN.text, "completed")
+    assert response.usage.output_tokens == len(PLAIN.pieces) + 1
+    assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens
 
 
-async def _asked(url: str) -> tuple[str, str]:
+async def _texts(url: str) -> tuple[str, str]:
     http = DefaultAsyncHttpxClient(trust_env=False)
     async with AsyncOpenAI(base_url=url, api_key="none", http_client=http) as client:
         whole = await client.responses.create(model="plain", input=HI)
@@ -90,26 +90,26 @@ async def _asked(url: str) -> tuple[str, str]:
 
 @pytest.mark.anyio
 async def test_the_asynchronous_client(served: Gateway) -> None:
-    assert await _asked(f"{served.url}/v1") == (PLAIN.text, PLAIN.text)
+    assert await _texts(f"{served.url}/v1") == (PLAIN.text, PLAIN.text)
 
 
 def test_events_come_as_the_words_do(openai: OpenAI) -> None:
-    told = list(openai.responses.create(model="plain", input="hi", stream=True))
-    deltas = [event.delta for event in told if event.type == "response.output_text.delta"]
+    events = list(openai.responses.create(model="plain", input="hi", stream=True))
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
     assert deltas == list(PLAIN.pieces)
-    assert [event.sequence_number for event in told] == list(range(len(told)))
-    assert told[-1].type == "response.completed"
-    assert checked(told[-1].response).output_text == PLAIN.text
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.completed"
+    assert checked(events[-1].response).output_text == PLAIN.text
 
 
 def test_the_helper_for_streams(openai: OpenAI) -> None:
     with openai.responses.stream(model="thinking", input="hi") as stream:
         kinds = [event.type for event in stream]
-        found = checked(stream.get_final_response())
+        response = checked(stream.get_final_response())
     assert "response.reasoning_summary_text.delta" in kinds
-    assert [item.type for item in found.output] == ["reasoning", "message"]
-    assert found.output[0].summary[0].text == "Let me see.\n"
-    assert found.output_text == "It is 4."
+    assert [item.type for item in response.output] == ["reasoning", "message"]
+    assert response.output[0].summary[0].text == "Let me see.\n"
+    assert response.output_text == "It is 4."
 
 
 @pytest.mark.parametrize("model", ["empty", "tools", "plain"])
@@ -125,17 +125,17 @@ def test_the_helpers_accounts_come_out_even(openai: OpenAI, model: str) -> None:
 
 
 def test_an_answer_of_a_given_shape(openai: OpenAI) -> None:
-    found = openai.responses.parse(model="json", input="hi", text_format=Answer)
-    assert found.output_text == JSON.text
-    assert found.output_parsed == Answer(answer=42)
+    response = openai.responses.parse(model="json", input="hi", text_format=Answer)
+    assert response.output_text == JSON.text
+    assert response.output_parsed == Answer(answer=42)
     with openai.responses.stream(model="json", input="hi", text_format=Answer) as stream:
         assert stream.get_final_response().output_parsed == Answer(answer=42)
 
 
 def test_a_format_is_kept_to(openai: OpenAI) -> None:
     form: Any = {"format": {"type": "json_object"}}
-    found = openai.responses.create(model="plain", input="hi", text=form, max_output_tokens=40)
-    assert found.output_text.lstrip().startswith("{")
+    response = openai.responses.create(model="plain", input="hi", text=form, max_output_tokens=40)
+    assert response.output_text.lstrip().startswith("{")
 
 
 def test_a_function_is_called_and_its_result_sent_back(openai: OpenAI) -> None:
@@ -157,35 +157,35 @@ def test_a_function_is_called_and_its_result_sent_back(openai: OpenAI) -> None:
 def test_a_function_of_a_model(openai: OpenAI) -> None:
     tool: Any = pydantic_function_tool(Weather, name="weather")
     flat: Any = {"type": "function", **tool["function"]}
-    found = openai.responses.parse(model="tools", input="hi", tools=[flat])
-    (call,) = found.output
+    response = openai.responses.parse(model="tools", input="hi", tools=[flat])
+    (call,) = response.output
     assert call.type == "function_call"
     assert json.loads(call.arguments) == {"city": "Paris"}
 
 
 def test_a_function_that_must_not_be_called(openai: OpenAI) -> None:
-    found = openai.responses.create(model="tools", input="hi", tools=[TOOL], tool_choice="none")
-    assert [item.type for item in found.output] == ["message"]
+    response = openai.responses.create(model="tools", input="hi", tools=[TOOL], tool_choice="none")
+    assert [item.type for item in response.output] == ["message"]
 
 
 def test_log_probabilities(openai: OpenAI) -> None:
-    found = openai.responses.create(
+    response = openai.responses.create(
         model="plain", input="hi", include=["message.output_text.logprobs"], top_logprobs=2
     )
-    (item,) = checked(found).output
+    (item,) = checked(response).output
     assert item.type == "message"
     (part,) = item.content
     assert part.type == "output_text"
     assert part.logprobs is not None
-    said = [entry for entry in part.logprobs if entry.token]
-    assert [entry.token for entry in said][: len(PLAIN.pieces)] == list(PLAIN.pieces)
-    assert {len(entry.top_logprobs) for entry in said} == {2}
+    entries = [entry for entry in part.logprobs if entry.token]
+    assert [entry.token for entry in entries][: len(PLAIN.pieces)] == list(PLAIN.pieces)
+    assert {len(entry.top_logprobs) for entry in entries} == {2}
 
 
 def test_a_limit_makes_it_incomplete(openai: OpenAI) -> None:
-    found = checked(openai.responses.create(model="endless", input="hi", max_output_tokens=3))
-    assert (found.status, found.output_text) == ("incomplete", "tick tack tock ")
-    assert found.incomplete_details.reason == "max_output_tokens"
+    response = checked(openai.responses.create(model="endless", input="hi", max_output_tokens=3))
+    assert (response.status, response.output_text) == ("incomplete", "tick tack tock ")
+    assert response.incomplete_details.reason == "max_output_tokens"
     with openai.responses.stream(model="endless", input="hi", max_output_tokens=3) as stream:
         *_, last = stream
     assert isinstance(last, ResponseIncompleteEvent)
@@ -193,9 +193,9 @@ def test_a_limit_makes_it_incomplete(openai: OpenAI) -> None:
 
 
 def test_thinking_can_be_switched_off(openai: OpenAI) -> None:
-    found = openai.responses.create(model="thinking", input="hi", reasoning={"effort": "none"})
-    assert [item.type for item in found.output] == ["message"]
-    assert found.output_text.strip() == "".join(THINKING.more["side"])
+    response = openai.responses.create(model="thinking", input="hi", reasoning={"effort": "none"})
+    assert [item.type for item in response.output] == ["message"]
+    assert response.output_text.strip() == "".join(THINKING.more["side"])
 
 
 def test_a_conversation_that_is_stored(openai: OpenAI) -> None:
@@ -213,8 +213,8 @@ def test_a_conversation_that_is_stored(openai: OpenAI) -> None:
     assert second.usage.input_tokens == whole.usage.input_tokens
     assert second.usage.input_tokens_details.cached_tokens > 0
 
-    found = checked(openai.responses.retrieve(first.id))
-    assert (found.output_text, found.metadata) == (PLAIN.text, {"a": "b"})
+    response = checked(openai.responses.retrieve(first.id))
+    assert (response.output_text, response.metadata) == (PLAIN.text, {"a": "b"})
     (item,) = openai.responses.input_items.list(first.id)
     assert item.to_dict()["content"] == [{"type": "input_text", "text": "hi"}]
     openai.responses.delete(first.id)
@@ -227,8 +227,8 @@ def test_a_conversation_that_is_stored(openai: OpenAI) -> None:
 
 def test_input_items_are_listed_page_by_page(openai: OpenAI) -> None:
     given: Any = [{"role": "user", "content": str(number)} for number in range(25)]
-    found = openai.responses.create(model="plain", input=given, max_output_tokens=1)
-    listed = openai.responses.input_items.list(found.id, order="asc", limit=10)
+    response = openai.responses.create(model="plain", input=given, max_output_tokens=1)
+    listed = openai.responses.input_items.list(response.id, order="asc", limit=10)
     contents: Any = [item.to_dict()["content"] for item in listed]
     texts = [part["text"] for (part,) in contents]
     assert texts == [str(number) for number in range(25)]
@@ -248,11 +248,11 @@ def test_a_response_goes_on_after_a_restart(served: Gateway, start: Start, tmp_p
 def test_an_engine_that_dies_ends_the_stream(start: Start) -> None:
     running = start()
     with connect(running) as client:
-        told = client.responses.create(model="endless", input="hi", stream=True)
-        first = next(event for event in told if event.type == "response.output_text.delta")
+        events = client.responses.create(model="endless", input="hi", stream=True)
+        first = next(event for event in events if event.type == "response.output_text.delta")
         assert first.delta == "tick "
         running.children()[0].kill()
-        *_, error, last = told
+        *_, error, last = events
     assert (error.type, last.type) == ("error", "response.failed")
     assert isinstance(last, ResponseFailedEvent)
     assert checked(last.response).error.code == "server_error"
@@ -262,13 +262,13 @@ def test_text_before_a_call_is_not_lost(
     openai: OpenAI, client: httpx.Client, tmp_path: Path
 ) -> None:
     create(client, "chatty", CHATTY, tmp_path)
-    for found in (
+    for response in (
         openai.responses.create(model="chatty", input="hi", tools=[TOOL]),
         _final(openai, "chatty"),
     ):
-        message, call = checked(found).output
+        message, call = checked(response).output
         assert (message.type, call.type) == ("message", "function_call")
-        assert found.output_text.strip() == "I look."
+        assert response.output_text.strip() == "I look."
         assert json.loads(call.arguments) == {"city": "Rome"}
 
 

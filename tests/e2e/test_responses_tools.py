@@ -90,9 +90,9 @@ def ask(openai: OpenAI, model: str, **more: Any) -> Any:
     with openai.responses.stream(**given) as stream:
         events = list(stream)
         streamed = stream.get_final_response()
-    for found in (whole, streamed):
-        validate_type(type_=Response, value=found.to_dict())
-        assert [tool.type for tool in found.tools] == ["custom", "namespace", "tool_search"]
+    for response in (whole, streamed):
+        validate_type(type_=Response, value=response.to_dict())
+        assert [tool.type for tool in response.tools] == ["custom", "namespace", "tool_search"]
     (one,), (other,) = whole.output, streamed.output
     own = {"id", "call_id", "parsed_arguments"}
     assert {k: v for k, v in one.to_dict().items() if k not in own} == {
@@ -102,7 +102,7 @@ def ask(openai: OpenAI, model: str, **more: Any) -> Any:
 
 
 def answer(openai: OpenAI, model: str, call: Any, result: dict[str, Any]) -> str:
-    """What is said to the result of a call, which the client sends back as it got it."""
+    """The reply to the result of a call; the client sends the call back as it got it."""
     given: Any = [
         {"role": "user", "content": "hi"},
         call.to_dict(),
@@ -146,7 +146,7 @@ def test_messages_of_a_developer_suit_a_template_that_takes_one_system_message(
 ) -> None:
     create(client, "strict", Scripted(("Yes.",), template=STRICT), tmp_path)
     given: Any = [{"role": "developer", "content": text} for text in ("You may read.", "Skills.")]
-    found = openai.responses.create(
+    response = openai.responses.create(
         model="strict", instructions="Be brief.", input=[*given, {"role": "user", "content": "hi"}]
     )
-    assert found.output_text == "Yes."
+    assert response.output_text == "Yes."

@@ -1,164 +1,170 @@
-"""Every member of a request to `/v1/responses`: what it may hold, and what becomes of it."""
+"""What `/v1/responses` takes: every field of a request, and its effect.
 
-from collections.abc import Mapping
+Bodies are read by this table, and the reference page repeats it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from gateway.golang.json_decode import (
-    ANY,
-    BOOL,
-    INT,
-    MAP,
-    STRING,
-    JsonKind,
-    JsonPath,
-    ListOf,
-    Struct,
+from gateway.api.fields import NumberKind, ObjectKind, RequestTable, json_field
+from gateway.golang.json_decode import ANY, BOOL, INT, MAP, STRING, JsonKind, ListOf, Struct
+
+_NUMBER = NumberKind()
+_REASONING = Struct(
+    "ResponsesReasoning",
+    {
+        "effort": STRING,
+        "generate_summary": STRING,
+        "summary": STRING,
+        "context": STRING,
+        "mode": STRING,
+    },
+    go="openai.ResponsesReasoning",
 )
-
-
-class _Number(JsonKind):
-    go = "float64"
-
-    def take(self, value: Any, at: JsonPath) -> Any:
-        if type(value) in (bool, str, list, dict):
-            return at.mismatch(value, self.go)
-        return at.free(value)
-
-
-class _Object(JsonKind):
-    """An object whose members are looked at later, under Go's name for it."""
-
-    def __init__(self, go: str) -> None:
-        self.go = f"openai.{go}"
-
-    def zero(self) -> Any:
-        return {}
-
-    def take(self, value: Any, at: JsonPath) -> Any:
-        return at.free(value) if type(value) is dict else at.mismatch(value, self.go)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """`says` is the line of the reference."""
-
-    kind: JsonKind
-    says: str
-    refused: bool = False
-    """Whether any value but null, false and an empty one is refused by name."""
-
-
-_NUMBER = _Number()
 _ECHOED = "accepted and repeated in the reply; nothing here depends on it"
 
 
-def _no(kind: JsonKind, why: str) -> Member:
-    return Member(kind, f"400: {why}", refused=True)
+def _field(kind: JsonKind, doc: str) -> object:
+    return json_field(kind, doc, default=None)
 
 
-FIELDS: Mapping[str, Member] = {
-    "model": Member(STRING, "required; a model of the library"),
-    "input": Member(ANY, "required; a text, or a list of the [items](#input-items) below"),
-    "instructions": Member(
-        STRING, "the first system message; not taken over from the previous response"
-    ),
-    "previous_response_id": Member(
-        STRING, "goes on from a [stored response](#stored-responses); 400 if it is not there"
-    ),
-    "store": Member(
+# As a request for these would get another reply than it wants, they are refused instead of ignored.
+def _refused(kind: JsonKind, why: str) -> object:
+    return json_field(kind, f"400: {why}", default=None, refused=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesRequest:
+    """A request for a response. Nothing within objects is checked but `reasoning`'s types.
+
+    A field that was not sent is None, unless it has a default that the reply need not tell apart.
+    """
+
+    model: str = json_field(STRING, "required; a model of the library", default="")
+    input: object = _field(ANY, "required; a text, or a list of the [items](#input-items) below")
+    instructions: str | None = json_field(
+        STRING,
+        "the first system message; not taken over from the previous response",
+        default=None,
+    )
+    previous_response_id: str | None = json_field(
+        STRING,
+        "goes on from a [stored response](#stored-responses); 400 if it is not there",
+        default=None,
+    )
+    store: bool = json_field(
         BOOL,
         "false: the response is not stored. The reply says `false` in any case, as Ollama does; "
         "the stored response says `true`",
-    ),
-    "tools": Member(
-        ListOf(_Object("ResponsesTool")),
+        default=True,
+    )
+    tools: Sequence[Mapping[str, object]] = json_field(
+        ListOf(ObjectKind("openai.ResponsesTool")),
         "see [tools](#tools); any other type is 400. The model must be able to call tools",
-    ),
-    "tool_choice": Member(
+        default=(),
+    )
+    tool_choice: object = json_field(
         ANY,
         "`none` and `auto`; `required`, a named function or custom tool, and `allowed_tools`: the "
         "others are not shown to the model. Naming a tool that is not there is 400",
-    ),
-    "parallel_tool_calls": Member(BOOL, "false: at most one call in a reply"),
-    "max_tool_calls": Member(
-        INT, "accepted and repeated; it bounds the service's own tools, of which there are none"
-    ),
-    "text": Member(
-        _Object("ResponsesText"),
+        default="auto",
+    )
+    parallel_tool_calls: bool | None = json_field(
+        BOOL, "false: at most one call in a reply", default=None
+    )
+    max_tool_calls: int | None = json_field(
+        INT,
+        "accepted and repeated; it bounds the service's own tools, of which there are none",
+        default=None,
+    )
+    text: Mapping[str, object] | None = json_field(
+        ObjectKind("openai.ResponsesText"),
         "`format`: `text`, `json_object` or `json_schema`, which the reply is held to; "
         "`verbosity`: checked and repeated, no template knows it",
-    ),
-    "reasoning": Member(
-        Struct(
-            "ResponsesReasoning",
-            {
-                "effort": STRING,
-                "generate_summary": STRING,
-                "summary": STRING,
-                "context": STRING,
-                "mode": STRING,
-            },
-            go="openai.ResponsesReasoning",
-        ),
+        default=None,
+    )
+    reasoning: Mapping[str, str] | None = json_field(
+        _REASONING,
         "`effort`: how much the model thinks, `none` for not at all; 400 for more than none if it "
         "cannot. `summary` (or `generate_summary`): also sends the events of the summary's parts; "
         "the summary is the whole reasoning in any case. `context` and `mode`: 400 but for `auto` "
         "and `standard`",
-    ),
-    "max_output_tokens": Member(INT, "most tokens of the reply, reasoning included; at least 1"),
-    "temperature": Member(_NUMBER, "1 where neither the request nor the model sets it"),
-    "top_p": Member(_NUMBER, "the model's own where the request does not set it"),
-    "top_logprobs": Member(
-        INT, "0 to 20 alternatives for each token of the text; more than 0 asks for logprobs"
-    ),
-    "truncation": Member(
+        default=None,
+    )
+    max_output_tokens: int | None = json_field(
+        INT, "most tokens of the reply, reasoning included; at least 1", default=None
+    )
+    temperature: float | None = json_field(
+        _NUMBER, "1 where neither the request nor the model sets it", default=None
+    )
+    top_p: float | None = json_field(
+        _NUMBER, "the model's own where the request does not set it", default=None
+    )
+    top_logprobs: int = json_field(
+        INT,
+        "0 to 20 alternatives for each token of the text; more than 0 asks for logprobs",
+        default=0,
+    )
+    truncation: str | None = json_field(
         STRING,
         "`auto`: the oldest messages go when the prompt is too long; `disabled`: 400 then. "
         "Without it: as `auto`, though the reply says `disabled`, both as Ollama",
-    ),
-    "stream": Member(BOOL, "events instead of one object"),
-    "stream_options": Member(
-        MAP, "`include_obfuscation`: false is accepted, true is 400: events are not padded"
-    ),
-    "include": Member(
+        default=None,
+    )
+    stream: bool = json_field(BOOL, "events instead of one object", default=False)
+    stream_options: Mapping[str, object] | None = json_field(
+        MAP,
+        "`include_obfuscation`: false is accepted, true is 400: events are not padded",
+        default=None,
+    )
+    include: Sequence[str] = json_field(
         ListOf(STRING),
         "`message.output_text.logprobs` asks for logprobs. The others of the official API are "
         "accepted: reasoning always comes with its content, and results of the service's own "
         "tools do not occur. Anything else is 400",
-    ),
-    "metadata": Member(MAP, "up to 16 texts, kept with the response and repeated"),
-    "user": Member(STRING, _ECHOED),
-    "safety_identifier": Member(STRING, _ECHOED),
-    "prompt_cache_key": Member(
-        STRING, "accepted and repeated; the reply then counts the cached tokens of the prompt"
-    ),
-    "prompt_cache_retention": Member(STRING, _ECHOED),
-    "service_tier": Member(STRING, "checked; there is one tier, and the reply says `default`"),
-    "background": _no(BOOL, "replies are not made in the background; false is accepted"),
-    "background_options": _no(MAP, "as `background`"),
-    "conversation": _no(ANY, "there are no conversation objects; use `previous_response_id`"),
-    "prompt": _no(ANY, "there are no stored prompts"),
-    "prompt_cache_options": _no(MAP, "the cache of prompts is the engine's own"),
-    "context_management": _no(ANY, "conversations are not compacted"),
-    "moderation": _no(ANY, "there is no moderation"),
-    "image": _no(ANY, "images are not compressed"),
-    "access_programs": _no(ANY, "there are none"),
-    "seed": Member(INT, "not in the official API: honoured"),
-    "stop": Member(ANY, "not in the official API: a text or a list of texts, honoured"),
-    "top_k": Member(INT, "not in the official API: honoured"),
-    "min_p": Member(_NUMBER, "not in the official API: honoured"),
-    "presence_penalty": Member(_NUMBER, "not in the official API: honoured and repeated"),
-    "frequency_penalty": Member(_NUMBER, "not in the official API: honoured and repeated"),
-    "keep_alive": Member(ANY, "not in the official API: as in `/api/chat`"),
-}
+        default=(),
+    )
+    metadata: Mapping[str, object] | None = json_field(
+        MAP, "up to 16 texts, kept with the response and repeated", default=None
+    )
+    user: str | None = json_field(STRING, _ECHOED, default=None)
+    safety_identifier: str | None = json_field(STRING, _ECHOED, default=None)
+    prompt_cache_key: str | None = json_field(
+        STRING,
+        "accepted and repeated; the reply then counts the cached tokens of the prompt",
+        default=None,
+    )
+    prompt_cache_retention: str | None = json_field(STRING, _ECHOED, default=None)
+    service_tier: str | None = json_field(
+        STRING, "checked; there is one tier, and the reply says `default`", default=None
+    )
+    background: object = _refused(BOOL, "replies are not made in the background; false is accepted")
+    background_options: object = _refused(MAP, "as `background`")
+    conversation: object = _refused(
+        ANY, "there are no conversation objects; use `previous_response_id`"
+    )
+    prompt: object = _refused(ANY, "there are no stored prompts")
+    prompt_cache_options: object = _refused(MAP, "the cache of prompts is the engine's own")
+    context_management: object = _refused(ANY, "conversations are not compacted")
+    moderation: object = _refused(ANY, "there is no moderation")
+    image: object = _refused(ANY, "images are not compressed")
+    access_programs: object = _refused(ANY, "there are none")
+    seed: int | None = json_field(INT, "not in the official API: honoured", default=None)
+    stop: object = _field(ANY, "not in the official API: a text or a list of texts, honoured")
+    top_k: int | None = json_field(INT, "not in the official API: honoured", default=None)
+    min_p: float | None = json_field(_NUMBER, "not in the official API: honoured", default=None)
+    presence_penalty: float | None = json_field(
+        _NUMBER, "not in the official API: honoured and repeated", default=None
+    )
+    frequency_penalty: float | None = json_field(
+        _NUMBER, "not in the official API: honoured and repeated", default=None
+    )
+    keep_alive: object = _field(ANY, "not in the official API: as in `/api/chat`")
 
-REQUEST = Struct(
-    "ResponsesRequest",
-    {name: member.kind for name, member in FIELDS.items()},
-    go="openai.ResponsesRequest",
-)
 
+RESPONSES = RequestTable(ResponsesRequest, "ResponsesRequest", go="openai.ResponsesRequest")
+
+# All that the official API has. Most name what never occurs here, so nothing is missing without it.
 INCLUDABLE = (
     "message.output_text.logprobs",
     "reasoning.encrypted_content",

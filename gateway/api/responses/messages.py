@@ -2,168 +2,183 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from gateway.api.chat_messages import check_messages
-from gateway.api.responses.items import Item
-from gateway.api.responses.tools import INPUT, known_as
+from gateway.api.responses.items import InputItem
+from gateway.api.responses.tools import INPUT, function_name
+
+_Content = str | list[dict[str, object]]
+"""A text, or parts as chat completions have them."""
 
 
-def messages(given: Iterable[Item], instructions: str = "") -> list[dict[str, Any]]:
-    """The conversation as messages of a chat completion; Invalid for media that are not data.
+class _ChatMessage(TypedDict):
+    role: str
+    content: _Content
+    reasoning: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, object]]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
-    A call belongs to the assistant's message before it, for templates want the result of a call
-    right behind it; a text between a call and its result belongs to that message too. System
-    messages next to each other are one, `instructions` among them, for there are templates that
-    take a second one for a mistake.
-    """
-    joined = _Joined()
+
+def chat_messages(items: Iterable[InputItem], instructions: str = "") -> list[dict[str, object]]:
+    """The conversation as messages of a chat completion; Invalid for media that are not data."""
+    builder = _ChatBuilder()
     if instructions:
-        joined.system(instructions)
-    for item in given:
-        _JOIN[item["type"]](joined, item)
-    joined.settle()
-    return check_messages(joined.messages) if joined.messages else []
+        builder.add_system(instructions)
+    for item in items:
+        _ADD[item["type"]](builder, item)
+    builder.flush_thinking()
+    return check_messages(builder.messages) if builder.messages else []
 
 
-class _Joined:
+class _ChatBuilder:
     """The messages so far, and thinking that waits for the message it belongs to."""
 
     def __init__(self) -> None:
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[_ChatMessage] = []
         self._thinking = ""
-        self._names: dict[str, str] = {}
+        self._function_names: dict[str, str] = {}
+        """Of the calls, by their ids."""
 
-    def system(self, content: Any) -> None:
-        """What the operator says; few templates know the role of a developer."""
-        self.settle()
+    def add_system(self, content: _Content) -> None:
+        self.flush_thinking()
         last = self.messages[-1] if self.messages else None
+        # Some templates refuse a second system message, and `instructions` are the first.
         if last is not None and last["role"] == "system":
-            last["content"] = _plus(last["content"], content, "\n\n")
+            last["content"] = _concatenate(last["content"], content, "\n\n")
         else:
             self.messages.append({"role": "system", "content": content})
 
-    def user(self, content: Any) -> None:
-        self.settle()
+    def add_user(self, content: _Content) -> None:
+        self.flush_thinking()
         self.messages.append({"role": "user", "content": content})
 
-    def message(self, item: Item) -> None:
+    def add_message(self, item: InputItem) -> None:
         content = _content(item["content"])
+        # Few templates know the role of a developer.
         if item["role"] in ("system", "developer"):
-            self.system(content)
+            self.add_system(content)
             return
         if item["role"] == "user":
-            self.user(content)
+            self.add_user(content)
             return
-        last = self._last()
+        # A text between a call and its result belongs to the message with the call.
+        last = self._last_answer()
         if last is not None and "tool_calls" in last and not self._thinking:
-            last["content"] = _plus(last["content"], content)
+            last["content"] = _concatenate(last["content"], content)
         else:
-            self._assistant(content)
+            self._add_answer(content)
 
-    def call(self, item: Item) -> None:
-        self._call(item, _called(item), item["arguments"].strip() or "{}")
+    def add_function_call(self, item: InputItem) -> None:
+        name = function_name(item["name"], item.get("namespace", ""))
+        self._add_call(item, name, item["arguments"].strip() or "{}")
 
-    def custom_call(self, item: Item) -> None:
-        self._call(item, _called(item), json.dumps({INPUT: item["input"]}, ensure_ascii=False))
+    def add_custom_call(self, item: InputItem) -> None:
+        name = function_name(item["name"], item.get("namespace", ""))
+        self._add_call(item, name, json.dumps({INPUT: item["input"]}, ensure_ascii=False))
 
-    def search(self, item: Item) -> None:
-        """One without an id was made by a server, which showed what it found by itself."""
+    def add_search(self, item: InputItem) -> None:
+        # One without an id was made by a server, which then listed the tools by itself.
         if "call_id" in item:
-            self._call(item, "tool_search", json.dumps(item["arguments"], ensure_ascii=False))
+            self._add_call(item, "tool_search", json.dumps(item["arguments"], ensure_ascii=False))
 
-    def _call(self, item: Item, name: str, arguments: str) -> None:
+    def _add_call(self, item: InputItem, name: str, arguments: str) -> None:
         if item.get("status") == "incomplete":
             return  # cut short, it called nothing
-        message = self._last()
+        # Templates want the result of a call right behind the message that has the call, and texts
+        # of that message before it; new thinking begins another.
+        message = self._last_answer()
         if message is None or self._thinking:
-            message = self._assistant("")
+            message = self._add_answer("")
         function = {"name": name, "arguments": arguments}
-        call = {"id": item["call_id"], "type": "function", "function": function}
+        call: dict[str, object] = {
+            "id": item["call_id"],
+            "type": "function",
+            "function": function,
+        }
         message.setdefault("tool_calls", []).append(call)
-        self._names[item["call_id"]] = name
+        self._function_names[item["call_id"]] = name
 
-    def output(self, item: Item) -> None:
+    def add_output(self, item: InputItem) -> None:
         output = item["output"]
-        self._result(item["call_id"], output if isinstance(output, str) else _content(output))
+        self._add_result(item["call_id"], output if isinstance(output, str) else _content(output))
 
-    def found(self, item: Item) -> None:
+    def add_search_output(self, item: InputItem) -> None:
         names = [tool["name"] for tool in item["tools"] if isinstance(tool.get("name"), str)]
         if "call_id" in item:
-            told = f"There are now: {', '.join(names)}" if names else "No tools were found."
-            self._result(item["call_id"], told)
+            text = f"There are now: {', '.join(names)}" if names else "No tools were found."
+            self._add_result(item["call_id"], text)
 
-    def _result(self, ident: str, content: Any) -> None:
-        self.settle()
-        name = {"name": self._names[ident]} if ident in self._names else {}
-        self.messages.append({"role": "tool", "tool_call_id": ident, **name, "content": content})
+    def _add_result(self, call_id: str, content: _Content) -> None:
+        self.flush_thinking()
+        message: _ChatMessage = {"role": "tool", "tool_call_id": call_id, "content": content}
+        if call_id in self._function_names:
+            message["name"] = self._function_names[call_id]
+        self.messages.append(message)
 
-    def agent(self, item: Item) -> None:
-        self.user(_plus(f"Message from {item['author']}:\n", _content(item["content"])))
+    def add_agent_message(self, item: InputItem) -> None:
+        head = f"Message from {item['author']}:\n"
+        self.add_user(_concatenate(head, _content(item["content"])))
 
-    def reasoning(self, item: Item) -> None:
+    def add_reasoning(self, item: InputItem) -> None:
         parts = item.get("content") or item["summary"]
         self._thinking += item.get("encrypted_content") or "".join(part["text"] for part in parts)
 
-    def nothing(self, item: Item) -> None:
-        """Of no meaning to a model here."""
+    def add_nothing(self, item: InputItem) -> None:
+        """For an item that has no meaning to a model here."""
 
-    def settle(self) -> None:
+    def flush_thinking(self) -> None:
         """Thinking that nothing followed is a message of its own."""
         if self._thinking:
-            self._assistant("")
+            self._add_answer("")
 
-    def _assistant(self, content: Any) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": content}
+    def _add_answer(self, content: _Content) -> _ChatMessage:
+        message: _ChatMessage = {"role": "assistant", "content": content}
         if self._thinking:
             message["reasoning"], self._thinking = self._thinking, ""
         self.messages.append(message)
         return message
 
-    def _last(self) -> dict[str, Any] | None:
+    def _last_answer(self) -> _ChatMessage | None:
         """The last message, if the assistant wrote it."""
         last = self.messages[-1] if self.messages else None
         return last if last is not None and last["role"] == "assistant" else None
 
 
-_JOIN: Mapping[str, Callable[[_Joined, Item], None]] = {
-    "message": _Joined.message,
-    "function_call": _Joined.call,
-    "function_call_output": _Joined.output,
-    "custom_tool_call": _Joined.custom_call,
-    "custom_tool_call_output": _Joined.output,
-    "tool_search_call": _Joined.search,
-    "tool_search_output": _Joined.found,
-    "additional_tools": _Joined.nothing,
-    "agent_message": _Joined.agent,
-    "reasoning": _Joined.reasoning,
-    "web_search_call": _Joined.nothing,
+_ADD: Mapping[str, Callable[[_ChatBuilder, InputItem], None]] = {
+    "message": _ChatBuilder.add_message,
+    "function_call": _ChatBuilder.add_function_call,
+    "function_call_output": _ChatBuilder.add_output,
+    "custom_tool_call": _ChatBuilder.add_custom_call,
+    "custom_tool_call_output": _ChatBuilder.add_output,
+    "tool_search_call": _ChatBuilder.add_search,
+    "tool_search_output": _ChatBuilder.add_search_output,
+    "additional_tools": _ChatBuilder.add_nothing,
+    "agent_message": _ChatBuilder.add_agent_message,
+    "reasoning": _ChatBuilder.add_reasoning,
+    "web_search_call": _ChatBuilder.add_nothing,
 }
 
 
-def _called(item: Item) -> str:
-    """The tool of a call, as the model knows it."""
-    return known_as(item["name"], item.get("namespace", ""))
+def _content(parts: Iterable[InputItem]) -> _Content:
+    # One text if there is nothing else, for that is what most templates expect.
+    converted = [_chat_part(part) for part in parts]
+    texts = [text for part in converted if isinstance(text := part.get("text"), str)]
+    return "".join(texts) if len(texts) == len(converted) else converted
 
 
-def _content(parts: Iterable[Item]) -> str | list[dict[str, Any]]:
-    """One text if there is nothing else, for that is what most templates expect."""
-    found = [_chat_part(part) for part in parts]
-    if all(part["type"] == "text" for part in found):
-        return "".join(part["text"] for part in found)
-    return found
-
-
-def _chat_part(part: Item) -> dict[str, Any]:
-    """A part as chat completions have it."""
+def _chat_part(part: InputItem) -> dict[str, object]:
     if part["type"] == "input_image":
         return {"type": "image_url", "image_url": {"url": part["image_url"]}}
     return {"type": "text", "text": part["refusal" if part["type"] == "refusal" else "text"]}
 
 
-def _plus(first: Any, second: Any, between: str = "") -> Any:
-    """Two contents as one."""
+def _concatenate(first: _Content, second: _Content, separator: str = "") -> _Content:
     if isinstance(first, str) and isinstance(second, str):
-        return between.join(filter(None, (first, second)))
-    lists = [[{"type": "text", "text": c}] if isinstance(c, str) else c for c in (first, second)]
-    return [*lists[0], *lists[1]]
+        return separator.join(filter(None, (first, second)))
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: _Content) -> list[dict[str, object]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content

@@ -1,177 +1,212 @@
-"""A request to OpenAI's Responses API: checked, made a GenerationRequest, repeated in the reply.
+"""A request for a response: checked, made a GenerationRequest, repeated in the reply.
 
-What becomes of each member is in `responses_fields`; none of those is ignored in silence.
+The effect of each field is in `fields`; none of those is ignored in silence.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.api.effort import think_level
-from gateway.api.responses.fields import FIELDS, INCLUDABLE, REQUEST
-from gateway.api.responses.items import WITH_TOOLS, Item
-from gateway.api.responses.messages import messages
-from gateway.api.responses.tools import Tool, chosen, left_out, merge, shown
-from gateway.api.responses.tools import tools as read_tools
+from gateway.api.responses.fields import INCLUDABLE, RESPONSES, ResponsesRequest
+from gateway.api.responses.items import ITEMS_WITH_TOOLS, InputItem
+from gateway.api.responses.messages import chat_messages
+from gateway.api.responses.output import ResponseReplyOptions
+from gateway.api.responses.tools import (
+    ResponsesTool,
+    add_tools,
+    choose_functions,
+    echoed_tool,
+    is_left_out,
+    read_tools,
+)
 from gateway.errors import Invalid
 from gateway.golang.duration import parse_keep_alive
-from gateway.golang.json_decode import decode
 from gateway.inference.types import GenerationRequest
+from gateway.llama.requests import JsonObject
 
-LOGPROBS = "message.output_text.logprobs"
-_OPTIONS = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "max_output_tokens": "num_predict",
-    "seed": "seed",
-    "stop": "stop",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-}
+_LOGPROBS = "message.output_text.logprobs"
+# Unlike in a chat completion, top_p is the model's own then.
+_DEFAULTS = {"temperature": 1.0}
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _SUMMARIES = ("auto", "concise", "detailed")
-_MOST_METADATA = 16
+_REASONING_VALUES: Mapping[str, Sequence[str]] = {
+    "summary": _SUMMARIES,
+    "generate_summary": _SUMMARIES,
+    "context": ("auto",),
+    "mode": ("standard",),
+}
+_MAX_METADATA = 16
+_TEXT_FORMAT = {"format": {"type": "text"}}
+_REFUSALS = {
+    name: f"'{name}' is not supported: {field.doc.removeprefix('400: ')}"
+    for name, field in RESPONSES.fields.items()
+    if field.refused
+}
 
 
-def body(data: bytes) -> dict[str, Any]:
-    """The members of a request that are known here, each of its type; Invalid in Go's words."""
-    return decode(data, REQUEST)
-
-
-def check(request: Mapping[str, Any]) -> None:
-    """Invalid for what is not to be had here, and for values that mean nothing."""
-    for name, member in FIELDS.items():
-        if member.refused and request.get(name):
-            raise Invalid(f"'{name}' is not supported: {member.says.removeprefix('400: ')}")
-    _check_numbers(request)
-    _one_of(request, "truncation", ("auto", "disabled"))
-    _one_of(request, "service_tier", _TIERS)
-    _check_metadata(request.get("metadata", {}))
-    check_include(request.get("include", ()))
-    if request.get("stream_options", {}).get("include_obfuscation"):
+def check_request(request: ResponsesRequest) -> None:
+    """Invalid for what is not supported here, and for values that mean nothing."""
+    for name, message in _REFUSALS.items():
+        if getattr(request, name):
+            raise Invalid(message)
+    if request.max_output_tokens is not None and request.max_output_tokens < 1:
+        raise Invalid("'max_output_tokens' must be at least 1")
+    if not 0 <= request.top_logprobs <= 20:
+        raise Invalid("top_logprobs must be between 0 and 20")
+    stop = request.stop
+    if stop is not None and (
+        not isinstance(stop, str | list) or any(not isinstance(text, str) for text in stop)
+    ):
+        raise Invalid("invalid type for 'stop' field")
+    _check_value("truncation", request.truncation, ("auto", "disabled"))
+    _check_value("service_tier", request.service_tier, _TIERS)
+    if request.metadata is not None:
+        _check_metadata(request.metadata)
+    check_include(request.include)
+    if request.stream_options is not None and request.stream_options.get("include_obfuscation"):
         raise Invalid("'stream_options.include_obfuscation' is not supported")
-    reasoning = request.get("reasoning", {})
-    _one_of(reasoning, "summary", _SUMMARIES, "reasoning.")
-    _one_of(reasoning, "generate_summary", _SUMMARIES, "reasoning.")
-    _one_of(reasoning, "context", ("auto",), "reasoning.")
-    _one_of(reasoning, "mode", ("standard",), "reasoning.")
-    _one_of(request.get("text", {}), "verbosity", ("low", "medium", "high"), "text.")
+    if request.reasoning is not None:
+        for name, values in _REASONING_VALUES.items():
+            _check_value(f"reasoning.{name}", request.reasoning.get(name), values)
+    if request.text is not None:
+        _check_value("text.verbosity", request.text.get("verbosity"), ("low", "medium", "high"))
 
 
-def check_include(given: Iterable[str]) -> None:
+def check_include(include: Iterable[str]) -> None:
     """Invalid for what the official API does not have."""
-    for value in given:
+    for value in include:
         if value not in INCLUDABLE:
             raise Invalid(f"invalid 'include': {value!r}")
 
 
-def tools(request: Mapping[str, Any], items: Iterable[Item]) -> dict[str, Tool]:
+def request_tools(
+    request: ResponsesRequest, items: Iterable[InputItem]
+) -> Mapping[str, ResponsesTool]:
     """The tools of the request and those that came with its conversation."""
-    found = read_tools(request.get("tools", ()))
+    tools = read_tools(request.tools) if request.tools else {}
     for item in items:
-        if item["type"] in WITH_TOOLS:
-            merge(found, read_tools(item["tools"], f"input item {item['id']}: tools"))
-    return found
+        if item["type"] in ITEMS_WITH_TOOLS:
+            add_tools(tools, read_tools(item["tools"], f"input item {item['id']}: tools"))
+    return tools
 
 
-def turn(
-    request: Mapping[str, Any], items: Iterable[Item], there: Mapping[str, Tool]
+def generation_request(
+    request: ResponsesRequest, items: Iterable[InputItem], tools: Mapping[str, ResponsesTool]
 ) -> GenerationRequest:
-    """The next message after `items`, which are the whole conversation; `there`: its `tools`."""
-    conversation = messages(items, request.get("instructions", ""))
-    if not conversation:
+    """`items`: the whole conversation; `tools`: its own too, see `request_tools`."""
+    messages = chat_messages(items, request.instructions or "")
+    if not messages:
         raise Invalid("input is required")
-    tools, choice = chosen(request.get("tool_choice", "auto"), there)
-    extra: dict[str, Any] = {} if choice == "auto" else {"tool_choice": choice}
-    if tools and "parallel_tool_calls" in request:
-        extra["parallel_tool_calls"] = request["parallel_tool_calls"]
+    functions: Sequence[JsonObject] = ()
+    extra: dict[str, object] = {}
+    # Even without tools, another choice than auto may be an error.
+    if tools or request.tool_choice != "auto":
+        functions, choice = choose_functions(request.tool_choice, tools)
+        if choice != "auto":
+            extra["tool_choice"] = choice
+        if functions and request.parallel_tool_calls is not None:
+            extra["parallel_tool_calls"] = request.parallel_tool_calls
+    effort = request.reasoning.get("effort") if request.reasoning else None
+    options = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "num_predict": request.max_output_tokens,
+        "seed": request.seed,
+        "stop": request.stop,
+        "top_k": request.top_k,
+        "min_p": request.min_p,
+        "presence_penalty": request.presence_penalty,
+        "frequency_penalty": request.frequency_penalty,
+    }
     return GenerationRequest(
-        model=request.get("model", ""),
-        messages=conversation,
-        tools=tools,
-        think=think_level(request.get("reasoning", {}).get("effort")),
-        options={ours: request[name] for name, ours in _OPTIONS.items() if name in request},
-        defaults={"temperature": 1.0},
-        response_format=_format(request.get("text", {}).get("format")),
-        top_logprobs=logprobs(request),
+        model=request.model,
+        messages=messages,
+        tools=functions,
+        think=think_level(effort) if effort else None,
+        options={name: value for name, value in options.items() if value is not None},
+        defaults=_DEFAULTS,
+        response_format=_response_format(request.text["format"])
+        if request.text and request.text.get("format") is not None
+        else None,
+        top_logprobs=alternatives(request),
         extra=extra,
-        keep_alive=parse_keep_alive(request.get("keep_alive")),
-        truncate=request.get("truncation") != "disabled",
+        keep_alive=None if request.keep_alive is None else parse_keep_alive(request.keep_alive),
+        truncate=request.truncation != "disabled",
     )
 
 
-def logprobs(request: Mapping[str, Any]) -> int | None:
-    """How many alternatives each token shows; None if no log probabilities are wanted."""
-    most = request.get("top_logprobs", 0)
-    return int(most) if most or LOGPROBS in request.get("include", ()) else None
+def alternatives(request: ResponsesRequest) -> int | None:
+    """How many of them each token shows; None if no log probabilities are wanted."""
+    return request.top_logprobs if request.top_logprobs or _LOGPROBS in request.include else None
 
 
-def frame(request: Mapping[str, Any], ident: str, created: int) -> dict[str, Any]:
-    """A response as it is before anything is said; its members in Ollama's order."""
-    return {
+def reply_options(
+    request: ResponsesRequest, tools: Mapping[str, ResponsesTool]
+) -> ResponseReplyOptions:
+    reasoning = request.reasoning or {}
+    return ResponseReplyOptions(
+        alternatives=alternatives(request),
+        summary_events=bool(reasoning.get("summary") or reasoning.get("generate_summary")),
+        cache_reported=bool(request.prompt_cache_key or request.previous_response_id),
+        tools=tools,
+    )
+
+
+def response_frame(request: ResponsesRequest, ident: str, created: int) -> dict[str, object]:
+    """A response before it has output; its fields are in Ollama's order."""
+    # What is not set is shown as OpenAI's default, whatever the model's own may be: as Ollama does.
+    frame: dict[str, object] = {
         "id": ident,
         "object": "response",
         "created_at": created,
         "completed_at": None,
         "status": "in_progress",
         "incomplete_details": None,
-        "model": request.get("model", ""),
-        "previous_response_id": request.get("previous_response_id") or None,
-        "instructions": request.get("instructions"),
+        "model": request.model,
+        "previous_response_id": request.previous_response_id or None,
+        "instructions": request.instructions,
         "output": [],
         "error": None,
-        "tools": [shown(tool) for tool in request.get("tools", ()) if not left_out(tool)],
-        "tool_choice": request.get("tool_choice", "auto"),
-        "truncation": request.get("truncation", "disabled"),
-        "parallel_tool_calls": request.get("parallel_tool_calls", True),
-        "text": {"format": {"type": "text"}, **_given(request.get("text", {}))},
-        "top_p": request.get("top_p", 1),
-        "presence_penalty": request.get("presence_penalty", 0),
-        "frequency_penalty": request.get("frequency_penalty", 0),
-        "top_logprobs": request.get("top_logprobs", 0),
-        "temperature": request.get("temperature", 1),
-        "reasoning": request.get("reasoning"),
+        "tools": [echoed_tool(tool) for tool in request.tools if not is_left_out(tool)],
+        "tool_choice": request.tool_choice,
+        "truncation": "disabled" if request.truncation is None else request.truncation,
+        "parallel_tool_calls": request.parallel_tool_calls is not False,
+        "text": _TEXT_FORMAT,
+        "top_p": 1 if request.top_p is None else request.top_p,
+        "presence_penalty": 0 if request.presence_penalty is None else request.presence_penalty,
+        "frequency_penalty": 0 if request.frequency_penalty is None else request.frequency_penalty,
+        "top_logprobs": request.top_logprobs,
+        "temperature": 1 if request.temperature is None else request.temperature,
+        "reasoning": request.reasoning,
         "usage": None,
-        "max_output_tokens": request.get("max_output_tokens"),
-        "max_tool_calls": request.get("max_tool_calls"),
-        # Ollama's clients find this whatever they asked for; the stored copy says otherwise.
+        "max_output_tokens": request.max_output_tokens,
+        "max_tool_calls": request.max_tool_calls,
+        # Ollama's clients find false whatever they sent; the stored copy has true.
         "store": False,
         "background": False,
         "service_tier": "default",
-        "metadata": request.get("metadata", {}),
-        "safety_identifier": request.get("safety_identifier"),
-        "prompt_cache_key": request.get("prompt_cache_key"),
-        **{k: request[k] for k in ("prompt_cache_retention", "user") if k in request},
+        "metadata": request.metadata or {},
+        "safety_identifier": request.safety_identifier,
+        "prompt_cache_key": request.prompt_cache_key,
     }
+    if request.text:
+        given = {key: item for key, item in request.text.items() if item is not None}
+        frame["text"] = {**_TEXT_FORMAT, **given}
+    if request.prompt_cache_retention is not None:
+        frame["prompt_cache_retention"] = request.prompt_cache_retention
+    if request.user is not None:
+        frame["user"] = request.user
+    return frame
 
 
-def _given(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if item is not None}
+def _check_value(name: str, value: object, values: Sequence[str]) -> None:
+    if value is not None and value not in values:
+        allowed = ", ".join(f"'{word}'" for word in values)
+        raise Invalid(f"invalid '{name}': {value!r} (must be {allowed})")
 
 
-def _one_of(request: Mapping[str, Any], name: str, known: Iterable[str], within: str = "") -> None:
-    value = request.get(name)
-    if value is not None and value not in known:
-        allowed = ", ".join(f"'{word}'" for word in known)
-        raise Invalid(f"invalid '{within}{name}': {value!r} (must be {allowed})")
-
-
-def _check_numbers(request: Mapping[str, Any]) -> None:
-    if request.get("max_output_tokens", 1) < 1:
-        raise Invalid("'max_output_tokens' must be at least 1")
-    if not 0 <= request.get("top_logprobs", 0) <= 20:
-        raise Invalid("top_logprobs must be between 0 and 20")
-    stop = request.get("stop", "")
-    if not isinstance(stop, str) and not (
-        isinstance(stop, list) and all(isinstance(text, str) for text in stop)
-    ):
-        raise Invalid("invalid type for 'stop' field")
-
-
-def _check_metadata(metadata: Mapping[str, Any]) -> None:
-    if len(metadata) > _MOST_METADATA:
-        raise Invalid(f"'metadata' has more than {_MOST_METADATA} members")
+def _check_metadata(metadata: Mapping[str, object]) -> None:
+    if len(metadata) > _MAX_METADATA:
+        raise Invalid(f"'metadata' has more than {_MAX_METADATA} members")
     for key, value in metadata.items():
         if not isinstance(value, str):
             raise Invalid(f"'metadata.{key}' must be a string")
@@ -179,7 +214,7 @@ def _check_metadata(metadata: Mapping[str, Any]) -> None:
             raise Invalid("a name in 'metadata' has at most 64 characters, a value 512")
 
 
-def _format(value: Any) -> Mapping[str, Any] | None:
+def _response_format(value: object) -> JsonObject | None:
     """`text.format` as a chat completion's `response_format`."""
     kind = value.get("type") if isinstance(value, dict) else value
     if kind is None or kind == "text":
@@ -188,7 +223,8 @@ def _format(value: Any) -> Mapping[str, Any] | None:
         return {"type": "json_object"}
     if kind != "json_schema":
         raise Invalid(f"invalid 'text.format': {kind!r} (must be text, json_object, json_schema)")
-    if not isinstance(value.get("schema"), dict):
+    if not isinstance(value, dict) or not isinstance(value.get("schema"), dict):
         raise Invalid("'text.format.schema' must be an object")
+    # The official API has flat what a chat completion has in `json_schema`.
     schema = {key: item for key, item in value.items() if key != "type" and item is not None}
     return {"type": "json_schema", "json_schema": {"name": "response", **schema}}

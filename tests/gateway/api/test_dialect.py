@@ -5,7 +5,7 @@ import json
 import pytest
 from starlette.routing import Route
 
-from gateway.api.anthropic.stream import ANTHROPIC
+from gateway.api.anthropic.errors import ANTHROPIC
 from gateway.api.dialect import ApiError, Dialect
 from gateway.api.openai_error import OPENAI
 from gateway.app import ROUTES

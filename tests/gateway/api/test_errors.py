@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway.api.anthropic.stream import ANTHROPIC
+from gateway.api.anthropic.errors import ANTHROPIC
 from gateway.api.errors import ErrorResponses, allow
 from gateway.api.openai_error import OPENAI
 from gateway.errors import Forbidden, Invalid, NotFound

@@ -1,11 +1,14 @@
 """Request classes as tables: what a body becomes, and what is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
 from gateway.api.fields import (
+    NumberKind,
+    ObjectKind,
     OpenRequestTable,
     PlainKind,
     PlainType,
@@ -14,7 +17,7 @@ from gateway.api.fields import (
     json_field,
 )
 from gateway.errors import Invalid
-from gateway.golang.json_decode import BOOL, INT, STRING
+from gateway.golang.json_decode import BOOL, INT, STRING, ListOf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +134,48 @@ def test_a_plain_kind_checks_the_type_alone(
     for value in wrong:
         with pytest.raises(Invalid, match=f"^'value' must be {words}$"):
             table.read({"value": value})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peng:
+    heat: float | None = json_field(NumberKind(), default=None)
+    tools: Sequence[object] = json_field(ListOf(ObjectKind("peng.Tool")), default=())
+    unused: ClassVar[object] = json_field(ObjectKind("peng.Unused"), "without effect", default=None)
+    unknown: tuple[str, ...] = ()
+
+
+PENG = RequestTable(Peng, "Peng", go="peng.Peng", unknown="unknown")
+
+
+@pytest.mark.parametrize(
+    ("data", "request_"),
+    [
+        (b'{"heat":1,"tools":[{"a":1.5},null]}', Peng(heat=1, tools=[{"a": 1.5}, {}])),
+        (b'{"HEAT":0.5}', Peng(heat=0.5)),
+        (b'{"b":1,"unused":{},"a":null}', Peng(unknown=("b", "a"))),
+    ],
+)
+def test_objects_numbers_and_unknown_fields(data: bytes, request_: Peng) -> None:
+    assert PENG.decode(data) == request_
+
+
+@pytest.mark.parametrize(
+    ("data", "mismatch"),
+    [
+        (b'{"heat":true}', "bool into Go struct field Peng.heat of type float64"),
+        (b'{"heat":1e999}', "number 1e999 into Go struct field Peng.heat of type float64"),
+        (b'{"tools":{}}', "object into Go struct field Peng.tools of type []peng.Tool"),
+        (b'{"tools":[1]}', "number into Go struct field Peng.tools of type peng.Tool"),
+        (b'{"unused":1}', "number into Go struct field Peng.unused of type peng.Unused"),
+        (b"[]", "array into Go value of type peng.Peng"),
+    ],
+)
+def test_objects_and_numbers_of_another_type(data: bytes, mismatch: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        PENG.decode(data)
+    assert caught.value.message == f"json: cannot unmarshal {mismatch}"
+
+
+def test_a_field_without_effect_is_in_the_table_and_not_in_the_request() -> None:
+    assert PENG.fields["unused"].doc == "without effect"
+    assert "unused" not in Peng.__slots__

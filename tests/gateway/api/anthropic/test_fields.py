@@ -1,4 +1,4 @@
-"""Bodies of the Anthropic dialect, and the page that says what happens to them."""
+"""Bodies of Anthropic's requests, and the reference page of their fields."""
 
 import json
 import re
@@ -7,26 +7,31 @@ from typing import Any
 
 import pytest
 
-from gateway.api.anthropic.fields import BLOCKS, FIELDS, MESSAGES, TOOLS, UNKNOWN, refuse
+from gateway.api.anthropic.fields import (
+    BLOCKS,
+    MESSAGES,
+    TOOLS,
+    MessagesRequest,
+    check_refused,
+)
 from gateway.errors import Invalid
-from gateway.golang.json_decode import decode
 
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "anthropic.md"
 _MESSAGE = 'struct { Role string "json:\\"role\\""; Content json.RawMessage "json:\\"content\\"" }'
 
 
-def read(**body: Any) -> dict[str, Any]:
-    return decode(json.dumps(body).encode(), MESSAGES)
+def read(**body: Any) -> MessagesRequest:
+    return MESSAGES.decode(json.dumps(body).encode())
 
 
 def refused(body: Any) -> str:
     with pytest.raises(Invalid) as caught:
-        decode(json.dumps(body).encode(), MESSAGES)
+        MESSAGES.decode(json.dumps(body).encode())
     return caught.value.message
 
 
 def test_what_is_right_is_read_as_it_is() -> None:
-    body = {
+    body: dict[str, Any] = {
         "model": "m",
         "max_tokens": 5,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
@@ -35,12 +40,12 @@ def test_what_is_right_is_read_as_it_is() -> None:
         "stop_sequences": ["a"],
         "tools": [{"name": "now"}],
     }
-    assert read(**body) == {**body, UNKNOWN: ()}
+    assert read(**body) == MessagesRequest(**body)
 
 
-def test_unknown_members_are_noted() -> None:
-    found = read(model="m", future={"a": 1}, Model="n", other=None)
-    assert found == {"model": "n", UNKNOWN: ("future", "other")}
+def test_unknown_fields_are_noted() -> None:
+    request = read(model="m", future={"a": 1}, Model="n", other=None)
+    assert request == MessagesRequest(model="n", unknown=("future", "other"))
 
 
 @pytest.mark.parametrize(
@@ -88,29 +93,28 @@ def test_a_message_must_have_content() -> None:
 
 
 def test_nulls_are_empty_objects() -> None:
-    assert read(messages=[None], tools=[None])["messages"] == [{}]
-    assert read(tools=[None])["tools"] == [{}]
+    assert read(messages=[None], tools=[None]) == MessagesRequest(messages=[{}], tools=[{}])
 
 
-@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.refused])
+@pytest.mark.parametrize("name", [name for name, field in MESSAGES.fields.items() if field.refused])
 def test_what_cannot_be_had_is_refused_by_name(name: str) -> None:
     with pytest.raises(Invalid) as caught:
-        refuse(read(**{name: [{"type": "x"}]}))
-    reason = FIELDS[name].effect.removeprefix("400: ")
+        check_refused(read(**{name: [{"type": "x"}]}))
+    reason = MESSAGES.fields[name].doc.removeprefix("400: ")
     assert caught.value.message == f"{name}: not supported: {reason}"
-    refuse(read(**{name: []}))
-    refuse(read(**{name: None}))
+    check_refused(read(**{name: []}))
+    check_refused(read(**{name: None}))
 
 
 def test_what_is_accepted_is_not_refused() -> None:
-    refuse(read(**{name: {"type": "x"} for name in ("metadata", "speed", "fallbacks")}))
+    check_refused(read(**{name: {"type": "x"} for name in ("metadata", "speed", "fallbacks")}))
 
 
 # ---- the page
 
 
 def table(title: str) -> dict[str, str]:
-    """The rows below a heading: the name in backticks, and what is said of it."""
+    """The rows below a heading: the name in backticks, and its description."""
     section = re.search(
         rf"^## {title}$(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE
     )
@@ -119,12 +123,12 @@ def table(title: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("title", "said"),
+    ("title", "documented"),
     [
-        ("Members of a request", {name: field.effect for name, field in FIELDS.items()}),
+        ("Fields of a request", {name: field.doc for name, field in MESSAGES.fields.items()}),
         ("Content blocks", BLOCKS),
         ("Tools", TOOLS),
     ],
 )
-def test_the_page_says_what_the_code_does(title: str, said: dict[str, str]) -> None:
-    assert table(title) == said
+def test_the_page_says_what_the_code_does(title: str, documented: dict[str, str]) -> None:
+    assert table(title) == documented

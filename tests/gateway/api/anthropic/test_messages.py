@@ -15,8 +15,8 @@ CALL = {"id": "t1", "type": "function", "function": {"name": "add", "arguments":
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "2"}
 
 
-def text(said: str) -> dict[str, Any]:
-    return {"type": "text", "text": said}
+def text(content: str) -> dict[str, Any]:
+    return {"type": "text", "text": content}
 
 
 def user(*blocks: Any) -> Any:
@@ -183,10 +183,10 @@ def test_other_documents_are_refused(kind: str) -> None:
 
 
 def test_a_search_result_is_text() -> None:
-    found = {"type": "search_result", "title": "T", "source": "S", "content": [text("a")]}
-    assert user(found) == [{"role": "user", "content": "T\nS\na"}]
+    result = {"type": "search_result", "title": "T", "source": "S", "content": [text("a")]}
+    assert user(result) == [{"role": "user", "content": "T\nS\na"}]
     message = "search_result block: only text blocks are supported in it"
-    assert refused_block({**found, "content": [PNG]}) == message
+    assert refused_block({**result, "content": [PNG]}) == message
 
 
 @pytest.mark.parametrize("kind", [None, "bogus", "container_upload", "tool_reference", "pdf"])
@@ -210,7 +210,7 @@ def test_a_block_must_fit_its_role(role: str, kind: str) -> None:
     assert refused_block({"type": kind}, role) == message
 
 
-# ---- what the assistant said
+# ---- answers of the assistant
 
 
 def test_an_answer_has_its_text_its_thinking_and_its_calls() -> None:

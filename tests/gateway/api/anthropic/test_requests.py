@@ -1,4 +1,4 @@
-"""Requests of the Anthropic dialect as turns."""
+"""Anthropic's requests as requests for a generation."""
 
 import json
 from typing import Any
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.anthropic.fields import BLOCKS, FIELDS
-from gateway.api.anthropic.requests import Asked, read, too_long
+from gateway.api.anthropic.fields import BLOCKS, MESSAGES
+from gateway.api.anthropic.object import AnthropicReplyOptions
+from gateway.api.anthropic.requests import AnthropicRequest, read_request
 from gateway.errors import Invalid
 from gateway.inference.types import GenerationRequest
 
@@ -19,14 +20,14 @@ MARK = {"cache_control": {"type": "ephemeral"}}
 TEXT = {"type": "text", "text": "hi"}
 
 
-def ask(**body: Any) -> Asked:
+def read(**body: Any) -> AnthropicRequest:
     body = {"model": "m", "max_tokens": 5, "messages": [HI], **body}
-    return read(json.dumps(body).encode())
+    return read_request(json.dumps(body).encode())
 
 
-# Members and types that mean something, wherever they turn up, around values of every kind.
+# Fields and types that mean something, wherever they turn up, around values of every kind.
 _NAMES = [
-    *FIELDS,
+    *MESSAGES.fields,
     *("type", "role", "content", "text", "source", "data", "media_type", "input", "id", "name"),
     *("thinking", "tool_use_id", "edits", "keep", "effort", "format", "schema", "input_schema"),
     *("properties", "budget_tokens", "display", "disable_parallel_tool_use", "title", "context"),
@@ -52,26 +53,26 @@ _MESSAGES = st.fixed_dictionaries(
 
 
 @given(
-    st.dictionaries(st.sampled_from(sorted(FIELDS)), _VALUES, max_size=3),
+    st.dictionaries(st.sampled_from(sorted(MESSAGES.fields)), _VALUES, max_size=3),
     st.lists(_MESSAGES, max_size=4),
 )
 def test_anything_is_read_or_refused(body: dict[str, Any], messages: list[Any]) -> None:
     body = {"model": "m", "max_tokens": 5, "messages": messages, **body}
     try:
-        asked = read(json.dumps(body).encode())
+        request = read_request(json.dumps(body).encode())
     except Invalid:
         return
-    assert asked.turn.messages
-    assert asked.terms.estimate >= 1
+    assert request.generation.messages
+    assert request.reply.estimated_tokens >= 1
 
 
-def turn(**body: Any) -> GenerationRequest:
-    return ask(**body).turn
+def generation(**body: Any) -> GenerationRequest:
+    return read(**body).generation
 
 
 def refused(**body: Any) -> str:
     with pytest.raises(Invalid) as caught:
-        ask(**body)
+        read(**body)
     return caught.value.message
 
 
@@ -81,7 +82,7 @@ def refused(**body: Any) -> str:
 @pytest.mark.parametrize("data", [b"", b" \n"])
 def test_there_must_be_a_body(data: bytes) -> None:
     with pytest.raises(Invalid, match=r"^EOF$"):
-        read(data)
+        read_request(data)
 
 
 @pytest.mark.parametrize(
@@ -98,57 +99,61 @@ def test_there_must_be_a_body(data: bytes) -> None:
         ({"container": "c"}, "container: not supported: there are no containers"),
     ],
 )
-def test_what_is_missing_is_said_in_this_order(body: dict[str, Any], message: str) -> None:
+def test_what_is_missing_is_reported_in_this_order(body: dict[str, Any], message: str) -> None:
     assert refused(**body) == message
 
 
 def test_counting_needs_no_limit() -> None:
-    asked = read(json.dumps({"model": "m", "messages": [HI]}).encode(), counting=True)
-    assert asked.turn == GenerationRequest(messages=[HI], tools=[])
+    request = read_request(json.dumps({"model": "m", "messages": [HI]}).encode(), counting=True)
+    assert request.generation == GenerationRequest(model="m", messages=[HI], think_if_able=True)
     with pytest.raises(Invalid, match=r"^messages is required$"):
-        read(b'{"model": "m"}', counting=True)
+        read_request(b'{"model": "m"}', counting=True)
 
 
-# ---- the turn
+# ---- the generation
 
 
 def test_the_least_request() -> None:
-    asked = ask()
-    assert asked.turn == GenerationRequest(messages=[HI], tools=[], options={"num_predict": 5})
-    assert (asked.stream, asked.unknown) == (False, ())
-    terms = asked.terms
-    assert (terms.model, terms.max_tokens, terms.stops) == ("m", 5, ())
-    assert (terms.hidden, terms.cached, terms.eager) == (False, False, frozenset())
+    request = read()
+    assert request.generation == GenerationRequest(
+        model="m", messages=[HI], options={"num_predict": 5}, think_if_able=True
+    )
+    assert (request.stream, request.unknown) == (False, ())
+    assert request.reply == AnthropicReplyOptions(model="m", max_tokens=5)
 
 
 def test_sampling_has_ollamas_names() -> None:
     given = {"temperature": 0.5, "top_p": 0.9, "top_k": 3}
-    assert turn(**given).options == {"num_predict": 5, **given}
+    assert generation(**given).options == {"num_predict": 5, **given}
 
 
 def test_a_system_prompt_is_the_first_message() -> None:
     system = {"role": "system", "content": "S"}
-    assert turn(system="S").messages == [system, HI]
-    assert turn(system=[{"type": "text", "text": "S"}]).messages == [system, HI]
-    assert turn(system="").messages == [HI]
+    assert generation(system="S").messages == [system, HI]
+    assert generation(system=[{"type": "text", "text": "S"}]).messages == [system, HI]
+    assert generation(system="").messages == [HI]
 
 
-def test_stop_texts_are_asked_for_by_name() -> None:
-    asked = ask(stop_sequences=["", "a", "b"])
-    assert asked.turn.options["stop"] == ["a", "b"]
-    assert asked.turn.extra == {"verbose": True, "response_fields": ["stop_type", "stopping_word"]}
-    assert asked.terms.stops == ("a", "b")
-    assert turn(stop_sequences=[""]).options == {"num_predict": 5}
-    assert turn(stop_sequences=[""]).extra == {}
+def test_the_engine_names_the_stop_text_where_there_are_some() -> None:
+    request = read(stop_sequences=["", "a", "b"])
+    assert request.generation.options["stop"] == ["a", "b"]
+    assert request.generation.extra == {
+        "verbose": True,
+        "response_fields": ["stop_type", "stopping_word"],
+    }
+    assert request.reply.stops == ("a", "b")
+    assert generation(stop_sequences=[""]).options == {"num_predict": 5}
+    assert generation(stop_sequences=[""]).extra == {}
 
 
 def test_tools_and_the_choice_among_them() -> None:
     choice = {"type": "any", "disable_parallel_tool_use": True}
-    wanted = turn(tools=[{**ADD, "eager_input_streaming": True}], tool_choice=choice)
-    assert [tool["function"]["name"] for tool in wanted.tools] == ["add"]
+    wanted = generation(tools=[{**ADD, "eager_input_streaming": True}], tool_choice=choice)
+    function = {"name": "add", "parameters": {"type": "object", "properties": {}}}
+    assert wanted.tools == [{"type": "function", "function": function}]
     assert wanted.extra == {"tool_choice": "required", "parallel_tool_calls": False}
-    assert turn(tools=[ADD], tool_choice={"type": "none"}).tools == []
-    assert ask(tools=[{**ADD, "eager_input_streaming": True}]).terms.eager == {"add"}
+    assert generation(tools=[ADD], tool_choice={"type": "none"}).tools == []
+    assert read(tools=[{**ADD, "eager_input_streaming": True}]).reply.eager_tools == {"add"}
 
 
 # ---- thinking
@@ -171,7 +176,7 @@ def test_tools_and_the_choice_among_them() -> None:
     ],
 )
 def test_whether_to_think(thinking: Any, effort: Any, think: Any, extra: dict[str, Any]) -> None:
-    wanted = turn(thinking=thinking, output_config={"effort": effort})
+    wanted = generation(thinking=thinking, output_config={"effort": effort})
     assert (wanted.think, wanted.extra) == (think, extra)
 
 
@@ -206,8 +211,9 @@ def test_thinking_that_cannot_be(body: dict[str, Any], message: str) -> None:
 
 
 def test_thinking_can_be_hidden() -> None:
-    assert ask(thinking={"type": "adaptive", "display": "omitted"}).terms.hidden
-    assert not ask(thinking={"type": "adaptive", "display": "summarized"}).terms.hidden
+    thinking = {"type": "adaptive", "display": "omitted"}
+    assert read(thinking=thinking).reply.thinking_omitted
+    assert not read(thinking={**thinking, "display": "summarized"}).reply.thinking_omitted
 
 
 def test_thinking_of_earlier_answers_can_be_cleared() -> None:
@@ -219,7 +225,7 @@ def test_thinking_of_earlier_answers_can_be_cleared() -> None:
 
     def left(**edit: Any) -> list[Any]:
         edits = [{"type": "clear_thinking_20251015", **edit}]
-        made = turn(messages=messages, context_management={"edits": edits}).messages
+        made = generation(messages=messages, context_management={"edits": edits}).messages
         return [m.get("reasoning_content") for m in made if m["role"] == "assistant"]
 
     assert left() == [None, None, "3"]
@@ -264,9 +270,9 @@ def test_other_edits_are_refused(edits: Any, message: str) -> None:
 def test_a_schema_for_the_reply() -> None:
     form = {"type": "json_schema", "schema": SCHEMA}
     wanted = {"type": "json_schema", "json_schema": {"name": "output", "schema": SCHEMA}}
-    assert turn(output_config={"format": form}).format == wanted
-    assert turn(output_format=form).format == wanted
-    assert turn(output_config={"format": None}, output_format=None).format is None
+    assert generation(output_config={"format": form}).response_format == wanted
+    assert generation(output_format=form).response_format == wanted
+    assert generation(output_config={"format": None}, output_format=None).response_format is None
 
 
 @pytest.mark.parametrize(
@@ -286,30 +292,18 @@ def test_a_format_that_cannot_be(form: Any) -> None:
         {"tools": [{**ADD, **MARK}]},
     ],
 )
-def test_a_mark_anywhere_asks_for_the_cache(body: dict[str, Any]) -> None:
-    assert ask(**body).terms.cached
+def test_a_mark_anywhere_has_the_cache_reported(body: dict[str, Any]) -> None:
+    assert read(**body).reply.cache_reported
 
 
-def test_the_estimate_is_a_quarter_of_the_letters() -> None:
-    assert ask().terms.estimate == 1
+def test_the_estimate_is_a_quarter_of_the_characters() -> None:
+    assert read().reply.estimated_tokens == 1
     image = {"type": "image", "source": {"type": "base64", "data": "aGk="}}
     content = [{"type": "text", "text": "x" * 20}, image]
-    assert (
-        ask(system="S" * 16, messages=[{"role": "user", "content": content}]).terms.estimate == 10
-    )
+    request = read(system="S" * 16, messages=[{"role": "user", "content": content}])
+    assert request.reply.estimated_tokens == 10
 
 
-def test_stream_and_unknown_members() -> None:
-    asked = ask(stream=True, future=1)
-    assert (asked.stream, asked.unknown) == (True, ("future",))
-
-
-# ---- a prompt that is too long
-
-
-def test_a_prompt_that_is_too_long_is_said_in_anthropics_words() -> None:
-    engine = (
-        "request (3009 tokens) exceeds the available context size (1024 tokens), try increasing it"
-    )
-    assert too_long(engine) == "prompt is too long: 3009 tokens > 1024 maximum"
-    assert too_long("anything else") == "anything else"
+def test_stream_and_unknown_fields() -> None:
+    request = read(stream=True, future=1)
+    assert (request.stream, request.unknown) == (True, ("future",))

@@ -1,4 +1,4 @@
-"""Messages and the counting of their tokens in the Anthropic dialect."""
+"""Messages and the counting of their tokens in Anthropic's API."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from tests.fakes.server import ABLE, Gateway, open_gateway
 pytestmark = pytest.mark.anyio
 
 HI = {"role": "user", "content": "hi"}
-SAID = "Hello from the fake engine."
+TEXT = "Hello from the fake engine."
 MESSAGES = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
 EMBEDDER = {"llama.pooling_type": 1}
@@ -49,7 +49,7 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, error["message"]
 
 
-async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
+async def engine_body(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
     """The last body that the engine was sent at `path`."""
     seen = await gateway.engine()
     sent = zip(seen["paths"], seen["requests"], strict=True)
@@ -92,16 +92,16 @@ async def test_a_limit_is_needed_to_write_and_not_to_count(gateway: Gateway) -> 
     assert (await ask(gateway, COUNT, max_tokens=None)).status_code == 200
 
 
-async def test_a_prompt_that_is_too_long_is_told_so_that_clients_shorten_it(
+async def test_a_prompt_that_is_too_long_is_reported_so_that_clients_shorten_it(
     gateway: Gateway,
 ) -> None:
     gateway.add()
     long = [HI, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "a " * 2000}]
     for stream in (False, True):
         status, message = refusal(await ask(gateway, messages=long, stream=stream))
-        found = re.fullmatch(r"prompt is too long: (\d+) tokens > 1024 maximum", message)
-        assert found
-        assert (status, int(found[1]) >= 2000) == (400, True)
+        overflow = re.fullmatch(r"prompt is too long: (\d+) tokens > 1024 maximum", message)
+        assert overflow
+        assert (status, int(overflow[1]) >= 2000) == (400, True)
 
 
 async def test_an_error_of_the_engine_has_the_same_envelope() -> None:
@@ -136,9 +136,9 @@ async def test_a_whole_message(gateway: Gateway) -> None:
     assert response.headers["request-id"] == f"req_{response.headers['x-request-id']}"
     assert reply["id"].startswith("msg_")
     assert (reply["model"], reply["stop_reason"]) == ("library/M:latest", "end_turn")
-    assert reply["content"] == [{"type": "text", "text": SAID}]
+    assert reply["content"] == [{"type": "text", "text": TEXT}]
     assert (reply["usage"]["input_tokens"], reply["usage"]["output_tokens"]) == (1, 6)
-    sent = await asked(gateway)
+    sent = await engine_body(gateway)
     assert (sent["messages"], sent["n_predict"]) == ([HI], 50)
 
 
@@ -148,10 +148,10 @@ async def test_a_streamed_message(gateway: Gateway) -> None:
     assert response.headers["content-type"] == "text/event-stream"
     assert response.headers["cache-control"] == "no-cache"
     assert response.headers["request-id"] == f"req_{response.headers['x-request-id']}"
-    *said, nothing = response.text.split("\n\n")
+    *blocks, nothing = response.text.split("\n\n")
     assert nothing == ""
-    events = [json.loads(event.partition("\ndata: ")[2]) for event in said]
-    assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == SAID
+    events = [json.loads(event.partition("\ndata: ")[2]) for event in blocks]
+    assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == TEXT
     assert [event["type"] for event in (events[0], events[-1])] == ["message_start", "message_stop"]
     assert events[-2]["usage"]["output_tokens"] == 6
 
@@ -174,16 +174,16 @@ async def test_headers_and_queries_of_anthropics_clients_are_not_looked_at(
         assert reply.status_code == 200
 
 
-async def test_what_the_model_says_lies_under_the_request(gateway: Gateway) -> None:
+async def test_what_the_model_sets_lies_under_the_request(gateway: Gateway) -> None:
     gateway.add(
         template=OWN, system="S", parameters={"temperature": 0.1, "top_k": 7, "stop": ["A"]}
     )
     await ask(gateway, top_k=3)
-    sent = await asked(gateway)
+    sent = await engine_body(gateway)
     assert sent["messages"] == [{"role": "system", "content": "S"}, HI]
     assert (sent["temperature"], sent["top_k"], sent["stop"]) == (0.1, 3, ["A"])
     await ask(gateway, system="mine", stop_sequences=["B"])
-    sent = await asked(gateway)
+    sent = await engine_body(gateway)
     assert sent["messages"] == [{"role": "system", "content": "mine"}, HI]
     assert sent["stop"] == ["B"]
 
@@ -193,21 +193,21 @@ async def test_a_wish_to_think_is_granted_to_those_who_can(gateway: Gateway) -> 
     gateway.add("able", template=OWN)
     thinking = {"type": "enabled", "budget_tokens": 9}
     await ask(gateway, model="able", thinking=thinking)
-    sent = await asked(gateway)
+    sent = await engine_body(gateway)
     assert sent["chat_template_kwargs"] == {"enable_thinking": True}
     assert sent["thinking_budget_tokens"] == 9
     assert (await ask(gateway, model="plain", thinking=thinking)).json()["content"][0][
         "text"
-    ] == SAID
+    ] == TEXT
 
 
-async def test_unknown_members_are_named_in_the_log(
+async def test_unknown_fields_are_named_in_the_log(
     gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.add()
     with caplog.at_level(logging.INFO, "gateway.api.anthropic.routes"):
         assert (await ask(gateway, zeta=1, alpha=2, metadata={})).status_code == 200
-    assert [record.getMessage() for record in caplog.records] == ["ignored members: alpha, zeta"]
+    assert [record.getMessage() for record in caplog.records] == ["ignored fields: alpha, zeta"]
 
 
 # ---- counted
@@ -221,7 +221,10 @@ async def test_tokens_are_counted_without_a_reply(gateway: Gateway) -> None:
     assert response.json()["input_tokens"] > 0
     assert response.headers["request-id"] == f"req_{response.headers['x-request-id']}"
     system = {"role": "system", "content": "S"}
-    assert (await asked(gateway, "/v1/chat/completions/input_tokens"))["messages"] == [system, HI]
+    assert (await engine_body(gateway, "/v1/chat/completions/input_tokens"))["messages"] == [
+        system,
+        HI,
+    ]
     assert "/v1/chat/completions" not in (await gateway.engine())["paths"]
 
 
@@ -243,7 +246,7 @@ async def test_images_before_a_template_are_counted_as_in_a_chat_of_them_alone(
     assert reply.json() == {
         "input_tokens": begin_of_text + sum(len(split(text)) for text in texts) + 2 * PICTURE
     }
-    (alone,) = (await asked(gateway, "/v1/chat/completions/input_tokens"))["messages"]
+    (alone,) = (await engine_body(gateway, "/v1/chat/completions/input_tokens"))["messages"]
     urls = [part["image_url"]["url"] for part in alone["content"]]
     assert urls == [f"data:image/png;base64,{PNG}", f"data:image/bmp;base64,{BMP}"]
     assert "/completion" not in (await gateway.engine())["paths"]
@@ -262,5 +265,5 @@ async def test_what_the_model_cannot_see_is_not_counted_either(gateway: Gateway)
     gateway.add()
     messages = [{"role": "user", "content": [picture(PNG)]}]
     for path in (MESSAGES, COUNT):
-        said = refusal(await ask(gateway, path, messages=messages))
-        assert said == (400, "this model does not support image input")
+        refused = refusal(await ask(gateway, path, messages=messages))
+        assert refused == (400, "this model does not support image input")

@@ -1,16 +1,16 @@
-"""Tools of the Anthropic dialect as functions."""
+"""Anthropic's tools as functions."""
 
 from typing import Any
 
 import pytest
 
-from gateway.api.anthropic.tools import choose, eager, functions
+from gateway.api.anthropic.tools import choose_tools, eager_tools, functions
 from gateway.errors import Invalid
 
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
 ADD = {"name": "add", "description": "adds", "input_schema": SCHEMA}
 NOW = {"name": "now"}
-MADE = functions([ADD, NOW])
+FUNCTIONS = functions([ADD, NOW])
 
 
 def refused(tool: Any) -> str:
@@ -112,8 +112,9 @@ def test_tools_that_the_client_runs_have_their_known_parameters(
     [tool] = functions([{"type": kind, "name": name}])
     function = tool["function"]
     assert function["name"] == name
-    assert set(function["parameters"]["properties"]) == parameters
-    assert set(function["parameters"]["required"]) <= parameters
+    schema: Any = function["parameters"]
+    assert set(schema["properties"]) == parameters
+    assert set(schema["required"]) <= parameters
     assert function["description"]
 
 
@@ -123,7 +124,7 @@ def test_a_search_for_tools_is_not_needed() -> None:
 
 
 def test_eager_tools_are_known_by_name() -> None:
-    assert eager([ADD, {**NOW, "eager_input_streaming": True}]) == {"now"}
+    assert eager_tools([ADD, {**NOW, "eager_input_streaming": True}]) == {"now"}
 
 
 # ---- the choice
@@ -150,17 +151,17 @@ def test_eager_tools_are_known_by_name() -> None:
     ],
 )
 def test_the_choice_of_tools(choice: Any, left: list[str], extra: dict[str, Any]) -> None:
-    tools, told = choose(MADE, choice)
+    tools, fields = choose_tools(FUNCTIONS, choice)
     assert [tool["function"]["name"] for tool in tools] == left
-    assert told == extra
+    assert fields == extra
 
 
 def test_without_tools_there_is_little_to_choose() -> None:
-    assert choose([], {"type": "auto", "disable_parallel_tool_use": True}) == ([], {})
-    assert choose([], {"type": "none"}) == ([], {})
+    assert choose_tools([], {"type": "auto", "disable_parallel_tool_use": True}) == ([], {})
+    assert choose_tools([], {"type": "none"}) == ([], {})
     for kind in ("any", "tool"):
         with pytest.raises(Invalid, match=r"^tool_choice: there are no tools to choose from$"):
-            choose([], {"type": kind})
+            choose_tools([], {"type": kind})
 
 
 @pytest.mark.parametrize(
@@ -174,12 +175,12 @@ def test_without_tools_there_is_little_to_choose() -> None:
 )
 def test_a_choice_that_cannot_be(choice: Any, message: str) -> None:
     with pytest.raises(Invalid) as caught:
-        choose(MADE, choice)
+        choose_tools(FUNCTIONS, choice)
     assert caught.value.message == message
 
 
 @pytest.mark.parametrize("value", [1, 0, "", []])
-def test_one_call_at_most_is_said_by_a_boolean(value: Any) -> None:
+def test_one_call_at_most_is_a_boolean(value: Any) -> None:
     with pytest.raises(Invalid) as caught:
-        choose(MADE, {"type": "auto", "disable_parallel_tool_use": value})
+        choose_tools(FUNCTIONS, {"type": "auto", "disable_parallel_tool_use": value})
     assert caught.value.message == "tool_choice.disable_parallel_tool_use: must be a boolean"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.api.responses.calls import Events, FreeText, begin
-from gateway.api.responses.tools import tools
+from gateway.api.responses.calls import FreeText, ItemEvents, begin_call
+from gateway.api.responses.tools import read_tools
 
-FOUND = tools(
+TOOLS = read_tools(
     [
         {"type": "function", "name": "add"},
         {"type": "custom", "name": "patch"},
@@ -22,9 +22,11 @@ FOUND = tools(
 STATUSES = pytest.mark.parametrize("status", ["completed", "incomplete"])
 
 
-def told(name: str, pieces: list[str], status: str = "completed") -> tuple[Events, dict[str, Any]]:
+def written(
+    name: str, pieces: list[str], status: str = "completed"
+) -> tuple[ItemEvents, dict[str, Any]]:
     """All events of a call, and its item in the end."""
-    call = begin(FOUND.get(name), name, "t00", "call_x")
+    call = begin_call(TOOLS.get(name), name, "t00", "call_x")
     item = call.item
     assert item["status"] == "in_progress"
     events = [event for piece in pieces for event in call.feed(piece)] + call.finish(status)
@@ -34,7 +36,7 @@ def told(name: str, pieces: list[str], status: str = "completed") -> tuple[Event
 
 @STATUSES
 def test_a_function_has_its_arguments_as_they_come(status: str) -> None:
-    events, item = told("add", ['{"a"', ":1}"], status)
+    events, item = written("add", ['{"a"', ":1}"], status)
     assert events == [
         ("function_call_arguments.delta", {"delta": '{"a"'}),
         ("function_call_arguments.delta", {"delta": ":1}"}),
@@ -50,28 +52,28 @@ def test_a_function_has_its_arguments_as_they_come(status: str) -> None:
     }
 
 
-def test_a_function_in_a_namespace_says_both_names() -> None:
-    _, item = told("mcp__sums__add", ["{}"])
+def test_a_function_in_a_namespace_has_both_names() -> None:
+    _, item = written("mcp__sums__add", ["{}"])
     assert (item["namespace"], item["name"]) == ("mcp__sums", "add")
 
 
 def test_a_name_that_no_tool_has_is_a_function() -> None:
-    _, item = told("mul", ["{}"])
+    _, item = written("mul", ["{}"])
     assert (item["type"], item["name"], "namespace" in item) == ("function_call", "mul", False)
 
 
 def test_a_call_without_an_id_gets_one() -> None:
-    assert begin(None, "add", "t00", "").item["call_id"] == "call_t00"
+    assert begin_call(None, "add", "t00", "").item["call_id"] == "call_t00"
 
 
 def test_no_arguments_are_none_given_unless_they_were_cut() -> None:
-    assert told("add", [])[1]["arguments"] == "{}"
-    assert told("add", [], "incomplete")[1]["arguments"] == ""
+    assert written("add", [])[1]["arguments"] == "{}"
+    assert written("add", [], "incomplete")[1]["arguments"] == ""
 
 
 @STATUSES
 def test_a_custom_tool_has_the_text_alone(status: str) -> None:
-    events, item = told("patch", ['{"inp', 'ut": "*** Be', "gin\\n", '"}'], status)
+    events, item = written("patch", ['{"inp', 'ut": "*** Be', "gin\\n", '"}'], status)
     assert events == [
         ("custom_tool_call_input.delta", {"delta": "*** Be"}),
         ("custom_tool_call_input.delta", {"delta": "gin\n"}),
@@ -89,7 +91,7 @@ def test_a_custom_tool_has_the_text_alone(status: str) -> None:
 
 @STATUSES
 def test_a_search_has_an_object_and_no_events(status: str) -> None:
-    events, item = told("tool_search", ['{"query"', ': "a"}'], status)
+    events, item = written("tool_search", ['{"query"', ': "a"}'], status)
     assert events == []
     assert item == {
         "id": "tsc_t00",
@@ -102,14 +104,14 @@ def test_a_search_has_an_object_and_no_events(status: str) -> None:
 
 
 def test_a_search_that_was_cut_has_no_arguments() -> None:
-    assert told("tool_search", ['{"query"'], "incomplete")[1]["arguments"] == {}
+    assert written("tool_search", ['{"query"'], "incomplete")[1]["arguments"] == {}
 
 
 def read(*pieces: str) -> str:
     text = FreeText()
-    said = "".join(text.feed(piece) for piece in pieces) + text.flush()
-    assert said == text.said
-    return said
+    output = "".join(text.feed(piece) for piece in pieces) + text.flush()
+    assert output == text.text
+    return output
 
 
 @settings(deadline=None)

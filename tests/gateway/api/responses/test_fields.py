@@ -1,4 +1,4 @@
-"""The members of a request to the Responses API, and that the reference tells of each."""
+"""The fields of a request to the Responses API, and the reference page of them."""
 
 import json
 import re
@@ -10,12 +10,12 @@ import pytest
 from openai.types.responses import ResponseIncludable
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
 
-from gateway.api.responses.fields import FIELDS, INCLUDABLE, REQUEST
+from gateway.api.responses.fields import INCLUDABLE, RESPONSES, ResponsesRequest
 from gateway.api.responses.items import ITEMS, PARTS
 from gateway.api.responses.tools import TOOLS
 from gateway.errors import Invalid
-from gateway.golang.json_decode import decode
 
+FIELDS = RESPONSES.fields
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "responses.md"
 
 
@@ -29,7 +29,7 @@ def table(title: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("title", "wanted"),
     [
-        ("Members of a request", {name: member.says for name, member in FIELDS.items()}),
+        ("Fields of a request", {name: field.doc for name, field in FIELDS.items()}),
         ("Tools", TOOLS),
         ("Input items", ITEMS),
         ("Parts of a content", PARTS),
@@ -39,10 +39,10 @@ def test_the_reference_says_what_the_code_says(title: str, wanted: Mapping[str, 
     assert table(title) == wanted
 
 
-def test_every_member_of_the_official_api_is_known() -> None:
+def test_every_field_of_the_official_api_is_known() -> None:
     official = set(get_type_hints(ResponseCreateParamsStreaming))
     assert official - FIELDS.keys() == set()
-    more = {name for name, member in FIELDS.items() if member.says.startswith("not in the offi")}
+    more = {name for name, field in FIELDS.items() if field.doc.startswith("not in the offi")}
     assert FIELDS.keys() - official == more
 
 
@@ -51,11 +51,11 @@ def test_every_official_inclusion_is_known() -> None:
 
 
 def test_what_is_refused_is_called_400() -> None:
-    told = {name for name, member in FIELDS.items() if member.says.startswith("400")}
-    assert told == {name for name, member in FIELDS.items() if member.refused}
+    documented = {name for name, field in FIELDS.items() if field.doc.startswith("400")}
+    assert documented == {name for name, field in FIELDS.items() if field.refused}
 
 
-def test_members_are_read_by_their_types() -> None:
+def test_fields_are_read_by_their_types() -> None:
     sent: dict[str, Any] = {
         "model": "m",
         "input": [{"anything": 1}],
@@ -66,14 +66,14 @@ def test_members_are_read_by_their_types() -> None:
         "metadata": None,
         "unknown": 1,
     }
-    assert decode(json.dumps(sent).encode(), REQUEST) == {
-        "model": "m",
-        "input": [{"anything": 1}],
-        "tools": [{"type": "function"}, {}],
-        "reasoning": {"effort": "low"},
-        "temperature": 0.5,
-        "top_p": 1,
-    }
+    assert RESPONSES.decode(json.dumps(sent).encode()) == ResponsesRequest(
+        model="m",
+        input=[{"anything": 1}],
+        tools=[{"type": "function"}, {}],
+        reasoning={"effort": "low"},
+        temperature=0.5,
+        top_p=1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_wrong_type_is_refused_in_gos_words(
     name: str, value: Any, what: str, wanted: str
 ) -> None:
     with pytest.raises(Invalid) as caught:
-        decode(json.dumps({"model": "m", name: value}).encode(), REQUEST)
+        RESPONSES.decode(json.dumps({"model": "m", name: value}).encode())
     place = f"ResponsesRequest.{name}"
     assert caught.value.message == (
         f"json: cannot unmarshal {what} into Go struct field {place} of type {wanted}"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.responses.items import ITEMS, items, references, resolved
+from gateway.api.responses.items import ITEMS, read_items, referenced_ids, resolve_references
 from gateway.errors import Invalid
 
 PIXEL = "data:image/png;base64,aGk="
@@ -25,43 +25,45 @@ def output(ident: str, text: Any = "3") -> dict[str, Any]:
 def test_a_text_is_a_message_of_the_user() -> None:
     part = {"type": "input_text", "text": "hi"}
     message = {"type": "message", "role": "user", "id": "msg_ti00", "status": "completed"}
-    assert items("hi", "t") == [{**message, "content": [part]}]
+    assert read_items("hi", "t") == [{**message, "content": [part]}]
 
 
 @pytest.mark.parametrize("nothing", [None, "", []])
 def test_nothing_is_no_item(nothing: Any) -> None:
-    assert items(nothing, "t") == []
+    assert read_items(nothing, "t") == []
 
 
 def test_ids_are_kept_or_made() -> None:
     given = [{"id": "msg_own", **user("a")}, call("c"), output("c"), {"type": "reasoning"}]
-    assert [item["id"] for item in items(given, "t")] == [
+    assert [item["id"] for item in read_items(given, "t")] == [
         "msg_own",
         "fc_ti01",
         "fco_ti02",
         "rs_ti03",
     ]
-    found = items([{"type": "additional_tools", "id": None, "tools": []}], "t")
-    assert found == [{"type": "additional_tools", "id": "at_ti00", "tools": []}]
+    items = read_items([{"type": "additional_tools", "id": None, "tools": []}], "t")
+    assert items == [{"type": "additional_tools", "id": "at_ti00", "tools": []}]
 
 
 def test_a_text_of_the_assistant_is_kept_as_its_output() -> None:
-    (item,) = items([{"role": "assistant", "content": "a"}], "t")
+    (item,) = read_items([{"role": "assistant", "content": "a"}], "t")
     assert item["content"] == [{"type": "output_text", "text": "a", "annotations": []}]
 
 
 def test_images_say_their_detail() -> None:
     parts = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": PIXEL}]
-    assert items([{"role": "user", "content": parts}], "t")[0]["content"][1]["detail"] == "auto"
+    assert (
+        read_items([{"role": "user", "content": parts}], "t")[0]["content"][1]["detail"] == "auto"
+    )
 
 
 def test_references_are_replaced_by_what_they_mean() -> None:
-    given = items([user("a"), {"type": "item_reference", "id": "msg_1"}], "t")
-    assert references(given) == ["msg_1"]
-    found = items([{"id": "msg_1", **user("b")}], "t")[0]
-    assert resolved(given, {"msg_1": found}) == [given[0], found]
+    given = read_items([user("a"), {"type": "item_reference", "id": "msg_1"}], "t")
+    assert referenced_ids(given) == ["msg_1"]
+    stored = read_items([{"id": "msg_1", **user("b")}], "t")[0]
+    assert resolve_references(given, {"msg_1": stored}) == [given[0], stored]
     with pytest.raises(Invalid, match=r"^Item with id 'msg_1' not found\.$"):
-        resolved(given, {})
+        resolve_references(given, {})
 
 
 def test_every_kind_of_item_that_is_named_is_known() -> None:
@@ -77,7 +79,7 @@ def test_every_kind_of_item_that_is_named_is_known() -> None:
         "agent_message": {"author": "a", "content": ""},
     }
     for kind in ITEMS:
-        assert items([{**fitting.get(kind, {}), "type": kind}], "t")[0]["type"] == kind
+        assert read_items([{**fitting.get(kind, {}), "type": kind}], "t")[0]["type"] == kind
 
 
 NOT_LIST = "json: cannot unmarshal {} into Go value of type []json.RawMessage"
@@ -187,10 +189,10 @@ NOT_LIST = "json: cannot unmarshal {} into Go value of type []json.RawMessage"
 )
 def test_what_cannot_be_read_is_refused_by_its_place(given: Any, message: str) -> None:
     with pytest.raises(Invalid) as caught:
-        items(given, "t")
+        read_items(given, "t")
     assert caught.value.message == message
 
 
 def test_arguments_that_are_not_json_are_refused() -> None:
     with pytest.raises(Invalid, match=r"^failed to parse function call arguments: "):
-        items([call("c", "{")], "t")
+        read_items([call("c", "{")], "t")

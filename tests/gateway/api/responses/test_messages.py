@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.api.responses.items import items
-from gateway.api.responses.messages import messages
+from gateway.api.responses.items import read_items
+from gateway.api.responses.messages import chat_messages
 from gateway.errors import Invalid
 
 PIXEL = "data:image/png;base64,aGk="
@@ -19,8 +19,8 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-def said(*given: Any, instructions: str = "") -> list[dict[str, Any]]:
-    return messages(items(list(given), "t"), instructions)
+def converted(*given: Any, instructions: str = "") -> list[dict[str, Any]]:
+    return chat_messages(read_items(list(given), "t"), instructions)
 
 
 def call(ident: str, arguments: str = '{"a":1}') -> dict[str, Any]:
@@ -41,13 +41,13 @@ def answered(ident: str, content: Any = "3", name: str = "add") -> dict[str, Any
 
 
 def test_a_text_is_a_message_of_the_user() -> None:
-    assert messages(items("hi", "t")) == [user("hi")]
-    assert messages([]) == []
+    assert chat_messages(read_items("hi", "t")) == [user("hi")]
+    assert chat_messages([]) == []
 
 
 def test_images_stand_between_texts() -> None:
     parts = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": PIXEL}]
-    assert said({"role": "user", "content": parts}) == [
+    assert converted({"role": "user", "content": parts}) == [
         {"role": "user", "content": [TEXT, SHOWN]},
     ]
 
@@ -57,18 +57,20 @@ def system(text: str) -> dict[str, Any]:
 
 
 def test_instructions_are_the_first_system_message() -> None:
-    assert said(user("q"), instructions="Be brief.") == [system("Be brief."), user("q")]
-    assert messages([], "Be brief.") == [system("Be brief.")]
+    assert converted(user("q"), instructions="Be brief.") == [system("Be brief."), user("q")]
+    assert chat_messages([], "Be brief.") == [system("Be brief.")]
 
 
 def test_system_messages_next_to_each_other_are_one() -> None:
     developer = {"role": "developer", "content": "You may read."}
-    assert said(developer, user("q")) == [system("You may read."), user("q")]
-    assert said(developer, system(""), system("Now."), user("q"), instructions="Be brief.") == [
+    assert converted(developer, user("q")) == [system("You may read."), user("q")]
+    assert converted(
+        developer, system(""), system("Now."), user("q"), instructions="Be brief."
+    ) == [
         system("Be brief.\n\nYou may read.\n\nNow."),
         user("q"),
     ]
-    assert said(system("a"), user("q"), developer) == [
+    assert converted(system("a"), user("q"), developer) == [
         system("a"),
         user("q"),
         system("You may read."),
@@ -77,13 +79,13 @@ def test_system_messages_next_to_each_other_are_one() -> None:
 
 def test_an_image_of_the_system_stands_behind_its_text() -> None:
     image = {"role": "system", "content": [{"type": "input_image", "image_url": PIXEL}]}
-    assert said(system("a"), image) == [{"role": "system", "content": [TEXT, SHOWN]}]
+    assert converted(system("a"), image) == [{"role": "system", "content": [TEXT, SHOWN]}]
 
 
 def test_a_call_of_a_custom_tool_has_its_text_as_an_argument() -> None:
     custom = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": 'say "é"'}
     result = {"type": "custom_tool_call_output", "call_id": "c", "output": "done"}
-    assert said(custom, result) == [
+    assert converted(custom, result) == [
         {
             "role": "assistant",
             "content": "",
@@ -96,39 +98,39 @@ def test_a_call_of_a_custom_tool_has_its_text_as_an_argument() -> None:
 def test_a_call_that_was_cut_short_is_left_out() -> None:
     custom = {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "a"}
     for cut in (call("c", '{"a"'), custom):
-        assert said(user("q"), {**cut, "status": "incomplete"}, user("go on")) == [
+        assert converted(user("q"), {**cut, "status": "incomplete"}, user("go on")) == [
             user("q"),
             user("go on"),
         ]
 
 
-def test_a_call_in_a_namespace_is_told_by_the_name_that_the_model_knows() -> None:
-    first, second = said({**call("c"), "namespace": "mcp__sums__"}, output("c"))
+def test_a_call_in_a_namespace_has_the_name_of_its_function() -> None:
+    first, second = converted({**call("c"), "namespace": "mcp__sums__"}, output("c"))
     assert first["tool_calls"] == [called("c", name="mcp__sums__add")]
     assert second == answered("c", name="mcp__sums__add")
 
 
-def test_a_search_for_tools_is_a_call_and_what_it_found() -> None:
+def test_a_search_for_tools_is_a_call_and_its_result() -> None:
     search = {"type": "tool_search_call", "call_id": "c", "arguments": {"query": "é"}}
-    found = {
+    output_item = {
         "type": "tool_search_output",
         "call_id": "c",
         "tools": [{"type": "function", "name": "add"}, {"type": "function", "name": "sub"}],
     }
-    asked = called("c", '{"query": "é"}', "tool_search")
-    assert said(search, found) == [
-        {"role": "assistant", "content": "", "tool_calls": [asked]},
+    search_call = called("c", '{"query": "é"}', "tool_search")
+    assert converted(search, output_item) == [
+        {"role": "assistant", "content": "", "tool_calls": [search_call]},
         answered("c", "There are now: add, sub", "tool_search"),
     ]
-    nothing = said(search, {**found, "tools": []})[-1]
+    nothing = converted(search, {**output_item, "tools": []})[-1]
     assert nothing == answered("c", "No tools were found.", "tool_search")
 
 
 def test_a_search_that_a_server_made_is_left_out() -> None:
     search = {"type": "tool_search_call", "arguments": {}}
-    found = {"type": "tool_search_output", "tools": []}
+    output_item = {"type": "tool_search_output", "tools": []}
     more = {"type": "additional_tools", "role": "developer", "tools": []}
-    assert said(more, user("q"), search, found) == [user("q")]
+    assert converted(more, user("q"), search, output_item) == [user("q")]
 
 
 def test_another_agent_speaks_as_a_user_with_a_name() -> None:
@@ -139,20 +141,20 @@ def test_another_agent_speaks_as_a_user_with_a_name() -> None:
         "recipient": "/root",
         "content": [part],
     }
-    assert said(user("q"), message) == [user("q"), user("Message from /root/a:\nDone.")]
+    assert converted(user("q"), message) == [user("q"), user("Message from /root/a:\nDone.")]
 
 
 def test_parts_of_text_are_one_text() -> None:
     parts = [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]
-    assert said({"role": "user", "content": parts}) == [user("ab")]
+    assert converted({"role": "user", "content": parts}) == [user("ab")]
     parts = [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "no"}]
-    assert said({"role": "assistant", "content": parts}) == [
+    assert converted({"role": "assistant", "content": parts}) == [
         {"role": "assistant", "content": "ano"}
     ]
 
 
 def test_calls_and_their_results() -> None:
-    assert said(user("q"), call("c1"), call("c2", ""), output("c1"), output("c2")) == [
+    assert converted(user("q"), call("c1"), call("c2", ""), output("c1"), output("c2")) == [
         user("q"),
         {"role": "assistant", "content": "", "tool_calls": [called("c1"), called("c2", "{}")]},
         answered("c1"),
@@ -163,26 +165,26 @@ def test_calls_and_their_results() -> None:
 def test_a_text_belongs_to_the_call_beside_it() -> None:
     text = {"role": "assistant", "content": "I add. "}
     joined = {"role": "assistant", "content": "I add. ", "tool_calls": [called("c")]}
-    assert said(text, call("c"), output("c")) == [joined, answered("c")]
-    assert said(call("c"), text, output("c")) == [joined, answered("c")]
+    assert converted(text, call("c"), output("c")) == [joined, answered("c")]
+    assert converted(call("c"), text, output("c")) == [joined, answered("c")]
 
 
 def test_a_text_after_the_result_is_another_message() -> None:
     text = {"role": "assistant", "content": "3."}
-    assert said(call("c"), output("c"), text)[-1] == text
-    assert said(text, text) == [text, text]
+    assert converted(call("c"), output("c"), text)[-1] == text
+    assert converted(text, text) == [text, text]
 
 
 def test_the_result_of_an_unknown_call_has_no_name() -> None:
-    assert said(output("c")) == [{"role": "tool", "tool_call_id": "c", "content": "3"}]
+    assert converted(output("c")) == [{"role": "tool", "tool_call_id": "c", "content": "3"}]
 
 
 def test_a_result_may_have_parts() -> None:
     parts = [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]
-    assert said(call("c"), output("c", parts))[-1] == answered("c", "ab")
+    assert converted(call("c"), output("c", parts))[-1] == answered("c", "ab")
     image = [{"type": "input_image", "image_url": PIXEL}]
     shown = [{"type": "image_url", "image_url": {"url": PIXEL}}]
-    assert said(call("c"), output("c", image))[-1] == answered("c", shown)
+    assert converted(call("c"), output("c", image))[-1] == answered("c", shown)
 
 
 @pytest.mark.parametrize(
@@ -196,29 +198,29 @@ def test_a_result_may_have_parts() -> None:
 def test_reasoning_goes_with_what_follows(reasoning: dict[str, Any], thought: str) -> None:
     item = {"type": "reasoning", **reasoning}
     text = {"role": "assistant", "content": "a"}
-    assert said(item, text) == [{**text, "reasoning_content": thought}]
-    assert said(item, call("c"))[0]["reasoning_content"] == thought
-    assert said(item, user("b"))[0] == {
+    assert converted(item, text) == [{**text, "reasoning_content": thought}]
+    assert converted(item, call("c"))[0]["reasoning_content"] == thought
+    assert converted(item, user("b"))[0] == {
         "role": "assistant",
         "content": "",
         "reasoning_content": thought,
     }
-    assert said(user("b"), item)[-1]["reasoning_content"] == thought
+    assert converted(user("b"), item)[-1]["reasoning_content"] == thought
 
 
 def test_reasoning_between_calls_begins_another_message() -> None:
     thought = {"type": "reasoning", "encrypted_content": "hm"}
-    first, second = said(call("c1"), thought, call("c2"))
+    first, second = converted(call("c1"), thought, call("c2"))
     assert first["tool_calls"] == [called("c1")]
     assert (second["reasoning_content"], second["tool_calls"]) == ("hm", [called("c2")])
 
 
 def test_reasoning_of_nothing_is_nothing() -> None:
-    assert said({"type": "reasoning", "summary": []}) == []
+    assert converted({"type": "reasoning", "summary": []}) == []
 
 
 def test_searches_are_left_out() -> None:
-    assert said(user("a"), {"type": "web_search_call", "id": "ws_1"}) == [user("a")]
+    assert converted(user("a"), {"type": "web_search_call", "id": "ws_1"}) == [user("a")]
 
 
 @pytest.mark.parametrize(
@@ -234,5 +236,5 @@ def test_searches_are_left_out() -> None:
 def test_images_are_data(url: str, message: str) -> None:
     given = [{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]
     with pytest.raises(Invalid) as caught:
-        messages(items(given, "t"))
+        chat_messages(read_items(given, "t"))
     assert caught.value.message == message

@@ -1,35 +1,44 @@
-"""Requests to the Responses API as turns, what is refused, and what the reply repeats."""
+"""Requests for a response: as requests for a generation, refused, repeated in the reply."""
 
 import json
 from typing import Any
 
 import pytest
 
-from gateway.api.responses.fields import FIELDS
-from gateway.api.responses.items import items
-from gateway.api.responses.requests import body, check, frame, logprobs, tools, turn
+from gateway.api.responses.fields import RESPONSES, ResponsesRequest
+from gateway.api.responses.items import read_items
+from gateway.api.responses.output import ResponseReplyOptions
+from gateway.api.responses.requests import (
+    alternatives,
+    check_request,
+    generation_request,
+    reply_options,
+    request_tools,
+    response_frame,
+)
 from gateway.errors import Invalid
+from gateway.inference.types import GenerationRequest
 
 ADD = {"type": "function", "name": "add", "description": "adds", "parameters": {"type": "object"}}
 SUB = {"type": "function", "name": "sub"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
-def read(**members: Any) -> dict[str, Any]:
-    request = body(json.dumps({"model": "m", "input": "hi", **members}).encode())
-    check(request)
+def read(**fields: Any) -> ResponsesRequest:
+    request = RESPONSES.decode(json.dumps({"model": "m", "input": "hi", **fields}).encode())
+    check_request(request)
     return request
 
 
-def made(**members: Any) -> Any:
-    request = read(**members)
-    given = items(request.get("input"), "t")
-    return turn(request, given, tools(request, given))
+def generation(**fields: Any) -> Any:
+    request = read(**fields)
+    items = read_items(request.input, "t")
+    return generation_request(request, items, request_tools(request, items))
 
 
-def refusal(**members: Any) -> str:
+def refusal(**fields: Any) -> str:
     with pytest.raises(Invalid) as caught:
-        made(**members)
+        generation(**fields)
     return caught.value.message
 
 
@@ -42,32 +51,33 @@ WHOLE_SUB = function({"parameters": {"type": "object", "properties": {}}, **SUB}
 
 
 def test_a_plain_request() -> None:
-    found = made()
-    assert found.messages == [{"role": "user", "content": "hi"}]
-    assert (found.tools, found.think, found.format, found.top_logprobs) == ([], None, None, None)
-    assert (found.options, found.defaults, found.extra) == ({}, {"temperature": 1.0}, {})
-    assert (found.truncate, found.keep_alive, found.shift) == (True, None, None)
+    assert generation() == GenerationRequest(
+        model="m",
+        messages=[{"role": "user", "content": "hi"}],
+        defaults={"temperature": 1.0},
+        truncate=True,
+    )
 
 
 def test_instructions_come_first() -> None:
-    assert made(instructions="Be brief.").messages == [
+    assert generation(instructions="Be brief.").messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hi"},
     ]
-    assert made(instructions="Be brief.", input=None).messages == [
+    assert generation(instructions="Be brief.", input=None).messages == [
         {"role": "system", "content": "Be brief."}
     ]
 
 
 @pytest.mark.parametrize("nothing", [None, "", []])
-def test_a_request_must_say_something(nothing: Any) -> None:
+def test_a_request_must_have_input(nothing: Any) -> None:
     assert refusal(input=nothing) == "input is required"
 
 
 def test_sampling_goes_by_the_names_of_options() -> None:
     given = {"temperature": 0.1, "top_p": 0.3, "max_output_tokens": 9, "seed": 4, "stop": ["x"]}
     more = {"top_k": 3, "min_p": 0.2, "presence_penalty": 1, "frequency_penalty": 2}
-    assert made(**given, **more).options == {
+    assert generation(**given, **more).options == {
         "temperature": 0.1,
         "top_p": 0.3,
         "num_predict": 9,
@@ -78,7 +88,7 @@ def test_sampling_goes_by_the_names_of_options() -> None:
 
 
 def test_functions_are_wrapped() -> None:
-    assert made(tools=[ADD, {**SUB, "strict": None}]).tools == [function(ADD), WHOLE_SUB]
+    assert generation(tools=[ADD, {**SUB, "strict": None}]).tools == [function(ADD), WHOLE_SUB]
 
 
 @pytest.mark.parametrize(
@@ -97,30 +107,33 @@ def test_functions_are_wrapped() -> None:
     ],
 )
 def test_a_choice_among_tools(choice: Any, tools: Any, extra: Any) -> None:
-    found = made(tools=[ADD, SUB], tool_choice=choice)
-    assert (found.tools, found.extra) == (tools, extra)
+    request = generation(tools=[ADD, SUB], tool_choice=choice)
+    assert (request.tools, request.extra) == (tools, extra)
 
 
 def test_tools_may_come_with_the_conversation() -> None:
     more = {"type": "additional_tools", "role": "developer", "tools": [SUB]}
-    found = {"type": "tool_search_output", "call_id": None, "tools": [{**ADD, "name": "mul"}]}
+    search = {"type": "tool_search_output", "call_id": None, "tools": [{**ADD, "name": "mul"}]}
     user = {"role": "user", "content": "hi"}
     names = [
-        tool["function"]["name"] for tool in made(tools=[ADD], input=[more, user, found]).tools
+        tool["function"]["name"]
+        for tool in generation(tools=[ADD], input=[more, user, search]).tools
     ]
     assert names == ["add", "sub", "mul"]
 
 
 def test_parallel_calls_are_passed_on() -> None:
-    assert made(tools=[ADD], parallel_tool_calls=False).extra == {"parallel_tool_calls": False}
-    assert made(parallel_tool_calls=False).extra == {}
+    assert generation(tools=[ADD], parallel_tool_calls=False).extra == {
+        "parallel_tool_calls": False
+    }
+    assert generation(parallel_tool_calls=False).extra == {}
 
 
 @pytest.mark.parametrize(
     ("effort", "think"), [("none", False), ("minimal", "low"), ("high", "high"), ("xhigh", "max")]
 )
 def test_effort_is_how_much_to_think(effort: str, think: Any) -> None:
-    assert made(reasoning={"effort": effort}).think == think
+    assert generation(reasoning={"effort": effort}).think == think
 
 
 @pytest.mark.parametrize(
@@ -142,11 +155,11 @@ def test_effort_is_how_much_to_think(effort: str, think: Any) -> None:
     ],
 )
 def test_formats(given: Any, wanted: Any) -> None:
-    assert made(text={"format": given}).format == wanted
+    assert generation(text={"format": given}).response_format == wanted
 
 
 @pytest.mark.parametrize(
-    ("members", "wanted"),
+    ("fields", "wanted"),
     [
         ({}, None),
         ({"top_logprobs": 0}, None),
@@ -156,18 +169,18 @@ def test_formats(given: Any, wanted: Any) -> None:
         ({"include": ["reasoning.encrypted_content"]}, None),
     ],
 )
-def test_logprobs_are_asked_for_in_two_ways(members: Any, wanted: int | None) -> None:
-    assert made(**members).top_logprobs == wanted
-    assert logprobs(read(**members)) == wanted
+def test_there_are_two_ways_to_want_logprobs(fields: Any, wanted: int | None) -> None:
+    assert generation(**fields).top_logprobs == wanted
+    assert alternatives(read(**fields)) == wanted
 
 
 @pytest.mark.parametrize(("given", "cut"), [(None, True), ("auto", True), ("disabled", False)])
 def test_truncation(given: str | None, cut: bool) -> None:
-    assert made(truncation=given).truncate is cut
+    assert generation(truncation=given).truncate is cut
 
 
 def test_keep_alive_is_read_as_elsewhere() -> None:
-    assert made(keep_alive="2m").keep_alive == 120.0
+    assert generation(keep_alive="2m").keep_alive == 120.0
 
 
 SENSELESS: list[tuple[dict[str, Any], str]] = [
@@ -232,18 +245,20 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("members", "message"), SENSELESS)
-def test_what_means_nothing_is_refused_by_name(members: dict[str, Any], message: str) -> None:
-    assert refusal(**members).startswith(message)
+@pytest.mark.parametrize(("fields", "message"), SENSELESS)
+def test_what_means_nothing_is_refused_by_name(fields: dict[str, Any], message: str) -> None:
+    assert refusal(**fields).startswith(message)
 
 
-@pytest.mark.parametrize("name", [name for name, member in FIELDS.items() if member.refused])
+@pytest.mark.parametrize(
+    "name", [name for name, field in RESPONSES.fields.items() if field.refused]
+)
 def test_what_is_refused_may_be_null(name: str) -> None:
-    assert made(**{name: None}).messages == [{"role": "user", "content": "hi"}]
+    assert generation(**{name: None}).messages == [{"role": "user", "content": "hi"}]
 
 
 def test_false_is_not_the_background() -> None:
-    assert made(background=False, stream_options={"include_obfuscation": False}).truncate
+    assert generation(background=False, stream_options={"include_obfuscation": False}).truncate
 
 
 def test_a_frame_repeats_the_request() -> None:
@@ -267,14 +282,14 @@ def test_a_frame_repeats_the_request() -> None:
         "prompt_cache_retention": "24h",
         "user": "u",
     }
-    found = frame(read(**given, store=True, service_tier="flex"), "resp_1", 99)
-    assert {name: found[name] for name in given} == given
-    assert (found["id"], found["created_at"], found["model"]) == ("resp_1", 99, "m")
-    assert (found["store"], found["service_tier"], found["background"]) == (False, "default", False)
+    frame = response_frame(read(**given, store=True, service_tier="flex"), "resp_1", 99)
+    assert {name: frame[name] for name in given} == given
+    assert (frame["id"], frame["created_at"], frame["model"]) == ("resp_1", 99, "m")
+    assert (frame["store"], frame["service_tier"], frame["background"]) == (False, "default", False)
 
 
 def test_a_frame_of_nothing_is_ollamas() -> None:
-    assert frame(read(), "resp_1", 99) == {
+    assert response_frame(read(), "resp_1", 99) == {
         "id": "resp_1",
         "object": "response",
         "created_at": 99,
@@ -310,10 +325,25 @@ def test_a_frame_of_nothing_is_ollamas() -> None:
 
 
 def test_tools_that_are_there_and_formats_are_repeated() -> None:
-    found = frame(
+    frame = response_frame(
         read(tools=[SUB, {"type": "web_search"}], text={"verbosity": "low", "format": None}),
         "resp_1",
         99,
     )
-    assert found["tools"] == [{**SUB, "description": None, "strict": None, "parameters": None}]
-    assert found["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+    assert frame["tools"] == [{**SUB, "description": None, "strict": None, "parameters": None}]
+    assert frame["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({}, {}),
+        ({"reasoning": {"summary": "auto"}}, {"summary_events": True}),
+        ({"reasoning": {"generate_summary": "auto"}}, {"summary_events": True}),
+        ({"prompt_cache_key": "k"}, {"cache_reported": True}),
+        ({"previous_response_id": "resp_0"}, {"cache_reported": True}),
+        ({"top_logprobs": 2}, {"alternatives": 2}),
+    ],
+)
+def test_what_shows_in_the_reply(fields: dict[str, Any], options: dict[str, Any]) -> None:
+    assert reply_options(read(**fields), {}) == ResponseReplyOptions(**options)

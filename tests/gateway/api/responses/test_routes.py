@@ -1,4 +1,4 @@
-"""The Responses API over a scripted engine: answers, and what is stored of them."""
+"""The Responses API over a scripted engine: replies, and what is stored of them."""
 
 import json
 import logging
@@ -18,9 +18,9 @@ from tests.fakes.server import ABLE, Gateway, open_gateway
 pytestmark = pytest.mark.anyio
 
 PATH = "/v1/responses"
-# A template that no TEMPLATE is known for, so that the engine is asked for chats.
+# A template that no TEMPLATE is known for, so that the engine renders the chats itself.
 OWN = f"{{# {'nobody knows it ' * 9}#}}{CHATML}"
-SAID = "Hello from the fake engine."
+TEXT = "Hello from the fake engine."
 ADD = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}}
 
 
@@ -64,15 +64,15 @@ def events(reply: httpx.Response) -> list[Any]:
     return [json.loads(block.partition("\ndata: ")[2]) for block in blocks]
 
 
-async def asked(gateway: Gateway) -> Any:
-    """The last chat that the engine was asked for."""
+async def engine_chat(gateway: Gateway) -> Any:
+    """The last body of a chat that the engine was sent."""
     seen = await gateway.engine()
     pairs = zip(seen["paths"], seen["requests"], strict=True)
     return [body for path, body in pairs if path == "/v1/chat/completions"][-1]
 
 
 async def conversation(gateway: Gateway) -> list[tuple[str, str]]:
-    return [(m["role"], m["content"]) for m in (await asked(gateway))["messages"]]
+    return [(m["role"], m["content"]) for m in (await engine_chat(gateway))["messages"]]
 
 
 async def test_an_answer_in_one_object(gateway: Gateway) -> None:
@@ -80,26 +80,26 @@ async def test_an_answer_in_one_object(gateway: Gateway) -> None:
     assert reply["id"].startswith("resp_")
     assert (reply["object"], reply["status"], reply["model"]) == ("response", "completed", "m")
     (item,) = reply["output"]
-    assert item["content"][0]["text"] == SAID
+    assert item["content"][0]["text"] == TEXT
     assert await conversation(gateway) == [("user", "hi")]
 
 
 async def test_an_answer_event_by_event(gateway: Gateway) -> None:
     reply = await gateway.client.post(PATH, json={"model": "m", "input": "hi", "stream": True})
     assert reply.headers["content-type"] == "text/event-stream"
-    told = events(reply)
-    deltas = [event["delta"] for event in told if event["type"].endswith("text.delta")]
-    assert "".join(deltas) == SAID
-    assert (told[0]["type"], told[-1]["type"]) == ("response.created", "response.completed")
-    assert told[-1]["response"]["output"][0]["content"][0]["text"] == SAID
+    written = events(reply)
+    deltas = [event["delta"] for event in written if event["type"].endswith("text.delta")]
+    assert "".join(deltas) == TEXT
+    assert (written[0]["type"], written[-1]["type"]) == ("response.created", "response.completed")
+    assert written[-1]["response"]["output"][0]["content"][0]["text"] == TEXT
 
 
 async def test_sampling_reaches_the_engine(gateway: Gateway) -> None:
     await ask(gateway, temperature=0.25, max_output_tokens=7)
-    body = await asked(gateway)
+    body = await engine_chat(gateway)
     assert (body["temperature"], body["n_predict"]) == (0.25, 7)
     await ask(gateway)
-    assert (await asked(gateway))["temperature"] == 1.0
+    assert (await engine_chat(gateway))["temperature"] == 1.0
 
 
 async def test_models_that_cannot(gateway: Gateway) -> None:
@@ -127,7 +127,7 @@ async def test_what_is_refused_has_the_envelope_of_openai(gateway: Gateway) -> N
 async def test_functions_are_offered(gateway: Gateway) -> None:
     gateway.add("able", template=ABLE)
     await ask(gateway, model="able", tools=[ADD], tool_choice="required")
-    body = await asked(gateway)
+    body = await engine_chat(gateway)
     assert [tool["function"]["name"] for tool in body["tools"]] == ["add"]
     assert body["tool_choice"] == "required"
 
@@ -136,9 +136,9 @@ async def test_tools_that_a_server_would_need_are_left_out(gateway: Gateway) -> 
     gateway.add("able", template=ABLE)
     reply = await ask(gateway, model="able", tools=[{"type": "web_search"}, ADD])
     assert [tool["name"] for tool in reply["tools"]] == ["add"]
-    assert [tool["function"]["name"] for tool in (await asked(gateway))["tools"]] == ["add"]
+    assert [tool["function"]["name"] for tool in (await engine_chat(gateway))["tools"]] == ["add"]
     await ask(gateway, tools=[{"type": "web_search"}])
-    assert "tools" not in await asked(gateway)
+    assert "tools" not in await engine_chat(gateway)
 
 
 async def test_tools_of_earlier_responses_are_still_there(gateway: Gateway) -> None:
@@ -146,7 +146,7 @@ async def test_tools_of_earlier_responses_are_still_there(gateway: Gateway) -> N
     more = {"type": "additional_tools", "role": "developer", "tools": [ADD]}
     first = await ask(gateway, model="able", input=[more, USER])
     await ask(gateway, model="able", previous_response_id=first["id"])
-    assert [tool["function"]["name"] for tool in (await asked(gateway))["tools"]] == ["add"]
+    assert [tool["function"]["name"] for tool in (await engine_chat(gateway))["tools"]] == ["add"]
 
 
 async def test_a_conversation_goes_on_from_what_was_stored(gateway: Gateway) -> None:
@@ -157,9 +157,9 @@ async def test_a_conversation_goes_on_from_what_was_stored(gateway: Gateway) -> 
     await ask(gateway, input="and more", previous_response_id=second["id"])
     assert await conversation(gateway) == [
         ("user", "hi"),
-        ("assistant", SAID),
+        ("assistant", TEXT),
         ("user", "more"),
-        ("assistant", SAID),
+        ("assistant", TEXT),
         ("user", "and more"),
     ]
 
@@ -172,7 +172,7 @@ async def test_a_conversation_that_is_not_there(gateway: Gateway) -> None:
 async def test_an_item_is_referred_to(gateway: Gateway) -> None:
     (item,) = (await ask(gateway))["output"]
     again = await ask(gateway, input=[{"type": "item_reference", "id": item["id"]}, USER])
-    assert await conversation(gateway) == [("assistant", SAID), ("user", "so")]
+    assert await conversation(gateway) == [("assistant", TEXT), ("user", "so")]
     items = (await gateway.client.get(f"{PATH}/{again['id']}/input_items?order=asc")).json()
     assert items["data"][0] == item
 
@@ -182,7 +182,7 @@ async def test_an_item_that_is_not_there(gateway: Gateway) -> None:
     assert await refusal(gateway, input=given) == (400, "Item with id 'msg_1' not found.")
 
 
-async def test_a_stored_response_is_shown_and_forgotten(gateway: Gateway) -> None:
+async def test_a_stored_response_is_shown_and_deleted(gateway: Gateway) -> None:
     reply = await ask(gateway, store=True, metadata={"a": "b"})
     place = f"{PATH}/{reply['id']}"
     shown = await gateway.client.get(place)
@@ -212,7 +212,7 @@ async def test_a_stored_response_includes_nothing_else(gateway: Gateway, name: s
         assert refused(unknown) == (400, "invalid 'include': 'x'")
 
 
-async def test_nothing_is_stored_against_the_clients_will(gateway: Gateway) -> None:
+async def test_nothing_is_stored_that_the_client_does_not_want_stored(gateway: Gateway) -> None:
     reply = await ask(gateway, store=False)
     assert (await gateway.client.get(f"{PATH}/{reply['id']}")).status_code == 404
 
@@ -249,9 +249,9 @@ async def test_input_items_come_in_pages(gateway: Gateway) -> None:
     given = [{"role": "user", "content": text, "id": f"msg_{text}"} for text in "abc"]
     reply = await ask(gateway, input=given)
     place = f"{PATH}/{reply['id']}/input_items"
-    found = (await gateway.client.get(f"{place}?limit=2")).json()
-    assert [item["id"] for item in found["data"]] == ["msg_c", "msg_b"]
-    assert (found["first_id"], found["last_id"], found["has_more"]) == ("msg_c", "msg_b", True)
+    first = (await gateway.client.get(f"{place}?limit=2")).json()
+    assert [item["id"] for item in first["data"]] == ["msg_c", "msg_b"]
+    assert (first["first_id"], first["last_id"], first["has_more"]) == ("msg_c", "msg_b", True)
     rest = (await gateway.client.get(f"{place}?limit=2&after=msg_b")).json()
     assert ([item["id"] for item in rest["data"]], rest["has_more"]) == (["msg_a"], False)
 

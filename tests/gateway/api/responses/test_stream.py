@@ -1,41 +1,60 @@
-"""Replies of the Responses API: every event in its place, and accepted by the official client."""
+"""Streams of the Responses API: every event in its place, and accepted by the official client."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai import omit
 from openai._models import validate_type
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.lib.streaming.responses._responses import ResponseStreamState
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseIncompleteEvent,
+    ResponseStreamEvent,
+)
 from pydantic import TypeAdapter
 
-from gateway.api.responses.requests import frame
-from gateway.api.responses.stream import Reply, Style
+from gateway.api.responses.fields import ResponsesRequest
+from gateway.api.responses.object import ResponseObject
+from gateway.api.responses.output import ResponseReplyOptions
+from gateway.api.responses.requests import response_frame
+from gateway.api.responses.stream import ResponseStream
+from gateway.api.responses.tools import read_tools
 from gateway.llama.events import Delta, End, ToolCallDelta, Usage
 
 STOP = End("stop")
-TALLY = Usage(prompt_tokens=20, cached_tokens=12, tokens=5)
+COUNTED = Usage(prompt_tokens=20, cached_tokens=12, completion_tokens=5)
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 CALL = ToolCallDelta(0, id="call_x", name="add")
 
 
-def reply(stream: bool = True, **style: Any) -> Reply:
-    request = {"model": "m"}
-    return Reply(frame(request, "resp_t", 90), "t", lambda: 99, Style(stream=stream, **style))
+FRAME = response_frame(ResponsesRequest(model="m"), "resp_t", 90)
 
 
-def streamed(deltas: Iterable[Delta], end: End = STOP, **style: Any) -> list[dict[str, Any]]:
+def stream_writer(**options: Any) -> ResponseStream:
+    return ResponseStream(FRAME, "t", lambda: 99, ResponseReplyOptions(**options))
+
+
+def object_writer(**options: Any) -> ResponseObject:
+    return ResponseObject(FRAME, "t", lambda: 99, ResponseReplyOptions(**options))
+
+
+def streamed(deltas: Iterable[Delta], end: End = STOP, **options: Any) -> list[dict[str, Any]]:
     """The data of all events; framing, numbers and the official types are checked here."""
-    writer = reply(**style)
+    writer = stream_writer(**options)
     writer.assigned()
-    said = writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, TALLY)
-    return read(said)
+    output = writer.begin() + b"".join(map(writer.write, deltas)) + writer.end(end, COUNTED)
+    return read(output)
 
 
-def read(said: bytes) -> list[dict[str, Any]]:
-    *blocks, nothing = said.split(b"\n\n")
+def read(output: bytes) -> list[dict[str, Any]]:
+    *blocks, nothing = output.split(b"\n\n")
     assert nothing == b""
-    found = []
+    events = []
     for number, block in enumerate(blocks):
         name, line = block.split(b"\n")
         data = json.loads(line.removeprefix(b"data: "))
@@ -43,18 +62,19 @@ def read(said: bytes) -> list[dict[str, Any]]:
         assert data["sequence_number"] == number
         assert list(data) == sorted(data)
         EVENT.validate_python(data)
-        found.append(data)
-    return found
+        events.append(data)
+    return events
 
 
-def whole(deltas: Iterable[Delta], end: End = STOP, **style: Any) -> Any:
-    writer = reply(stream=False, **style)
+def whole(deltas: Iterable[Delta], end: End = STOP, **options: Any) -> Any:
+    writer = object_writer(**options)
     assert writer.begin() == b""
-    assert [writer.write(delta) for delta in deltas] == [b"" for _ in deltas]
-    found = json.loads(writer.end(end, TALLY))
-    validate_type(type_=Response, value=found)
-    assert found == writer.response
-    return found
+    for delta in deltas:
+        assert writer.write(delta) == b""
+    response = json.loads(writer.end(end, COUNTED))
+    validate_type(type_=Response, value=response)
+    assert response == writer.response
+    return response
 
 
 def kinds(events: list[dict[str, Any]]) -> list[str]:
@@ -96,7 +116,7 @@ def test_a_text_event_by_event() -> None:
         "output_item.done",
         "completed",
     ]
-    assert events[0]["response"] == frame({"model": "m"}, "resp_t", 90)
+    assert events[0]["response"] == FRAME
     assert events[1]["response"] == events[0]["response"]
     assert events[2]["item"] == {**message("", "in_progress"), "content": []}
     place = {"item_id": "msg_t00", "output_index": 0, "content_index": 0}
@@ -110,7 +130,7 @@ def test_a_text_event_by_event() -> None:
 
 
 def test_the_bytes_of_a_token() -> None:
-    writer = reply()
+    writer = stream_writer()
     writer.begin()
     writer.write(Delta(text="a"))
     assert writer.write(Delta(text='"<\n')) == (
@@ -122,7 +142,7 @@ def test_the_bytes_of_a_token() -> None:
 
 def test_a_text_in_one_object() -> None:
     assert whole(HI) == {
-        **frame({"model": "m"}, "resp_t", 90),
+        **FRAME,
         "completed_at": 99,
         "status": "completed",
         "output": [message("Hi <you>\u2028.")],
@@ -136,16 +156,9 @@ def test_a_text_in_one_object() -> None:
     }
 
 
-def test_cached_tokens_are_counted_for_those_who_ask() -> None:
-    usage = whole(HI, cached=True)["usage"]
+def test_cached_tokens_are_counted_on_request() -> None:
+    usage = whole(HI, cache_reported=True)["usage"]
     assert usage["input_tokens_details"]["cached_tokens"] == 12
-
-
-def test_media_types() -> None:
-    assert (reply().media_type, reply(stream=False).media_type) == (
-        "text/event-stream",
-        "application/json",
-    )
 
 
 THOUGHT = [Delta(thinking="Let me "), Delta(thinking="see."), Delta(text="It is 4.")]
@@ -175,8 +188,8 @@ def test_reasoning_is_an_item_before_the_text() -> None:
     assert whole(THOUGHT)["output"] == events[-1]["response"]["output"]
 
 
-def test_parts_of_a_summary_have_events_for_those_who_ask() -> None:
-    events = streamed(THOUGHT, parts=True)
+def test_parts_of_a_summary_have_events_on_request() -> None:
+    events = streamed(THOUGHT, summary_events=True)
     assert kinds(events)[2:9] == [
         "output_item.added",
         "reasoning_summary_part.added",
@@ -267,17 +280,17 @@ def test_a_piece_of_a_call_that_has_ended_is_dropped() -> None:
     ],
 )
 def test_a_reply_that_is_cut_is_incomplete(deltas: list[Delta], output: Any) -> None:
-    for found in (
+    for response in (
         whole(deltas, End("length")),
         streamed(deltas, End("length"))[-1]["response"],
     ):
-        assert (found["status"], found["completed_at"]) == ("incomplete", None)
-        assert found["incomplete_details"] == {"reason": "max_output_tokens"}
-        assert found["output"] == output
+        assert (response["status"], response["completed_at"]) == ("incomplete", None)
+        assert response["incomplete_details"] == {"reason": "max_output_tokens"}
+        assert response["output"] == output
     assert kinds(streamed(deltas, End("length")))[-1] == "incomplete"
 
 
-def test_nothing_said_is_an_empty_message_or_no_item() -> None:
+def test_an_empty_reply_is_an_empty_message_or_no_item() -> None:
     empty = {**message(""), "content": [{**message("")["content"][0]}]}
     assert whole([])["output"] == [empty]
     assert kinds(streamed([])) == ["created", "in_progress", "completed"]
@@ -308,9 +321,9 @@ def test_logprobs_go_with_their_text() -> None:
         Delta(logprobs=[entry("\ufffd")]),
     ]
     events = streamed(deltas, alternatives=1)
-    told = [event["logprobs"] for event in events if "output_text.delta" in event["type"]]
+    written = [event["logprobs"] for event in events if "output_text.delta" in event["type"]]
     first, second = [shown("\ufffd"), shown("é", "x")], [shown("!", "z")]
-    assert told == [first, second]
+    assert written == [first, second]
     last = [*first, *second, shown("\ufffd")]
     (done,) = [event for event in events if event["type"].endswith("output_text.done")]
     assert done["logprobs"] == last
@@ -326,10 +339,10 @@ def test_bytes_that_the_engine_knows_are_kept() -> None:
     assert item["content"][0]["logprobs"][0]["bytes"] == [195]
 
 
-def test_a_stream_that_fails_says_so_twice() -> None:
-    writer = reply()
-    said = writer.begin() + writer.write(Delta(text="Hi"))
-    *_, error, failed = read(said + writer.failure("it broke", 500))
+def test_a_stream_that_fails_has_two_events_for_it() -> None:
+    writer = stream_writer()
+    output = writer.begin() + writer.write(Delta(text="Hi"))
+    *_, error, failed = read(output + writer.failure("it broke", 500))
     assert (error["type"], error["code"]) == ("error", "server_error")
     assert (error["message"], error["param"]) == ("it broke", None)
     assert failed["type"] == "response.failed"
@@ -338,6 +351,86 @@ def test_a_stream_that_fails_says_so_twice() -> None:
     assert writer.response is None
 
 
-def test_a_whole_reply_that_fails_is_an_error() -> None:
-    error = json.loads(reply(stream=False).failure("it broke", 500))["error"]
-    assert (error["message"], error["type"]) == ("it broke", "api_error")
+TOOLS = read_tools(
+    [
+        {"type": "custom", "name": "patch"},
+        {"type": "tool_search", "execution": "client"},
+        {"type": "namespace", "name": "sums", "tools": [{"type": "function", "name": "add"}]},
+    ]
+)
+
+
+def test_calls_have_the_form_of_their_tools() -> None:
+    deltas = [
+        Delta(text="So."),
+        Delta(calls=[ToolCallDelta(0, id="c0", name="patch", arguments='{"input": "a')]),
+        Delta(calls=[ToolCallDelta(0, arguments='b"}')]),
+        Delta(calls=[ToolCallDelta(1, id="c1", name="tool_search", arguments='{"q": 1}')]),
+        Delta(calls=[ToolCallDelta(2, id="c2", name="sums__add", arguments="{}")]),
+    ]
+    events = streamed(deltas, End("tool_calls"), tools=TOOLS)
+    assert [event["type"].removeprefix("response.") for event in events[7:]] == [
+        "output_item.done",
+        "output_item.added",
+        "custom_tool_call_input.delta",
+        "custom_tool_call_input.delta",
+        "custom_tool_call_input.done",
+        "output_item.done",
+        "output_item.added",
+        "output_item.done",
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+        "completed",
+    ]
+    assert events[8]["item"]["input"] == ""
+    for event in events[9:12]:
+        assert (event["item_id"], event["output_index"]) == ("ctc_t01", 1)
+    assert [event["delta"] for event in events[9:11]] == ["a", "b"]
+    patch, search, add = events[-1]["response"]["output"][1:]
+    assert (patch["type"], patch["call_id"], patch["input"]) == ("custom_tool_call", "c0", "ab")
+    assert (search["type"], search["arguments"]) == ("tool_search_call", {"q": 1})
+    assert (add["namespace"], add["name"], add["arguments"]) == ("sums", "add", "{}")
+    assert [item["id"] for item in (patch, search, add)] == ["ctc_t01", "tsc_t02", "fc_t03"]
+    response = whole(deltas, End("tool_calls"), tools=TOOLS)
+    assert response["output"][1:] == [patch, search, add]
+
+
+def growth() -> st.SearchStrategy[list[Delta]]:
+    """Replies in any order of things; pieces of a call may come late, or for a call that ended."""
+    piece = st.builds(
+        ToolCallDelta,
+        st.integers(0, 2),
+        id=st.sampled_from(["", "call_y"]),
+        name=st.sampled_from(["add", "patch", "tool_search", "sums__add"]),
+        arguments=st.sampled_from(["", "{}", '{"a"', '{"input": "', "é"]),
+    )
+    words = st.sampled_from(["", "a", "\n", "é<"])
+    entries = st.lists(st.just(entry("a", "b")), max_size=1)
+    calls = st.lists(piece, max_size=2)
+    return st.lists(st.builds(Delta, words, words, calls, entries), max_size=8)
+
+
+@settings(max_examples=25, deadline=None)
+@given(growth(), st.sampled_from(["stop", "length"]), st.booleans())
+def test_the_official_client_adds_up_the_same(
+    deltas: list[Delta], reason: Any, summary_events: bool
+) -> None:
+    options: dict[str, Any] = {
+        "summary_events": summary_events,
+        "alternatives": 1,
+        "tools": TOOLS,
+    }
+    state: ResponseStreamState[Any] = ResponseStreamState(input_tools=[], text_format=omit)
+    events = streamed(deltas, End(reason), **options)
+    for event in events:
+        handled = state.handle_event(EVENT.validate_python(event))
+    (last,) = handled
+    assert isinstance(last, ResponseCompletedEvent | ResponseIncompleteEvent)
+    output = events[-1]["response"]["output"]
+    assert output == [event["item"] for event in events if event["type"].endswith("item.done")]
+    added_up: Any = last.response.to_dict()
+    assert [item["id"] for item in added_up["output"]] == [item["id"] for item in output]
+    of_object = whole(deltas, End(reason), **options)["output"]
+    assert of_object == output or (not output and len(of_object) == 1)

@@ -8,12 +8,14 @@ import anthropic
 import pytest
 from anthropic.types import beta
 
-from gateway.api.anthropic.fields import BLOCKS, FIELDS, TOOLS
+from gateway.api.anthropic.fields import BLOCKS, MESSAGES, TOOLS
 from tests.fakes.claude import HI, WEATHER, ask, connected, text_of
 from tests.fakes.process import Gateway
 from tests.fakes.scripts import PLAIN
 
 pytestmark = pytest.mark.engine
+
+FIELDS = MESSAGES.fields
 
 SAMPLES: dict[str, Any] = {
     "cache_control": {"type": "ephemeral", "ttl": "1h"},
@@ -33,7 +35,7 @@ SAMPLES: dict[str, Any] = {
     "top_k": 5,
     "top_p": 0.9,
 }
-"""What members hold where a text would be refused."""
+"""What fields hold where a text would be refused."""
 
 
 @pytest.fixture
@@ -45,12 +47,12 @@ def claude(served: Gateway) -> Iterator[anthropic.Anthropic]:
 def kinds(union: Any) -> list[str]:
     """The types of blocks or of tools that the client can send."""
     sent = [one for one in get_args(union) if hasattr(one, "__required_keys__")]
-    said = [get_type_hints(one)["type"] for one in sent]
-    literals = [get_args(kind)[0] if type(None) in get_args(kind) else kind for kind in said]
+    types = [get_type_hints(one)["type"] for one in sent]
+    literals = [get_args(kind)[0] if type(None) in get_args(kind) else kind for kind in types]
     return sorted({kind for literal in literals for kind in get_args(literal)})
 
 
-def members() -> set[str]:
+def field_names() -> set[str]:
     return {
         name
         for params in get_args(beta.message_create_params.MessageCreateParams)
@@ -58,15 +60,15 @@ def members() -> set[str]:
     }
 
 
-def test_every_member_of_the_client_is_in_the_reference() -> None:
-    assert members() - {"betas"} <= FIELDS.keys()
-    assert len(members()) > 20
+def test_every_field_of_the_client_is_in_the_reference() -> None:
+    assert field_names() - {"betas"} <= FIELDS.keys()
+    assert len(field_names()) > 20
 
 
 @pytest.mark.parametrize(
     "name", sorted(FIELDS.keys() - {"model", "max_tokens", "messages", "stream", "output_format"})
 )
-def test_every_member_is_taken_or_refused_by_name(claude: anthropic.Anthropic, name: str) -> None:
+def test_every_field_is_taken_or_refused_by_name(claude: anthropic.Anthropic, name: str) -> None:
     body = {name: SAMPLES.get(name, "5m")}
     if FIELDS[name].refused:
         with pytest.raises(anthropic.BadRequestError, match=f"{name}: not supported: "):
