@@ -1,4 +1,4 @@
-"""What can go wrong, by meaning. `inference/errors.py` alone turns a meaning into a status.
+"""What can go wrong, by meaning. `inference/errors.py` gives each of these a status.
 
 GatewayError
 ├── Invalid          the request cannot be right as it stands (400)
