@@ -108,6 +108,15 @@ async def _serve(
     app: Any = create_app(services, OriginPolicy.of(settings.origins, loopback=bound.loopback))
     stop = anyio.Event()
 
+    async def watch_signals() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            async for number in received:
+                # The first signal lets replies finish; whoever sends a second one will not wait.
+                if stop.is_set():
+                    os._exit(128 + number)
+                log.info("stopping: %s", signal.Signals(number).name)
+                stop.set()
+
     async def drain() -> None:
         await stop.wait()
         await anyio.sleep(settings.drain)
@@ -115,7 +124,7 @@ async def _serve(
         services.scheduler.close()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_signals, stop)
+        tasks.start_soon(watch_signals)
         _announce(services, bound)
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
@@ -123,16 +132,6 @@ async def _serve(
         tasks.start_soon(drain)
         await listen(app, server_config(listener.detach(), settings.drain + _FAREWELL), stop)
         tasks.cancel_scope.cancel()
-
-
-async def _signals(stop: anyio.Event) -> None:
-    """The first signal drains; a second one does not wait."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        async for number in received:
-            if stop.is_set():
-                os._exit(128 + number)
-            log.info("stopping: %s", signal.Signals(number).name)
-            stop.set()
 
 
 def _announce(services: Services, bound: Address) -> None:

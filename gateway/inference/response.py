@@ -49,8 +49,7 @@ class Work:
 class GenerationResponse(Response):
     """An ASGI response that does the work while it is sent.
 
-    The head is held back until there is content, so an error until then, in the middle of a long
-    prompt too, still has its own status: it is raised for the app to answer.
+    An error before there is content is raised, for the app to answer with its status.
     """
 
     def __init__(self, scheduler: Scheduler, work: Work) -> None:
@@ -148,6 +147,8 @@ class GenerationResponse(Response):
             roomy = True
 
     async def _send(self, send: Send, data: bytes, *, more: bool) -> None:
+        # The head is held back until there is content, so that an error until then, in the middle
+        # of a long prompt too, still has its own status.
         if not self._begun:
             self._begun = True
             if more:

@@ -114,12 +114,17 @@ class ChatEventReader(EventReader):
             return None
         if reason := choice.get("finish_reason"):
             self.end = End(_REASONS.get(reason, "stop"), self._stop_word)
-        calls = message.get("tool_calls")
+        calls: list[ToolCallDelta] = []
+        for call in message.get("tool_calls") or ():
+            function = call.get("function") or {}
+            name, arguments = function.get("name") or "", function.get("arguments") or ""
+            index = int(call.get("index", 0))
+            calls.append(ToolCallDelta(index, call.get("id") or "", name, arguments))
         logprobs = choice.get("logprobs")
         delta = Delta(
             message.get("content") or "",
             message.get("reasoning_content") or "",
-            [_tool_call_delta(call) for call in calls] if calls else (),
+            calls or (),
             (logprobs.get("content") or ()) if logprobs else (),
         )
         if not (delta.text or delta.thinking or calls or delta.logprobs):
@@ -256,13 +261,3 @@ class CompletionEventReader(EventReader):
         if deltas and self.end is not None and self.end.reason == "stop":
             self.end = replace(self.end, reason="tool_calls")
         return deltas
-
-
-def _tool_call_delta(delta: Mapping[str, Any]) -> ToolCallDelta:
-    function = delta.get("function") or {}
-    return ToolCallDelta(
-        int(delta.get("index", 0)),
-        delta.get("id") or "",
-        function.get("name") or "",
-        function.get("arguments") or "",
-    )

@@ -1,9 +1,6 @@
-"""The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs.
+"""The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs."""
 
-Disk work runs in worker threads, for a slow disk must not stop the tokens of other requests.
-"""
-
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from anyio.to_thread import run_sync
@@ -27,6 +24,8 @@ from gateway.store.model import Entry, Model
 from gateway.store.quantize import ConvertedBlob, StatusSink, convert, program
 from gateway.store.recipe import Recipe, parse_recipe
 
+# Disk work runs in worker threads, for a slow disk must not stop the tokens of other requests.
+
 # Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
 PIECE = 1 << 20
 # This client shows a model by its `general.basename`, where Ollama puts the name of the request.
@@ -46,6 +45,7 @@ async def show(http: Request) -> Response:
     name = names.resolve(request.named, refusal=names.CLOUD_DETAILS)
     library = _library(http)
     model = library.peek(name)
+    # Known and unchanged takes one stat, which is cheaper than a worker thread.
     if model is None:
         model = await run_sync(library.get, name)
     copilot = http.headers.get("user-agent", "").startswith(_COPILOT)
@@ -137,7 +137,13 @@ async def blob(http: Request) -> Response:
         return empty()
     try:
         with blobs.writer(digest) as out:
-            async for piece in _pieces(http.stream()):
+            piece = bytearray()
+            async for chunk in http.stream():
+                piece += chunk
+                if len(piece) >= PIECE:
+                    await run_sync(out.write, piece)
+                    piece = bytearray()
+            if piece:
                 await run_sync(out.write, piece)
             await run_sync(out.commit)
     except OSError as error:
@@ -168,15 +174,3 @@ def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:
     if model.projector:
         arrays["projector_arrays"] = read_arrays(model.projectors[0])
     return arrays
-
-
-async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
-    """The same bytes in pieces of at least PIECE, but for the last."""
-    piece = bytearray()
-    async for chunk in chunks:
-        piece += chunk
-        if len(piece) >= PIECE:
-            yield piece
-            piece = bytearray()
-    if piece:
-        yield piece
