@@ -1,8 +1,4 @@
-"""Who may call: the Origin and Host rules, as middleware around a pure decision.
-
-A page in a browser can reach loopback, so a request that names a foreign origin, or reaches us
-under a foreign name (DNS rebinding), is refused before anything looks at it.
-"""
+"""Who may call: the Origin and Host rules, as middleware around a pure decision."""
 
 import ipaddress
 import re
@@ -64,6 +60,8 @@ class OriginPolicy:
 
     def check(self, method: str, host: str, origin: str | None) -> Decision:
         headers: tuple[tuple[bytes, bytes], ...] = ()
+        # A page in a browser can reach loopback, so a request that names a foreign origin, or
+        # reaches us under a foreign name (DNS rebinding), is refused before anything looks at it.
         # Origin first, then Host: the reply to a preflight depends on the origin alone.
         if origin and origin not in (f"http://{host}", f"https://{host}"):
             if self.origins is None:
@@ -99,7 +97,9 @@ def named(name: str, machine: str) -> bool:
 
 
 def own_address(name: str) -> bool:
-    """Whether `name` is an address that no public name server can hand out for a stranger."""
+    """Whether `name` is an address of this machine or its network."""
+    # A page that came from a foreign name has that name in its Host header, whatever address its
+    # name server gives out: it can never have one of these.
     try:
         address = ipaddress.ip_address(name)
     except ValueError:

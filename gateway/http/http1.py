@@ -1,9 +1,4 @@
-"""HTTP/1.1 on the client's side: bytes into Hypercorn's events and back. Nothing of sockets here.
-
-In place of h11, Hypercorn's own: that is Python, and in a server that only relays it took a quarter
-of the time to the first byte and a fifth of a token's. llhttp, the parser behind httptools, is
-strict: two framings at once, bare line feeds and folded headers are refused.
-"""
+"""HTTP/1.1 on the client's side: bytes into Hypercorn's events and back. No sockets here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +8,12 @@ import httptools
 from hypercorn.protocol.events import Body, EndBody, Request
 from hypercorn.typing import ConnectionState
 
+# This stands in place of h11, Hypercorn's own: that is Python, and in a server that only relays it
+# took a quarter of the time to the first byte and a fifth of a token's. llhttp, the parser behind
+# httptools, is strict: two framings at once, bare line feeds and folded headers are refused.
+
+# Hypercorn numbers the streams of a connection; with HTTP/1.1 there is never more than one.
 STREAM = 1
-"""Hypercorn numbers the streams of a connection; here is never more than one."""
 SendNow = Callable[[bytes], bool]
 """Writes a piece of a body that has begun, with no task in between; whether there is room left."""
 SEND_NOW = "paddock.send_now"

@@ -65,6 +65,7 @@ def without_old_thoughts(messages: Sequence[Message]) -> list[Message]:
 
 def drop_before(messages: Sequence[Message], start: int) -> list[Message]:
     """The messages from `start` on, and every system message before it."""
+    # The oldest go first, but instructions hold for all of a conversation.
     kept = [message for message in messages[:start] if message.get("role") in _SYSTEM]
     return [*kept, *messages[start:]]
 

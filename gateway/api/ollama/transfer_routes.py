@@ -26,7 +26,7 @@ async def pull(http: Request) -> Response:
 
 
 async def push(http: Request) -> Response:
-    """Send a model. One that is not here is refused before the reply starts."""
+    """Send a model."""
     request = PUSH.decode(await http.body())
     if not request.named:
         raise Invalid("model is required")
@@ -34,6 +34,7 @@ async def push(http: Request) -> Response:
     protocol = scheme(request.named, insecure=request.insecure)
     services = services_of(http)
     stored = await run_sync(services.library.find, name)
+    # Before the reply starts, and so with a status; an error later on is a line of it.
     if stored is None:
         raise NotFound(f"model '{name.short}' not found")
     operation = partial(services.transfers.push, stored, protocol)
