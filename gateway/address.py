@@ -42,17 +42,13 @@ def parse(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     default = _PORTS.get(scheme, DEFAULT_PORT) if separator else DEFAULT_PORT
     place = (rest if separator else text).partition("/")[0]
-    host, port = _split(place)
+    if place.startswith("["):
+        host, _, port = place[1:].partition("]")
+        port = port.removeprefix(":")
+    elif place.count(":") == 1:
+        host, _, port = place.partition(":")
+    else:
+        host, port = place, ""  # more than one colon without brackets: an IPv6 address
     if port and not (port.isascii() and port.isdigit() and int(port) <= 65535):
         raise Invalid(f"{text!r} has no valid port")
     return Address(host or "127.0.0.1", int(port) if port else default)
-
-
-def _split(place: str) -> tuple[str, str]:
-    if place.startswith("["):
-        host, _, port = place[1:].partition("]")
-        return host, port.removeprefix(":")
-    if place.count(":") == 1:
-        host, _, port = place.partition(":")
-        return host, port
-    return place, ""

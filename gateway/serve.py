@@ -1,7 +1,4 @@
-"""The composition root: settings become collaborators, lifetimes nest, the shutdown has an order.
-
-The scheduler is opened first and closed last, outside the server: requests end before children.
-"""
+"""The composition root: settings become collaborators, lifetimes nest, shutdown has an order."""
 
 import gc
 import logging
@@ -9,8 +6,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +53,7 @@ def main() -> int:
         engine = find(settings.engine)
     except (BadSetting, GatewayError, RunnerError) as exc:
         return _fail(str(exc))
+    # Only now: until the settings are read, nobody knows in which form lines are wanted.
     logs.setup(settings.debug, settings.log_json)
     try:
         anyio.run(_run, settings, address, engine)
@@ -74,25 +70,35 @@ def _fail(message: str) -> int:
 async def _run(settings: Settings, address: Address, engine: Engine) -> None:
     library = Library(settings.models.expanduser(), prune=not settings.noprune)
     await run_sync(library.prune)
-    with _listening(address) as listener, open_rundir() as folder:
-        scheduler = Scheduler(
-            limits(settings),
-            supervise=Supervisor(engine, folder, stall=settings.load_timeout),
-            estimator=EngineEstimator(engine, cache_folder(os.environ) / "measured.json"),
-            probe=Devices(engine),
-        )
-        async with scheduler:
-            services = Services(
-                library=library,
-                scheduler=scheduler,
-                engine=engine,
-                defaults=defaults(settings, scheduler.devices()),
-                no_cloud=settings.no_cloud,
-                responses=responses(settings, cache_folder(os.environ)),
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        # A server that is started anew would have the last one's old connections in its way.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Bound before the devices are probed, so that a taken port is known at once.
+        listener.bind((address.host, address.port))
+        listener.listen(512)
+        listener.setblocking(False)
+        with open_rundir() as folder:
+            scheduler = Scheduler(
+                limits(settings),
+                supervise=Supervisor(engine, folder, stall=settings.load_timeout),
+                estimator=EngineEstimator(engine, cache_folder(os.environ) / "measured.json"),
+                probe=Devices(engine),
             )
-            await _serve(services, settings, address, listener)
-            if services.responses is not None:
-                await run_sync(services.responses.close)
+            # Opened before the server and closed after it: requests end before their runners.
+            async with scheduler:
+                services = Services(
+                    library=library,
+                    scheduler=scheduler,
+                    engine=engine,
+                    defaults=defaults(settings, scheduler.devices()),
+                    no_cloud=settings.no_cloud,
+                    responses=responses(settings, cache_folder(os.environ)),
+                )
+                await _serve(services, settings, address, listener)
+                # The last requests may still have added to them.
+                if services.responses is not None:
+                    await run_sync(services.responses.close)
 
 
 async def _serve(
@@ -101,32 +107,31 @@ async def _serve(
     bound = Address(address.host, listener.getsockname()[1])
     app: Any = create_app(services, OriginPolicy.of(settings.origins, loopback=bound.loopback))
     stop = anyio.Event()
+
+    async def watch_signals() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            async for number in received:
+                # The first signal lets replies finish; whoever sends a second one will not wait.
+                if stop.is_set():
+                    os._exit(128 + number)
+                log.info("stopping: %s", signal.Signals(number).name)
+                stop.set()
+
+    async def drain() -> None:
+        await stop.wait()
+        await anyio.sleep(settings.drain)
+        # This ends the replies that are left, each in the form of its own API.
+        services.scheduler.close()
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_signals, stop)
+        tasks.start_soon(watch_signals)
         _announce(services, bound)
         # What is loaded by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        tasks.start_soon(_drain, stop, settings.drain, services.scheduler)
+        tasks.start_soon(drain)
         await listen(app, server_config(listener.detach(), settings.drain + _FAREWELL), stop)
         tasks.cancel_scope.cancel()
-
-
-async def _drain(stop: anyio.Event, seconds: float, scheduler: Scheduler) -> None:
-    """Once stopping, let replies finish for so long; then end them in their own dialects."""
-    await stop.wait()
-    await anyio.sleep(seconds)
-    scheduler.close()
-
-
-async def _signals(stop: anyio.Event) -> None:
-    """The first signal drains; a second one does not wait."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        async for number in received:
-            if stop.is_set():
-                os._exit(128 + number)
-            log.info("stopping: %s", signal.Signals(number).name)
-            stop.set()
 
 
 def _announce(services: Services, bound: Address) -> None:
@@ -144,18 +149,6 @@ def _announce(services: Services, bound: Address) -> None:
     log.info("engine %s (%s) at %s", engine.version, engine.flavour, engine.server)
     log.info("models in %s", services.library.root)
     log.info("listening on %s (version %s)", bound.bind, __version__)
-
-
-@contextmanager
-def _listening(address: Address) -> Iterator[socket.socket]:
-    """Bound before anything else, so that a taken port is known at once."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address.host, address.port))
-        listener.listen(512)
-        listener.setblocking(False)
-        yield listener
 
 
 def server_config(descriptor: int, drain: float) -> Config:

@@ -56,6 +56,7 @@ def _seconds(value: object) -> object:
             seconds = parse_setting_duration(value)
         except Invalid as exc:
             raise ValueError(exc.message) from exc
+        # With Ollama a negative time is for ever.
         return math.inf if seconds < 0 else seconds
     return value
 
@@ -111,7 +112,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` passes: it names the environment that counts, so that tests can too."""
+        # Only what `load` passes: it names the environment that counts, so that tests can too.
         return (init_settings,)
 
     host: str = _setting(
@@ -192,16 +193,14 @@ class Settings(BaseSettings):
 
 
 class _Environment(EnvSettingsSource):
-    """The library's source of variables, over a mapping instead of the process's environment.
-
-    Ollama takes white space and quotes off every value, for shells and unit files leave them on.
-    """
+    """The library's source of variables, over a mapping instead of the process's environment."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         super().__init__(Settings)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
+        # As Ollama does: shells and unit files leave quotes and blanks on values.
         values = {name: value.strip().strip("'\"") for name, value in self._environ.items()}
         return {name: value for name, value in values.items() if value}
 
@@ -212,20 +211,16 @@ def load(environ: Mapping[str, str]) -> Settings:
     try:
         return Settings.model_validate(source())
     except ValidationError as exc:
-        raise BadSetting(_line(exc, source.env_vars)) from exc
+        first = exc.errors()[0]
+        # The library reports the first of a field's names, whichever of them was set.
+        name = str(first["loc"][0])
+        if name not in source.env_vars:
+            name = name.replace("PADDOCK_", "OLLAMA_", 1)
+        reason = first["msg"].removeprefix("Value error, ").lower()
+        # A value may hold line breaks, and the message is to be one line.
+        raise BadSetting(" ".join(f"{name}={first['input']}: {reason}".split())) from exc
 
 
 def ignored(environ: Mapping[str, str]) -> list[str]:
     """Variables of Ollama's that are set and mean nothing here."""
     return [name for name in IGNORED if environ.get(name)]
-
-
-def _line(error: ValidationError, variables: Mapping[str, str | None]) -> str:
-    first = error.errors()[0]
-    # The library reports the first of a field's names, whichever of them was set.
-    name = str(first["loc"][0])
-    if name not in variables:
-        name = name.replace("PADDOCK_", "OLLAMA_", 1)
-    reason = first["msg"].removeprefix("Value error, ").lower()
-    # A value may hold line breaks.
-    return " ".join(f"{name}={first['input']}: {reason}".split())

@@ -1,8 +1,4 @@
-"""Messages of a chat completion, as far as the engine must not see them wrong.
-
-The engine answers 500 to much of this, and fetches remote media itself, which a client must never
-be able to make it do.
-"""
+"""Messages of a chat completion, as far as the engine must not see them wrong."""
 
 import binascii
 from collections.abc import Mapping
@@ -12,6 +8,9 @@ import orjson
 from gateway.errors import Invalid
 from gateway.golang.json_decode import unmarshal_error
 
+# The engine answers 500 to much of what is checked here, which clients retry.
+
+# The engine fetches remote media itself, which a client must never be able to make it do.
 _NO_URLS = "image URLs are not currently supported, please use base64 encoded data instead"
 _UNTYPED = "data:;base64,"
 _MESSAGES = "ChatCompletionRequest.messages"
@@ -20,6 +19,7 @@ _INSTEAD_OF_CONTENT = {
     "audio": "'audio' is not supported: no model here speaks",
 }
 """Fields that an assistant's message may have instead of content, for OpenAI."""
+# Ollama's sentence names the type that Go's decoder made of the content.
 _GO_TYPES = {bool: "bool", int: "float64", float: "float64", dict: "map[string]interface {}"}
 
 
@@ -39,7 +39,16 @@ def _message(value: object) -> dict[str, object]:
     for name in ("role", "reasoning", "name", "tool_call_id"):
         if not isinstance(text := message.get(name, ""), str):
             raise Invalid(unmarshal_error(text, "string", field=f"{_MESSAGES}.{name}"))
-    content, calls = _content(message), message.get("tool_calls")
+    content, calls = message.get("content"), message.get("tool_calls")
+    refusal = message.pop("refusal", None)
+    if "content" not in message and not calls:
+        # Of a reply that was refused, the refusal is what there is in place of content.
+        if isinstance(refusal, str):
+            message["content"] = content = refusal
+        else:
+            for name, words in _INSTEAD_OF_CONTENT.items():
+                if name in message:
+                    raise Invalid(words)
     if isinstance(content, list):
         message["content"] = [_part(part) for part in content]
     elif not isinstance(content, str) and (content is not None or not calls):
@@ -51,23 +60,10 @@ def _message(value: object) -> dict[str, object]:
         if not isinstance(calls, list):
             raise Invalid(unmarshal_error(calls, "[]openai.ToolCall", field=field))
         message["tool_calls"] = [_tool_call(call) for call in calls]
+    # Clients send a reply back as they got it; the engine has its own name for the field.
     if "reasoning" in message:
         message["reasoning_content"] = message.pop("reasoning")
     return message
-
-
-def _content(message: dict[str, object]) -> object:
-    """The content; a refusal stands for it where there is none."""
-    refusal = message.pop("refusal", None)
-    if "content" in message or message.get("tool_calls"):
-        return message.get("content")
-    if isinstance(refusal, str):
-        message["content"] = refusal
-        return refusal
-    for name, words in _INSTEAD_OF_CONTENT.items():
-        if name in message:
-            raise Invalid(words)
-    return None
 
 
 def _tool_call(call: object) -> dict[str, object]:
@@ -80,6 +76,7 @@ def _tool_call(call: object) -> dict[str, object]:
         raise Invalid("a tool call must have a function with a name")
     if not isinstance(ident := call.get("id") or "", str):
         raise Invalid(unmarshal_error(ident, "string", field=f"{_MESSAGES}.tool_calls.id"))
+    # Some clients send an object where OpenAI has JSON text, as the engine wants it.
     arguments = function.get("arguments") or "{}"
     if not isinstance(arguments, str):
         arguments = orjson.dumps(arguments).decode()
@@ -103,7 +100,16 @@ def _part(part: object) -> Mapping[str, object]:
         case {"type": "image_url"}:
             return {"type": "image_url", "image_url": {"url": _image_url(part.get("image_url"))}}
         case {"type": "input_audio"}:
-            return {"type": "input_audio", "input_audio": _audio(part.get("input_audio"))}
+            sound = part.get("input_audio")
+            if not isinstance(sound, dict):
+                raise Invalid("invalid input_audio format")
+            data = sound.get("data")
+            if not isinstance(data, str) or not data:
+                raise Invalid("invalid input_audio format: missing data")
+            # A URL has one, and base64 has none.
+            if ":" in data:
+                raise Invalid("invalid input_audio base64 data: illegal character")
+            return {"type": "input_audio", "input_audio": sound}
     raise Invalid("invalid message format")
 
 
@@ -122,14 +128,3 @@ def _image_url(value: object) -> str:
     except (ValueError, UnicodeEncodeError) as exc:
         raise Invalid("invalid image input") from exc
     return url
-
-
-def _audio(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise Invalid("invalid input_audio format")
-    data = value.get("data")
-    if not isinstance(data, str) or not data:
-        raise Invalid("invalid input_audio format: missing data")
-    if ":" in data:
-        raise Invalid("invalid input_audio base64 data: illegal character")
-    return value

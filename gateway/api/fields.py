@@ -134,7 +134,7 @@ class _NotingStruct(Struct):
 class OpenRequestTable(Generic[RequestT]):
     """Reads JSON bodies whose other fields belong to the engine.
 
-    Names match exactly, for the engine will see them so. What the table does not name, and what it
+    What the table does not name, and what it
     passes on, is in the request's `extra`. The first field of a wrong type, in the body's order,
     is refused. `struct` is Ollama's name for the type.
     """
@@ -150,6 +150,7 @@ class OpenRequestTable(Generic[RequestT]):
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
+            # Go's decoder takes some of what orjson refuses, and has its own words for the rest.
             body = decode_leniently(data)
         if body is None:
             body = {}
@@ -164,11 +165,13 @@ class OpenRequestTable(Generic[RequestT]):
         for name, value in body.items():
             if value is None:
                 continue
+            # Exactly by its name, for the engine will see it so.
             known = self._table.get(name)
             if known is None:
                 extra[name] = value
                 continue
             attribute, one = known
+            # Nearly every value has the plain type, which takes no call to see.
             if not (type(value) is one.kind.plain or one.kind.accepts(value)):
                 path = JsonPath().inside(self._struct, name)
                 one.kind.take(value, path)

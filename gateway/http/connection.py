@@ -32,12 +32,10 @@ HttpApp = Callable[..., Awaitable[None]]
 _READ_SIZE = 1 << 16
 _MOST_UNREAD = 4
 """Pieces of a body that wait for the app; then the client waits."""
+# A client that is still sending may only read a reply once it has sent all; one that is cut off
+# earlier reports a broken connection instead of what the reply says.
 _MOST_DRAINED = 1 << 18
-"""Bytes of a body read past when the app has answered without it, before the connection ends.
-
-A client that is still sending may only read a reply once it has sent all; one that is cut off
-earlier reports a broken connection instead of what the reply says.
-"""
+"""Bytes of a body read past when the app has answered without it, before the connection ends."""
 
 
 class ConnectionState(Enum):
@@ -83,6 +81,7 @@ class ReceiveQueue:
         self._over = False
 
     async def put(self, event: ASGIReceiveEvent) -> None:
+        # Not a queue with a bound: its `put` would wait for ever once nobody reads.
         self._events.put_nowait(event)
         while self._events.qsize() > _MOST_UNREAD and not self._over:
             self._room.clear()
@@ -137,9 +136,11 @@ class Connection:
                 await self._read()
                 self._close()
                 if self._stream is not None:
+                    # Closed first: the app may be reading no more, and the event by which it learns
+                    # that the client has left is put into the same queue.
                     self._received.close()
                     await self._stream.handle(StreamClosed(STREAM))
-            with suppress(OSError):
+            with suppress(OSError):  # the client may have reset it; a TimeoutError is one as well
                 async with asyncio.timeout(self._stall):
                     await self._writer.wait_closed()
         finally:
@@ -164,20 +165,22 @@ class Connection:
     # What the client sends
 
     async def _read(self) -> None:
-        while data := await self._receive():
+        while True:
+            try:
+                data = await self._reader.read(_READ_SIZE)
+            except OSError:
+                return  # a connection that breaks is one that ends: the client has left
+            if not data:
+                return
             for event in self._parser.feed(data):
                 if not await self._handle(event):
                     return
-
-    async def _receive(self) -> bytes:
-        with suppress(OSError):
-            return await self._reader.read(_READ_SIZE)
-        return b""
 
     async def _handle(self, event: HttpEvent) -> bool:
         """Whether there may be more to read."""
         match event:
             case Head():
+                # A client may send its next request early, but replies go out in their order.
                 await self._no_response.wait()
                 if self.state is not _S.IDLE:
                     return False
@@ -195,7 +198,11 @@ class Connection:
                 self._step(_E.BODY_END)
                 return self._await_request()
             case BadRequest(status):
-                await self._refuse(status)
+                if self.state is _S.RESPONDING:
+                    await self._no_response.wait()  # the request before it is answered all the same
+                # Within a reply that has begun a second head would be read as part of its body.
+                if not self._last and not (self._stream and self._response.begun):
+                    self._writer.write(refusal(status))
                 return False
         return True
 
@@ -223,12 +230,6 @@ class Connection:
         )
         await self._stream.handle(request)
 
-    async def _refuse(self, status: int) -> None:
-        if self.state is _S.RESPONDING:
-            await self._no_response.wait()  # the request before it is answered all the same
-        if not self._last and not (self._stream and self._response.begun):
-            self._writer.write(refusal(status))
-
     # What the app sends
 
     async def spawn_app(
@@ -240,24 +241,23 @@ class Connection:
     ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
         """HTTPStream's way to begin the task of a request."""
         scope["extensions"][SEND_NOW] = self._send_now
-        self._received = ReceiveQueue()
-        self._tasks.create_task(self._run(scope, self._received, send))
-        return self._received.put
+        # Each request has a queue of its own, which its task keeps: an app that goes on after its
+        # reply must not take what the next request receives.
+        received = self._received = ReceiveQueue()
 
-    async def _run(
-        self,
-        scope: dict[str, Any],
-        received: ReceiveQueue,
-        send: Callable[[ASGISendEvent | None], Awaitable[None]],
-    ) -> None:
-        try:
-            await self._app(scope, received.get, send)
-        except Exception:
-            log.exception("a request failed")  # and no other may fail with it
-        await send(None)
+        async def run() -> None:
+            try:
+                await self._app(scope, received.get, send)
+            except Exception:
+                log.exception("a request failed")  # and no other may fail with it
+            await send(None)
+
+        self._tasks.create_task(run())
+        return received.put
 
     async def _send(self, event: Event) -> None:
         """HTTPStream's way to the client."""
+        # An app that has not noticed yet that its client has left goes on writing for a while.
         if self.state is _S.CLOSED and not isinstance(event, StreamClosed):
             return
         match event:
@@ -274,12 +274,13 @@ class Connection:
     def _send_now(self, data: bytes) -> bool:
         """The path of a token: a SendNow, lent to the app."""
         if self.state is _S.CLOSED:
-            return True
+            return True  # else the app would take the long way, to wait for nobody
         self._writer.write(self._response.body(data))
         return self._writer.transport.get_write_buffer_size() == 0
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(data)
+        # A `drain` that has nothing to wait for costs a coroutine and a timer all the same.
         if self._writer.transport.get_write_buffer_size():
             try:
                 async with asyncio.timeout(self._stall):

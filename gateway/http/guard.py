@@ -1,8 +1,4 @@
-"""Who may call: the Origin and Host rules, as middleware around a pure decision.
-
-A page in a browser can reach loopback, so a request that names a foreign origin, or reaches us
-under a foreign name (DNS rebinding), is refused before anything looks at it.
-"""
+"""Who may call: the Origin and Host rules, as middleware around a pure decision."""
 
 import ipaddress
 import re
@@ -19,7 +15,17 @@ _HEADERS = (
     b"X-Stainless-Lang,X-Stainless-Os,X-Stainless-Package-Version,X-Stainless-Poll-Helper,"
     b"X-Stainless-Retry-Count,X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout"
 )
+_PREFLIGHT = (
+    (b"access-control-allow-methods", _METHODS),
+    (b"access-control-allow-headers", _HEADERS),
+    (b"access-control-max-age", b"43200"),
+)
+_PREFLIGHT_VARY = (
+    (b"vary", b"Access-Control-Request-Method"),
+    (b"vary", b"Access-Control-Request-Headers"),
+)
 _LOCAL = ("localhost", "127.0.0.1", "0.0.0.0")
+# Shells around pages of their own: no web site can have such an origin.
 _APPS = ("app://*", "file://*", "tauri://*", "vscode-webview://*", "vscode-file://*")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
@@ -43,56 +49,39 @@ class OriginPolicy:
 
     @classmethod
     def of(cls, origins: Iterable[str], *, loopback: bool) -> "OriginPolicy":
-        origins = tuple(origins)
-        pattern = None if "*" in origins else _pattern(origins)
-        return cls(pattern, loopback, socket.gethostname().lower())
+        origins, machine = tuple(origins), socket.gethostname().lower()
+        if "*" in origins:
+            return cls(None, loopback, machine)
+        # `*` within an origin stands for anything; a page of this machine may have any port.
+        patterns = [re.escape(origin).replace(r"\*", ".*") for origin in (*origins, *_APPS)]
+        for scheme in ("http", "https"):
+            patterns += [re.escape(f"{scheme}://{host}") + r"(:\d+)?" for host in _LOCAL]
+        return cls(re.compile("|".join(patterns)), loopback, machine)
 
     def check(self, method: str, host: str, origin: str | None) -> Decision:
-        """Origin first, then Host."""
         headers: tuple[tuple[bytes, bytes], ...] = ()
+        # A page in a browser can reach loopback, so a request that names a foreign origin, or
+        # reaches us under a foreign name (DNS rebinding), is refused before anything looks at it.
+        # Origin first, then Host: the reply to a preflight depends on the origin alone.
         if origin and origin not in (f"http://{host}", f"https://{host}"):
-            if self.origins is not None and not self.origins.fullmatch(origin):
+            if self.origins is None:
+                # The same for every origin, so it needs no Vary: a cache may keep one for all.
+                headers = ((b"access-control-allow-origin", b"*"),)
+            elif self.origins.fullmatch(origin):
+                allowed = origin.encode("latin-1", "replace")
+                headers = ((b"access-control-allow-origin", allowed), (b"vary", b"Origin"))
+            else:
                 return Decision(403)
-            headers = self._cors(origin)
             if method == "OPTIONS":
-                return Decision(204, (*headers, *self._preflight()))
+                vary = () if self.origins is None else _PREFLIGHT_VARY
+                return Decision(204, (*headers, *_PREFLIGHT, *vary))
+        # Whoever opens the server to a network does so for clients that know it by other names.
         if not self.loopback:
             return Decision(None, headers)
         name = hostname(host)
         if named(name, self.machine):
             return Decision(204 if method == "OPTIONS" else None, headers)
         return Decision(None if own_address(name) else 403, headers)
-
-    def _cors(self, origin: str) -> tuple[tuple[bytes, bytes], ...]:
-        if self.origins is None:
-            return ((b"access-control-allow-origin", b"*"),)
-        return (
-            (b"access-control-allow-origin", origin.encode("latin-1", "replace")),
-            (b"vary", b"Origin"),
-        )
-
-    def _preflight(self) -> tuple[tuple[bytes, bytes], ...]:
-        vary = (
-            (b"vary", b"Access-Control-Request-Method"),
-            (b"vary", b"Access-Control-Request-Headers"),
-        )
-        return (
-            (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", _HEADERS),
-            (b"access-control-max-age", b"43200"),
-            *(vary if self.origins is not None else ()),
-        )
-
-
-def _pattern(extra: tuple[str, ...]) -> re.Pattern[str]:
-    """One expression for every allowed origin; `*` stands for anything, a port for digits."""
-    local = [
-        re.escape(f"{scheme}://{host}") + r"(:\d+)?"
-        for scheme in ("http", "https")
-        for host in _LOCAL
-    ]
-    named = [re.escape(origin).replace(r"\*", ".*") for origin in (*extra, *_APPS)]
-    return re.compile("|".join((*named, *local)))
 
 
 def hostname(host: str) -> str:
@@ -108,7 +97,9 @@ def named(name: str, machine: str) -> bool:
 
 
 def own_address(name: str) -> bool:
-    """Whether `name` is an address that no public name server can hand out for a stranger."""
+    """Whether `name` is an address of this machine or its network."""
+    # A page that came from a foreign name has that name in its Host header, whatever address its
+    # name server gives out: it can never have one of these.
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
@@ -130,6 +121,7 @@ class OriginGuard:
             return
         request_headers: Mapping[bytes, bytes] = dict(scope["headers"])
         origin = request_headers.get(b"origin")
+        # latin-1 reads any byte, and a client may send any.
         decision = self.policy.check(
             scope["method"],
             request_headers.get(b"host", b"").decode("latin-1"),
@@ -144,16 +136,12 @@ class OriginGuard:
             start = {"type": "http.response.start", "status": decision.status, "headers": headers}
             await send(start)
             await send({"type": "http.response.body", "body": b""})
-        elif decision.headers:
-            await self.app(scope, receive, _adding(send, decision.headers))
-        else:
-            await self.app(scope, receive, send)
+            return
 
+        async def add_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *decision.headers]}
+            await send(message)
 
-def _adding(send: Send, headers: tuple[tuple[bytes, bytes], ...]) -> Send:
-    async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *headers]}
-        await send(message)
-
-    return wrapped
+        # Without a foreign origin there are none, and the reply is spared a function on its way.
+        await self.app(scope, receive, add_headers if decision.headers else send)

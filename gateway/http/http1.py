@@ -1,9 +1,4 @@
-"""HTTP/1.1 on the client's side: bytes into Hypercorn's events and back. Nothing of sockets here.
-
-In place of h11, Hypercorn's own: that is Python, and in a server that only relays it took a quarter
-of the time to the first byte and a fifth of a token's. llhttp, the parser behind httptools, is
-strict: two framings at once, bare line feeds and folded headers are refused.
-"""
+"""HTTP/1.1 on the client's side: bytes into Hypercorn's events and back. No sockets here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +8,12 @@ import httptools
 from hypercorn.protocol.events import Body, EndBody, Request
 from hypercorn.typing import ConnectionState
 
+# This stands in place of h11, Hypercorn's own: that is Python, and in a server that only relays it
+# took a quarter of the time to the first byte and a fifth of a token's. llhttp, the parser behind
+# httptools, is strict: two framings at once, bare line feeds and folded headers are refused.
+
+# Hypercorn numbers the streams of a connection; with HTTP/1.1 there is never more than one.
 STREAM = 1
-"""Hypercorn numbers the streams of a connection; here is never more than one."""
 SendNow = Callable[[bytes], bool]
 """Writes a piece of a body that has begun, with no task in between; whether there is room left."""
 SEND_NOW = "paddock.send_now"
@@ -66,38 +65,32 @@ class RequestParser:
         """What `data` completes, in order; pieces of a body are not held back."""
         self._head_size += len(data)
         try:
-            self._parse(data)
+            while data:
+                try:
+                    self._parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    # The wish for another protocol is ignored: a server may, and this one speaks no
+                    # other. Java's client wishes for HTTP/2 with every request. llhttp is done with
+                    # the connection then, be there a body or not, so another parser goes on, from
+                    # the body if there is one.
+                    data = data[upgrade.args[0] :]
+                    self._parser = httptools.HttpRequestParser(self)
+                    if framing := self._framing:
+                        self._framing = b""
+                        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
         except httptools.HttpParserError:
             self._events.append(BadRequest(400))
+        # What has come of a head is kept, so there must be an end to it.
         if self._in_head and self._head_size > _LONGEST_HEAD:
             self._events.append(BadRequest(431))
         events, self._events = self._events, []
         return events
 
-    def _parse(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                self._begin_again()
-
-    def _begin_again(self) -> None:
-        """Ignore the wish for another protocol: a server may, and this one speaks no other.
-
-        llhttp is done with the connection then, be there a body or not. Java's client wishes for
-        HTTP/2 with every request.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        if framing := self._framing:
-            self._framing = b""
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
-
     # httptools' callbacks
 
     def on_url(self, url: bytes) -> None:
-        if self._in_head:
+        if self._in_head:  # else it is that of the head which `feed` makes up after an upgrade
             self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -111,6 +104,8 @@ class RequestParser:
         target, self._target = self._target, b""
         version = self._parser.get_http_version()
         self._in_head = False
+        # RFC 9112, 3.2: two hosts are refused, for a proxy may go by the one and the guard by the
+        # other.
         hosts = sum(name == b"host" for name, _ in headers)
         if hosts > 1 or (hosts == 0 and version != "1.0"):
             self._events.append(BadRequest(400))
@@ -118,8 +113,12 @@ class RequestParser:
         if self._parser.should_upgrade():
             kept = [pair for pair in headers if pair[0] in _FRAMING]
             self._framing = b"".join(b"%b: %b\r\n" % pair for pair in kept)
+        # Proxies write a target as `http://host/path`; routes know what comes after the host.
+        if target[:7].lower() == b"http://":
+            slash = target.find(b"/", 7)
+            target = b"/" if slash < 0 else target[slash:]
         method = self._parser.get_method().decode()
-        request = Request(STREAM, headers, version, method, _path(target), ConnectionState({}))
+        request = Request(STREAM, headers, version, method, target, ConnectionState({}))
         wishes = [value.lower() for name, value in headers if name == b"expect"]
         expects = version != "1.0" and wishes == [b"100-continue"]
         last = version == "1.0" or not self._parser.should_keep_alive()
@@ -130,18 +129,10 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         if self._framing:
-            return
+            return  # of the head alone: the parser that takes over reads the body
         self._events.append(EndBody(STREAM))
         self._in_head = True
         self._head_size = 0
-
-
-def _path(target: bytes) -> bytes:
-    """Of a target as proxies write it, `http://host/path`, what comes after the host."""
-    if target[:7].lower() != b"http://":
-        return target
-    slash = target.find(b"/", 7)
-    return b"/" if slash < 0 else target[slash:]
 
 
 class ResponseWriter:
@@ -161,6 +152,7 @@ class ResponseWriter:
 
     def begin(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """ValueError for a header with a line break in it, and then nothing has begun."""
+        # What follows a line break would be another header, or a whole reply, of somebody's making.
         flat = b"".join(name + value for name, value in headers)
         if b"\r" in flat or b"\n" in flat:
             raise ValueError("a header with a line break")
@@ -170,11 +162,13 @@ class ResponseWriter:
             if name == b"content-length":
                 self._left = int(value)
             elif name == b"connection":
+                # Written once, below: more than the app's wish decides.
                 self.last = self.last or value.lower() == b"close"
                 continue
             lines.append(b"%b: %b\r\n" % (name, value))
         self._bodiless = self._bodiless or status in (204, 304)
         if self._left is None and not self._bodiless:
+            # HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
             self._chunked = self._can_chunk
             self.last = self.last or not self._can_chunk
             if self._chunked:

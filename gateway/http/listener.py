@@ -1,9 +1,4 @@
-"""The listening socket: it accepts clients until it is time to stop.
-
-Hypercorn's own `serve` does not let go: the socket of a client that has left stays open for the
-keep-alive time, a body that nobody reads holds its connection for ever, and from Python 3.12 on
-the end waits for the last client, however long it stays.
-"""
+"""The listening socket: it accepts clients until it is time to stop."""
 
 import asyncio
 import logging
@@ -15,6 +10,10 @@ from hypercorn.config import Config
 from gateway.http.connection import Connection, HttpApp
 
 log = logging.getLogger(__name__)
+
+# This stands in place of Hypercorn's own `serve`, which does not let go: the socket of a client
+# that has left stays open for the keep-alive time, a body that nobody reads holds its connection
+# for ever, and from Python 3.12 on the end waits for the last client, however long it stays.
 
 _LONGEST_STALL = 600.0
 """Seconds, as llama-server has it."""
@@ -51,7 +50,9 @@ async def listen(
         try:
             await stop.wait()
         finally:
+            # Without `wait_closed`, which from Python 3.12 on waits for the connections.
             server.close()
+            # A copy: an idle connection may leave the set at once.
             for connection in list(live):
                 connection.stop()
         connections.cancel_scope.deadline = anyio.current_time() + config.graceful_timeout

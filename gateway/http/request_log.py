@@ -45,6 +45,7 @@ def setup(debug: int, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
+    # They log every connection and request, so even debugging the gateway goes without them.
     for noisy in ("asyncio", "hypercorn.error", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.DEBUG if debug > 1 else logging.WARNING)
 
@@ -54,6 +55,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        # Most lines would begin with it.
         name = record.name.removeprefix("gateway.")
         line = (
             f"{clock}.{int(record.msecs):03d} {record.levelname.lower():<7} {name}  "

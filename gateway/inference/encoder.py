@@ -66,6 +66,7 @@ class ReplyEncoder:
 
     def _write(self, delta: Delta) -> bytes:
         if self._single_call and delta.calls:
+            # The engine takes "one call at most" for a hint.
             delta.calls = [call for call in delta.calls if call.index == 0]
             if not (delta.calls or delta.text or delta.thinking or delta.logprobs or delta.held):
                 return b""

@@ -1,7 +1,4 @@
-"""What a failure means to a client, whichever API it used: a status, and Ollama's words.
-
-`runners` raises facts; clients know the sentences that Ollama puts around them.
-"""
+"""What a failure means to a client, whichever API it used: a status, and Ollama's words."""
 
 from collections.abc import Mapping
 
@@ -46,6 +43,7 @@ def status_of(error: Exception) -> int:
 
 def client_message(error: Exception) -> str:
     """The text of `error` for a client; of an error that is none of a runner's, its own."""
+    # `runners` raises facts; clients know the sentences that Ollama puts around them.
     match error:
         case Busy():
             # With two spaces, as Ollama has it.

@@ -1,7 +1,7 @@
 """The one handler of inference: from a request of any API to the response that serves it.
 
 Here, and nowhere else, the model is looked up, what it can do is checked, and the prompt's way is
-chosen. The order of the checks is Ollama's, for clients match on the first error.
+chosen.
 """
 
 import logging
@@ -40,8 +40,8 @@ from runners import Lease
 
 log = logging.getLogger(__name__)
 
+# A family and a model that Ollama never shows their earlier reasoning.
 _WITHOUT_OLD_THOUGHTS = ("qwen3", "deepseek-r1")
-"""A family and a model that Ollama never shows their earlier reasoning."""
 _THINK_TAGS = ("<think>", "</think>")
 
 
@@ -56,6 +56,7 @@ class Task:
 
 async def _reply(builder: PromptBuilder, record: RequestRecord, lease: Lease) -> Attempt:
     attempt = await builder.attempt(lease, builder.start)
+    # The runner's context may be larger than the request's, and then it refuses no prompt of it.
     if builder.generation.context < builder.generation.spec.context:
         attempt = await hold_to_context(builder, lease, attempt)
     return attempt
@@ -126,6 +127,7 @@ async def generate(
     builder = prompt_builder(generation)
     if encoder is None:
         assert writer is not None
+        # The engine takes this for a hint, and so does the model.
         single = request.extra.get("parallel_tool_calls") is False
         encoder = ReplyEncoder(writer, single_call=single)
     work = Work(
@@ -182,7 +184,8 @@ def compute(
 
 
 def build_generation(models: ServedModels, model: Model, request: GenerationRequest) -> Generation:
-    """Thinking, capabilities, options, in Ollama's order; Invalid for what cannot be had."""
+    """A request with what its model adds; Invalid for what cannot be had."""
+    # Thinking, capabilities, options: the order is Ollama's, for clients match on the first error.
     extra = request.extra
     if request.response_format or request.tools or "json_schema" in extra or "grammar" in extra:
         check_limits(request.response_format, request.tools, extra)
@@ -258,7 +261,8 @@ def prompt_builder(generation: Generation) -> PromptBuilder:
 
 
 def keep_alive_of(http: Request, seconds: float | None) -> float | None:
-    """The body's, or a header's for clients whose bodies have no room for it; seconds."""
+    """Seconds: the body's, or the header's."""
+    # The header is for clients whose bodies have no room for it.
     header = http.headers.get("x-keep-alive")
     if seconds is not None or header is None:
         return seconds

@@ -22,23 +22,18 @@ def engine_message(message: Mapping[str, Any]) -> dict[str, Any]:
     if thinking := message.get("thinking"):
         out["reasoning_content"] = thinking
     if calls := message.get("tool_calls"):
-        out["tool_calls"] = [_engine_tool_call(call) for call in calls]
+        out["tool_calls"] = []
+        for call in calls:
+            function = call.get("function") or {}
+            # Ollama's clients send an object, the engine takes JSON text.
+            arguments = orjson.dumps(function.get("arguments") or {}).decode()
+            called = {"name": function.get("name", ""), "arguments": arguments}
+            ident = {"id": call["id"]} if call.get("id") else {}
+            out["tool_calls"].append({"type": "function", "function": called, **ident})
     if name := message.get("tool_name"):
         out["name"] = name
     if call_id := message.get("tool_call_id"):
         out["tool_call_id"] = call_id
-    return out
-
-
-def _engine_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call.get("function") or {}
-    arguments = orjson.dumps(function.get("arguments") or {}).decode()
-    out: dict[str, Any] = {
-        "type": "function",
-        "function": {"name": function.get("name", ""), "arguments": arguments},
-    }
-    if call.get("id"):
-        out["id"] = call["id"]
     return out
 
 
@@ -58,22 +53,19 @@ def without_old_thoughts(messages: Sequence[Message]) -> list[Message]:
     """Reasoning removed from the text of replies that come before the last question."""
     questions = [at for at, message in enumerate(messages) if message.get("role") == "user"]
     last = questions[-1] if questions else 0
-    return [
-        _thoughtless(message) if at < last and message.get("role") == "assistant" else message
-        for at, message in enumerate(messages)
-    ]
-
-
-def _thoughtless(message: Message) -> Message:
-    content = message.get("content")
-    if not isinstance(content, str):
-        return message
-    match = _THOUGHTS.match(content)
-    return {**message, "content": content[match.end() :]} if match else message
+    kept = list(messages)
+    for at, message in enumerate(messages[:last]):
+        content = message.get("content")
+        if message.get("role") != "assistant" or not isinstance(content, str):
+            continue
+        if match := _THOUGHTS.match(content):
+            kept[at] = {**message, "content": content[match.end() :]}
+    return kept
 
 
 def drop_before(messages: Sequence[Message], start: int) -> list[Message]:
     """The messages from `start` on, and every system message before it."""
+    # The oldest go first, but instructions hold for all of a conversation.
     kept = [message for message in messages[:start] if message.get("role") in _SYSTEM]
     return [*kept, *messages[start:]]
 
@@ -89,10 +81,8 @@ def drop_points(messages: Sequence[Message]) -> list[int]:
 
 
 def merge_system(messages: Sequence[Message]) -> list[Message]:
-    """The same with one system message, the first; many templates refuse any other.
-
-    Images and sounds of a system message stay where they are, and so does that message.
-    """
+    """The same with one system message, the first; many templates refuse any other."""
+    # A list of parts is left where it is: it may hold images and sounds.
     texts = [m for m in messages if m.get("role") in _SYSTEM and isinstance(m.get("content"), str)]
     if not texts:
         return list(messages)
@@ -106,6 +96,8 @@ def cut_middle(tokens: Sequence[int], context: int, keep: int) -> list[int]:
 
     A negative `keep` is all that there is room for.
     """
+    # One token less than the context, and at least one of the rest is left free: the engine refuses
+    # a prompt that leaves no room for a reply.
     kept = min(keep if keep >= 0 else context, context - 1)
     length = context - max((context - kept) // 2, 1)
     return [*tokens[:kept], *tokens[len(tokens) - (length - kept) :]]

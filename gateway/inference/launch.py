@@ -98,17 +98,15 @@ def context_for(model: Model, options: Options, defaults: Defaults) -> int:
 
 
 def _batch(model: Model, options: Options, context: int) -> int | None:
-    """Tokens that are computed at once; None: as many as the engine likes.
-
-    What an embedding model says of a text comes from all of its tokens together, unless it is what
-    the last one says.
-    """
+    """Tokens that are computed at once; None: as many as the engine likes."""
     header = model.header
     if "num_batch" in options.given:
         least = _LEAST_VISION_BATCH if "vision" in model.capabilities else _LEAST_BATCH
         return max(options.num_batch, least)
     if header is None or not header.pooling:
         return None
+    # What an embedding model says of a text comes from all of its tokens together, which must then
+    # be one batch, unless it is what the last one says.
     last = header.get("pooling_type") == _POOLS_LAST
     return min(context, _PIECE if last else _LONGEST_WHOLE)
 
@@ -120,7 +118,7 @@ def cache_room(devices: tuple[Device, ...]) -> int:
 
 
 def _slots(facts: Shape, context: int, defaults: Defaults) -> int:
-    """Every slot may use its whole context, so long contexts are given fewer of them."""
+    # Every slot may use its whole context, so long contexts are given fewer of them.
     slots = defaults.parallel or _AUTOMATIC_SLOTS
     while not defaults.parallel and slots > 1:
         if cache_size(facts, context * slots, defaults.cache_type) <= defaults.cache_room:

@@ -38,10 +38,11 @@ class ServedModels:
     _specs: dict[object, tuple[Spec, int]] = field(default_factory=dict)
 
     def peek(self, text: str) -> Model | None:
-        """The model if it is known and unchanged; else `find` it. One stat, no coroutine.
+        """The model if it is known and unchanged; else `find` it.
 
         Invalid or Forbidden for what is no name, in Ollama's words.
         """
+        # One stat, which is cheaper than the worker thread that `find` takes.
         model = self.library.peek(names.resolve(text))
         return None if model is None else _runnable(text, model)
 
@@ -55,10 +56,7 @@ class ServedModels:
         return _runnable(text, model)
 
     def spec(self, model: Model, options: Options, shift: bool | None = None) -> tuple[Spec, int]:
-        """How to launch it, and the tokens that a request may use of the runner's context.
-
-        A smaller context than that of a runner at hand is no reason to launch another.
-        """
+        """How to launch it, and the tokens that a request may use of the runner's context."""
         if not model.weights_digest:
             raise NotFound(f"model '{model.name.short}' has no weights that can be run")
         # Most requests are like one before: a manifest never changes under its digest, so what was
@@ -74,23 +72,21 @@ class ServedModels:
             self._specs[key] = known
         spec, context = known
         live = self.scheduler.specs()
+        # A smaller context than that of a runner at hand is no reason to launch another.
         if spec not in live:
             spec = next((other for other in live if other.covers(spec)), spec)
-        self._note(spec, model)
-        return spec, min(context, spec.context)
-
-    def _note(self, spec: Spec, model: Model) -> None:
-        """Remember the first name, for as long as the runner lives."""
-        if self.loaded.get(spec) is model:
-            return
-        live = self.scheduler.specs()
+        # Of several names for the same weights, /api/ps shows the one that loaded the runner.
         if spec not in self.loaded or spec not in live:
             self.loaded[spec] = model
-        if len(self.loaded) > _MOST_NAMES:
-            self.loaded = {key: name for key, name in self.loaded.items() if key in {*live, spec}}
+            # The names of runners that have gone are only dropped when there are many of them.
+            if len(self.loaded) > _MOST_NAMES:
+                kept = {*live, spec}
+                self.loaded = {key: name for key, name in self.loaded.items() if key in kept}
+        return spec, min(context, spec.context)
 
 
 def _runnable(text: str, model: Model) -> Model:
+    # Before a runner is launched: the engine would only say that it could not load the file.
     if model.weights_digest and model.header is None:
         raise NotFound(f"the weights of model '{text}' are missing or cannot be read")
     return model

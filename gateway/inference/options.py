@@ -28,15 +28,24 @@ class Option:
 
     def read(self, value: object) -> object:
         """A JSON value as this option's type; Invalid if it is of another."""
-        if self.type == "integer":
-            return _integer(self.name, value)
-        if self.type == "float32":
-            return _float(self.name, value)
-        if self.type == "array":
-            return _strings(self.name, value)
-        if not isinstance(value, bool):
-            raise _wrong(self.name, "boolean")
-        return value
+        # First of all, for to Python a bool is a number as well.
+        if isinstance(value, bool):
+            if self.type == "boolean":
+                return value
+        elif isinstance(value, int | float):
+            # The bounds are those of Go's types. NaN is within none; a fraction is cut off.
+            if self.type == "integer" and -_INT64 <= value < _INT64:
+                return int(value)
+            if self.type == "float32" and abs(value) <= _FLOAT32_MAX:
+                return float(value)
+        elif self.type == "array":
+            if isinstance(value, str):
+                return (value,)
+            if isinstance(value, list | tuple):
+                if not all(isinstance(item, str) for item in value):
+                    raise Invalid(f'option "{self.name}" must be of an array of strings')
+                return tuple(value)
+        raise Invalid(f'option "{self.name}" must be of type {self.type}')
 
 
 def _load(type_: Type, default: Any) -> Any:
@@ -105,14 +114,12 @@ def merge(
 
 
 def sampling(options: Options, context_length: int) -> dict[str, object]:
-    """What every request to llama-server carries, for a slot of `context_length` tokens.
-
-    The server refuses `n_keep` below -1 and a negative `repeat_last_n`; it allocates for the
-    latter, so more than the context is cut as well. Its `n_predict` has no bound of its own.
-    """
+    """What every request to llama-server carries, for a slot of `context_length` tokens."""
+    # The server has no bound of its own, and a model that repeats itself comes to no end.
     most = 10 * context_length
     return {
         "n_predict": options.num_predict if 0 <= options.num_predict <= most else most,
+        # The server refuses less than -1.
         "n_keep": max(options.num_keep, -1),
         "seed": options.seed,
         "temperature": options.temperature,
@@ -120,6 +127,7 @@ def sampling(options: Options, context_length: int) -> dict[str, object]:
         "top_p": options.top_p,
         "min_p": options.min_p,
         "typical_p": options.typical_p,
+        # The server refuses a negative number, and allocates for it, so a huge one is cut as well.
         "repeat_last_n": (
             options.repeat_last_n
             if 0 <= options.repeat_last_n <= context_length
@@ -128,38 +136,6 @@ def sampling(options: Options, context_length: int) -> dict[str, object]:
         "repeat_penalty": options.repeat_penalty,
         "presence_penalty": options.presence_penalty,
         "frequency_penalty": options.frequency_penalty,
+        # An empty text is in every reply, and would end it at once.
         "stop": [text for text in options.stop if text],
     }
-
-
-def _integer(name: str, value: object) -> int:
-    """A number cut to an integer of 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(name, "integer")
-    if not -_INT64 <= value < _INT64:  # false for NaN as well
-        raise _wrong(name, "integer")
-    return int(value)
-
-
-def _float(name: str, value: object) -> float:
-    """A number that a 32-bit float can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(name, "float32")
-    if not abs(value) <= _FLOAT32_MAX:
-        raise _wrong(name, "float32")
-    return float(value)
-
-
-def _strings(name: str, value: object) -> tuple[str, ...]:
-    """A list of strings; one string alone stands for a list of it."""
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list | tuple):
-        raise _wrong(name, "array")
-    if not all(isinstance(item, str) for item in value):
-        raise Invalid(f'option "{name}" must be of an array of strings')
-    return tuple(value)
-
-
-def _wrong(name: str, wanted: Type) -> Invalid:
-    return Invalid(f'option "{name}" must be of type {wanted}')

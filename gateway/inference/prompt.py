@@ -133,12 +133,10 @@ class EngineChat(PromptBuilder):
 
 @dataclass(frozen=True, slots=True)
 class RenderedCompletion(PromptBuilder):
-    """A prompt that is rendered here, and a reply whose text is read here.
+    """A prompt that is rendered here, and a reply whose text is read here."""
 
-    A TEMPLATE beats the GGUF's own template, as in Ollama: whoever made the model wrote it for
-    this model, while the GGUF's may be that of the model it was trained from.
-    """
-
+    # A TEMPLATE beats the GGUF's own template, as in Ollama: whoever made the model wrote it for
+    # this model, while the GGUF's may be that of the model it was trained from.
     template: Template | None = None
     """None: the GGUF's own."""
     tags: tuple[str, str] | None = None
@@ -163,40 +161,39 @@ class RenderedCompletion(PromptBuilder):
         return bool(drop_points(state.messages))
 
     async def render(self, lease: Lease, messages: Sequence[Message]) -> Rendered:
-        rendered = self._by_template(messages)
-        if rendered is None:
+        request, think = self.generation.request, self.generation.think
+        if request.raw_prompt is not None:
+            rendered = Rendered(request.raw_prompt, _with_markers(messages)[1])
+        elif self.template is None:
             plain, media = _with_markers(messages)
-            request, think = self.generation.request, self.generation.think
-            text = await apply_template(lease, plain, think, request.tools)
-            rendered = Rendered(text, media)
-        if context := self.generation.request.context:
-            before = await detokenize(lease, context)
+            rendered = Rendered(await apply_template(lease, plain, think, request.tools), media)
+        else:
+            flags, today = template_think(think), date.today()
+            try:
+                if request.suffix:
+                    prompt, media = marked(messages[-1].get("content"), 0)
+                    text = self.template.insert(prompt, request.suffix, flags, today=today)
+                    rendered = Rendered(text, media)
+                else:
+                    rendered = self.template.conversation(
+                        messages, request.tools, flags, today=today
+                    )
+            except TemplateError as exc:
+                raise Broken(str(exc)) from exc
+        if request.context:
+            before = await detokenize(lease, request.context)
             rendered = Rendered(before + rendered.text, rendered.media)
         return rendered
-
-    def _by_template(self, messages: Sequence[Message]) -> Rendered | None:
-        """None where the GGUF's own template renders it."""
-        request, think = self.generation.request, template_think(self.generation.think)
-        if request.raw_prompt is not None:
-            return Rendered(request.raw_prompt, _with_markers(messages)[1])
-        if self.template is None:
-            return None
-        today = date.today()
-        try:
-            if request.suffix:
-                prompt, media = marked(messages[-1].get("content"), 0)
-                text = self.template.insert(prompt, request.suffix, think, today=today)
-                return Rendered(text, media)
-            return self.template.conversation(messages, request.tools, think, today=today)
-        except TemplateError as exc:
-            raise Broken(str(exc)) from exc
 
     async def _attempt(self, lease: Lease, state: PromptState) -> Attempt:
         text, media, bos = state.text, state.media, state.bos
         if text is None:
             rendered, bos = await self._without_bos(lease, state.messages)
             text, media = rendered.text, rendered.media
-        thinks_first = not state.continued and self._thinks_before_format(media)
+        # A format would forbid the model to think, so it is left to a second call, after that.
+        thinks = self.tags is not None and bool(self.generation.think) and not media
+        formatted = self.generation.request.response_format is not None
+        thinks_first = not state.continued and thinks and formatted
         prompt: Prompt = text if state.tokens is None else state.tokens
         if media:
             marker = await media_marker(lease)
@@ -207,6 +204,7 @@ class RenderedCompletion(PromptBuilder):
 
     async def _without_bos(self, lease: Lease, messages: Sequence[Message]) -> tuple[Rendered, str]:
         """The prompt without what the engine begins every prompt with, and what that is."""
+        # Many templates write the token themselves, and a prompt that has it twice is another one.
         rendered = await self.render(lease, messages)
         bos = known_bos_text(self.generation.spec.digest)
         if bos is None:
@@ -221,7 +219,6 @@ class RenderedCompletion(PromptBuilder):
         return len(await tokenize(lease, attempt.text, special=True))
 
     async def count(self, lease: Lease, state: PromptState) -> int:
-        """The engine counts media in chats only, so theirs is the rest of such a chat's count."""
         rendered, _ = await self._without_bos(lease, state.messages)
         if not rendered.media:
             return len(await tokenize(lease, rendered.text, special=True))
@@ -230,19 +227,12 @@ class RenderedCompletion(PromptBuilder):
         count = len(await tokenize(lease, text.split(marker), special=True))
         if not data:
             return count
+        # The engine counts media in chats only, so theirs is the rest of such a chat's count.
         part = dict(zip(rendered.media, media_parts(state.messages), strict=True))
         chat = [{"role": "user", "content": [part[one] for one in data]}]
         whole = await count_tokens(lease, requests.apply_template(chat, None))
         around = (await apply_template(lease, chat, None)).split(marker)
         return count + whole - len(await tokenize(lease, around, special=True))
-
-    def _thinks_before_format(self, media: tuple[str, ...]) -> bool:
-        """Whether the format is left to a second call.
-
-        A format would forbid the model to think, so it is put up after that.
-        """
-        thinks = self.tags is not None and bool(self.generation.think)
-        return thinks and self.generation.request.response_format is not None and not media
 
     def _reader(
         self, state: PromptState, text: str, *, stop_at_text: bool

@@ -1,9 +1,4 @@
-"""What to send instead of a call that the engine refused, or that cannot go on.
-
-The common case costs one call: only when the engine refuses a prompt for its length is it known
-that it must be shortened. Then the oldest messages go, as many as must, while system messages and
-the last one stay; and if that one alone is too long, the middle of its prompt goes.
-"""
+"""What to send instead of a call that the engine refused, or that cannot go on."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -20,6 +15,10 @@ from gateway.llama.queries import tokenize
 from gateway.llama.sse import RestartNeeded
 from gateway.templates import forced_call
 from runners import Lease
+
+# The common case costs one call: only when the engine refuses a prompt for its length is it known
+# that it must be shortened. Then the oldest messages go, as many as must, while system messages and
+# the last one stay; and if that one alone is too long, the middle of its prompt goes.
 
 Failure = EngineError | RestartNeeded
 Recovery = Callable[[PromptBuilder, Lease, Attempt, Failure], Awaitable[PromptState | None]]
@@ -63,9 +62,8 @@ async def drop_oldest(
 
 
 async def _without_oldest(builder: PromptBuilder, lease: Lease, state: PromptState) -> PromptState:
-    """By halving: a conversation of 60 messages takes six counts. From the second time on, one
-    message goes: what fits by Ollama's count may still be a token or two too long for the engine.
-    """
+    # By halving: a conversation of 60 messages takes six counts. From the second time on, one
+    # message goes: what fits by Ollama's count may be a token or two too long for the engine.
     points = drop_points(state.messages)
     low, high = 0, 0 if state.shortened else len(points) - 1
     while low < high:
@@ -151,11 +149,9 @@ async def recover(
 
 
 async def hold_to_context(builder: PromptBuilder, lease: Lease, attempt: Attempt) -> Attempt:
-    """An attempt whose prompt fits the request's own context, on a runner that has a larger one.
-
-    The runner would not refuse what is too long here, so the tokens are counted; but for a body of
-    fewer bytes than the context has tokens.
-    """
+    """An attempt whose prompt fits the request's own context, on a runner that has a larger one."""
+    # The runner would not refuse what is too long here, so the tokens are counted; but for a body
+    # of fewer bytes than the context has tokens, which surely fits.
     context = builder.generation.context
     while len(attempt.call.body) >= context:
         count = await builder.count_sent(lease, attempt)

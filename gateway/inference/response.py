@@ -49,8 +49,7 @@ class Work:
 class GenerationResponse(Response):
     """An ASGI response that does the work while it is sent.
 
-    The head is held back until there is content, so an error until then, in the middle of a long
-    prompt too, still has its own status: it is raised for the app to answer.
+    An error before there is content is raised, for the app to answer with its status.
     """
 
     def __init__(self, scheduler: Scheduler, work: Work) -> None:
@@ -65,23 +64,22 @@ class GenerationResponse(Response):
         error: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
-            error = await self._respond(send)
+            try:
+                last = await self._generate(send)
+                await self._send(send, last, more=False)
+            except (RunnerError, GatewayError, EngineError) as exc:
+                if self._begun:
+                    # The status has gone out: the body is the only place that is left for it.
+                    self._work.record.error = message = client_message(exc)
+                    ending = self._work.encoder.failure(message, status_of(exc))
+                    await self._send(send, ending, more=False)
+                else:
+                    error = exc
+            # The watcher would wait for the client to leave.
             tasks.cancel_scope.cancel()
+        # Not within the group, which would wrap it in an ExceptionGroup.
         if error is not None:
             raise error
-
-    async def _respond(self, send: Send) -> Exception | None:
-        """The error, if there was one in time to be answered by itself."""
-        try:
-            last = await self._generate(send)
-            await self._send(send, last, more=False)
-        except (RunnerError, GatewayError, EngineError) as exc:
-            if not self._begun:
-                return exc
-            self._work.record.error = message = client_message(exc)
-            ending = self._work.encoder.failure(message, status_of(exc))
-            await self._send(send, ending, more=False)
-        return None
 
     async def _generate(self, send: Send) -> bytes:
         """What remains to be sent; by then the slot is free for others."""
@@ -94,6 +92,7 @@ class GenerationResponse(Response):
                 try:
                     last = await self._call(lease, attempt, send)
                 except (EngineError, RestartNeeded) as failure:
+                    # Text from before the restart: it stays, and the next call goes on from it.
                     if isinstance(failure, RestartNeeded) and failure.output:
                         await self._send(send, failure.output, more=True)
                     again = await work.recover(lease, attempt, failure) if work.recover else None
@@ -126,11 +125,10 @@ class GenerationResponse(Response):
         return work.encoder.flush()
 
     async def _relay(self, upstream: Upstream, send: Send) -> None:
-        """The path of a token: from one socket's callback into the other socket.
-
-        The listener lends `send_now` for it. The head, and what the client has no room for, take
-        the long way through the middleware, and wait.
-        """
+        """The path of a token: from one socket's callback into the other socket."""
+        # The listener lends `send_now` for it: a task, a queue and the middleware between the two
+        # sockets cost more than all that is done with a token. The head, and what the client has no
+        # room for, take the long way, and wait.
         feed, send_now = self._work.encoder.feed, self._send_now
         held, roomy = b"", False
 
@@ -149,23 +147,22 @@ class GenerationResponse(Response):
             roomy = True
 
     async def _send(self, send: Send, data: bytes, *, more: bool) -> None:
+        # The head is held back until there is content, so that an error until then, in the middle
+        # of a long prompt too, still has its own status.
         if not self._begun:
             self._begun = True
             if more:
                 self._work.record.first = time.perf_counter() - self._work.record.began
-            await send(self._head(None if more else len(data)))
+            media_type = self._work.encoder.media_type
+            headers = [(b"content-type", media_type.encode())]
+            if not more:
+                headers.append((b"content-length", str(len(data)).encode()))
+            if media_type == "text/event-stream":
+                headers.append((b"cache-control", b"no-cache"))
+            if truncated := self._work.record.truncated:
+                headers.append((b"x-paddock-truncated", truncated.encode()))
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": data, "more_body": more})
-
-    def _head(self, length: int | None) -> dict[str, object]:
-        media_type = self._work.encoder.media_type
-        headers = [(b"content-type", media_type.encode())]
-        if length is not None:
-            headers.append((b"content-length", str(length).encode()))
-        if media_type == "text/event-stream":
-            headers.append((b"cache-control", b"no-cache"))
-        if truncated := self._work.record.truncated:
-            headers.append((b"x-paddock-truncated", truncated.encode()))
-        return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 async def cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:

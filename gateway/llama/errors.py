@@ -120,6 +120,7 @@ def _classify(message: str, status: int, kind: object) -> EngineError:
         if match := pattern.search(message):
             limit = int(match[2])
             return ContextOverflow(message, status, int(match[1] or 0), limit, limit + room)
+    # An overflow in words that are not known: without its counts it can still be shortened for.
     if kind == _OVERFLOW_TYPE:
         return ContextOverflow(message, status, 0, 0, 0)
     if _TEMPLATE_REFUSED in message:

@@ -28,7 +28,7 @@ class Usage:
     completion_seconds: float = 0.0
 
     def read(self, timings: Mapping[str, Any]) -> None:
-        """Take over `timings`; the engine's prompt count leaves out what was in the cache."""
+        # The engine's own count of the prompt leaves out what was in the cache.
         self.cached_tokens = int(timings.get("cache_n", 0))
         self.prompt_tokens = self.cached_tokens + int(timings.get("prompt_n", 0))
         self.prompt_seconds = float(timings.get("prompt_ms", 0)) / 1e3
@@ -107,17 +107,24 @@ class ChatEventReader(EventReader):
             return None
         choice = choices[0]
         message = choice.get("delta") or {}
+        # A client gets it with the first token: until there is content, an error still has a
+        # status of its own.
         if event.get("prompt_progress"):
             self._early += message.get("content") or ""
             return None
         if reason := choice.get("finish_reason"):
             self.end = End(_REASONS.get(reason, "stop"), self._stop_word)
-        calls = message.get("tool_calls")
+        calls: list[ToolCallDelta] = []
+        for call in message.get("tool_calls") or ():
+            function = call.get("function") or {}
+            name, arguments = function.get("name") or "", function.get("arguments") or ""
+            index = int(call.get("index", 0))
+            calls.append(ToolCallDelta(index, call.get("id") or "", name, arguments))
         logprobs = choice.get("logprobs")
         delta = Delta(
             message.get("content") or "",
             message.get("reasoning_content") or "",
-            [_tool_call_delta(call) for call in calls] if calls else (),
+            calls or (),
             (logprobs.get("content") or ()) if logprobs else (),
         )
         if not (delta.text or delta.thinking or calls or delta.logprobs):
@@ -195,16 +202,33 @@ class CompletionEventReader(EventReader):
         self.prompt_tokens = self.prompt_tokens or int(event.get("tokens_evaluated", 0))
         if event.get("prompt_progress"):
             return None
-        text = event.get("content") or ""
-        delta = self._read(text) if text else Delta()
+        raw = event.get("content") or ""
+        thinking, text = "", raw
+        calls: Sequence[ToolCallDelta] = ()
+        if raw:
+            self.pieces.append(raw)
+            self.spent += 1
+            if self._splitter:
+                thinking, text = self._splitter.feed(text)
+            text = self._up_to_restart(text)
+            if self._quiet:
+                thinking = ""
+            if self._finder and text:
+                text, whole = self._finder.feed(text)
+                calls = self._call_deltas(whole)
         if event.get("stop"):
             kind = event.get("stop_type", "")
             word = event.get("stopping_word") or ""
             self.end = End(_REASONS.get(kind, "tool_calls" if self._calls else "stop"), word)
-            self._count(event.get("timings") or {})
-        delta.held = bool(text)
-        delta.logprobs = event.get("completion_probabilities") or ()
-        return delta if text or delta.logprobs else None
+            self.usage.read(event.get("timings") or {})
+            # A reply that took several calls is one to the client. What the later ones read again
+            # of the first one's prompt, and of the text that they went on from, counts once.
+            if self._spent:
+                self.usage.prompt_tokens = self.prompt_tokens
+                self.usage.cached_tokens = min(self.usage.cached_tokens, self.prompt_tokens)
+                self.usage.completion_tokens += self._spent
+        logprobs = event.get("completion_probabilities") or ()
+        return Delta(text, thinking, calls, logprobs, bool(raw)) if raw or logprobs else None
 
     def flush(self) -> Delta | None:
         thinking, text = self._splitter.flush() if self._splitter else ("", "")
@@ -217,32 +241,11 @@ class CompletionEventReader(EventReader):
         self.restart_needed = self.restart_needed or (self._must_call and not self._calls)
         return Delta(text, thinking, calls) if thinking or text or calls else None
 
-    def _count(self, timings: Mapping[str, Any]) -> None:
-        """Counts of a reply that took several calls are those of all of it."""
-        self.usage.read(timings)
-        if self._spent:
-            self.usage.prompt_tokens = self.prompt_tokens
-            self.usage.cached_tokens = min(self.usage.cached_tokens, self.prompt_tokens)
-            self.usage.completion_tokens += self._spent
-
-    def _read(self, raw: str) -> Delta:
-        thinking, text = "", raw
-        self.pieces.append(raw)
-        self.spent += 1
-        if self._splitter:
-            thinking, text = self._splitter.feed(text)
-        text = self._up_to_restart(text)
-        if self._quiet:
-            thinking = ""
-        if not self._finder or not text:
-            return Delta(text, thinking)
-        text, calls = self._finder.feed(text)
-        return Delta(text, thinking, self._call_deltas(calls))
-
     def _up_to_restart(self, text: str) -> str:
         """The text; from where a restart is needed, none."""
         if self._stop_at_text and text and not self.restart_needed:
             self.restart_needed = True
+            # The next call goes on from the thinking; this text was not held to the format.
             self.pieces = ["".join(self.pieces).removesuffix(text)]
         return "" if self.restart_needed else text
 
@@ -254,16 +257,7 @@ class CompletionEventReader(EventReader):
                 ToolCallDelta(self._calls, self._new_id(), call.name, arguments, whole=True)
             )
             self._calls += 1
+        # The last event may have come before the call was known to be one.
         if deltas and self.end is not None and self.end.reason == "stop":
             self.end = replace(self.end, reason="tool_calls")
         return deltas
-
-
-def _tool_call_delta(delta: Mapping[str, Any]) -> ToolCallDelta:
-    function = delta.get("function") or {}
-    return ToolCallDelta(
-        int(delta.get("index", 0)),
-        delta.get("id") or "",
-        function.get("name") or "",
-        function.get("arguments") or "",
-    )

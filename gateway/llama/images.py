@@ -1,7 +1,4 @@
-"""Images and sounds as the engine can take them: WebP made PNG, and none too large to be unpacked.
-
-Their kind is read from their first bytes: Ollama's clients send base64 without a type.
-"""
+"""Images and sounds as the engine can take them: WebP made PNG, and none too large to unpack."""
 
 import base64
 import binascii
@@ -14,8 +11,8 @@ from anyio.to_thread import run_sync
 from gateway.errors import Invalid
 from gateway.llama.requests import JsonObject, Message
 
+# The engine unpacks an image whole; a file of one megabyte can hold gigabytes of nothing.
 _MOST_PIXELS = 64_000_000
-"""The engine unpacks an image whole; a file of one megabyte can hold gigabytes of nothing."""
 _PNG_PREFIX = "data:image/png;base64,"
 _MP3 = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 _TYPES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"GIF8", "gif"), (b"BM", "bmp"))
@@ -25,6 +22,7 @@ _HEAD = 32
 
 def media_part(data: str) -> dict[str, object]:
     """The part of a message that `data`, base64, is; anything unknown may still be a JPEG."""
+    # By its first bytes, for Ollama's clients send base64 without a type.
     head = _first_bytes(data)
     if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
@@ -42,6 +40,7 @@ def is_webp(data: str) -> bool:
 
 def _first_bytes(data: str) -> bytes:
     try:
+        # What is no base64 the engine refuses itself.
         return binascii.a2b_base64(data[:_HEAD])
     except ValueError:
         return b""
@@ -53,21 +52,21 @@ async def readable(messages: Sequence[Message]) -> Sequence[Message]:
     Raises Invalid for an image that is too large, and for a WebP image that is broken. What is no
     image at all the engine refuses itself.
     """
-    return [await _readable_message(message) for message in messages]
-
-
-async def _readable_message(message: Message) -> Message:
-    content = message.get("content")
-    if not isinstance(content, list) or not any(map(_image_data, content)):
-        return message
-    # An image takes up to a second to decode; in the event loop every other stream would wait.
-    parts = [await run_sync(_as_png, part) if _image_data(part) else part for part in content]
-    return {**message, "content": parts}
-
-
-def _as_png(part: JsonObject) -> JsonObject:
-    data = png(_image_data(part))
-    return {"type": "image_url", "image_url": {"url": _PNG_PREFIX + data}} if data else part
+    changed = list(messages)
+    for at, message in enumerate(messages):
+        content = message.get("content")
+        if not isinstance(content, list) or not any(map(_image_data, content)):
+            continue
+        parts: list[JsonObject] = []
+        for part in content:
+            # An image takes up to a second to decode; in the event loop every other stream would
+            # wait.
+            data = _image_data(part)
+            if data and (converted := await run_sync(png, data)):
+                part = {"type": "image_url", "image_url": {"url": _PNG_PREFIX + converted}}
+            parts.append(part)
+        changed[at] = {**message, "content": parts}
+    return changed
 
 
 def png(data: str) -> str | None:

@@ -51,14 +51,11 @@ async def apply_template(
 
 
 async def count_tokens(lease: Lease, chat_call: Call) -> int:
-    """Tokens of a chat's prompt, media included.
-
-    Media that cannot be read are the client's error here: the engine's own status for them is 500,
-    which clients retry.
-    """
+    """Tokens of a chat's prompt, media included."""
     try:
         return int((await query(lease, requests.count_tokens(chat_call)))["input_tokens"])
     except MediaUnreadable as exc:
+        # The client's mistake; the engine's own status for it is 500, which clients retry.
         raise MediaUnreadable(exc.message, 400) from exc
 
 
@@ -68,21 +65,17 @@ async def media_marker(lease: Lease) -> str:
 
 
 def known_bos_text(digest: str) -> str | None:
-    """What `bos_text` gave for these weights; None if it was never called for them.
-
-    So the common request enters no coroutine for it.
-    """
+    """What `bos_text` gave for these weights; None if it was never called for them."""
+    # Apart from `bos_text`, so that the common request enters no coroutine for it.
     return _BOS_TEXTS.get(digest)
 
 
 async def bos_text(lease: Lease) -> str:
-    """The text of the token that the engine puts before every prompt; empty if it puts none there.
-
-    A prompt that begins with this text would have the token twice.
-    """
+    """The text of the token that the engine puts before every prompt; empty if there is none."""
     digest = lease.runner.spec.digest
     if digest not in _BOS_TEXTS:
         text = str((await query(lease, Call(requests.PROPS, b""))).get("bos_token", ""))
+        # Whether it puts it there shows by the text itself, which has the token twice then.
         first = (await tokenize(lease, text, special=True))[:2] if text else []
         _BOS_TEXTS[digest] = text if len(first) == 2 and first[0] == first[1] else ""
     return _BOS_TEXTS[digest]

@@ -1,10 +1,4 @@
-"""What is sent to a llama-server.
-
-A reply is always streamed from it, and a long prompt with progress: only then does it notice within
-milliseconds that the client has left, be it before the first token. It looks between two batches;
-so a prompt that surely fits one has no progress to report, and is spared two events before its
-reply.
-"""
+"""What is sent to a llama-server."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +25,8 @@ Prompt = str | Sequence[int] | JsonObject
 """A text, token ids, or a text with media, see `with_media`."""
 
 _ANY_OBJECT = {"type": "object"}
+# A reply is always streamed, and a long prompt with progress: only then does the engine notice
+# within milliseconds that the client has left, be it before the first token.
 _ALWAYS = {"stream": True, "cache_prompt": True}
 # The engine then goes on from the last message without repeating it.
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
@@ -173,7 +169,8 @@ def _template_kwargs(think: ThinkLevel) -> dict[str, object]:
 
 
 def _generation(path: str, payload: dict[str, object], batch: int) -> Call:
-    """With progress, unless even a token for each byte would fit the batch."""
+    # The engine looks for the client between two batches, so a prompt that surely fits one, with a
+    # token for each byte even, has no progress to report, and is spared two events.
     call = _call(path, payload)
     return call if len(call.body) <= batch else _call(path, payload | {"return_progress": True})
 

@@ -1,18 +1,16 @@
-"""Bounds that contradict each other are refused before the engine sees them.
-
-The engine counts the optional repetitions of a grammar as the upper bound less the lower one,
-without a sign: "at least 5, at most 2" makes it write rules until the memory is full. Where an
-integer has no value at all it fails in the middle of a reply, and a bound of too many digits on
-one side alone is such a repetition of its own making.
-"""
+"""Bounds that contradict each other are refused before the engine sees them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.errors import Invalid
 from gateway.llama.requests import JsonObject, schema_of
 
+# The engine counts the optional repetitions of a grammar as the upper bound less the lower one,
+# without a sign: "at least 5, at most 2" makes it write rules until the memory is full.
 _COUNTS = (("minLength", "maxLength"), ("minItems", "maxItems"))
+# Where an integer has no value at all the engine fails in the middle of a reply, and a bound of too
+# many digits on one side alone is a repetition of its own making.
 _DIGITS = 10**15
 """From here on a bound of an integer needs one on the other side."""
 _SIGN = 1 << 31
@@ -45,27 +43,26 @@ def check_limits(
 
 def check_schema(value: object, what: str) -> None:
     """Invalid, with the place, for a JSON Schema that nothing can satisfy. `what` it is of."""
-    for path, part in _objects(value):
-        if wrong := _counts(part) or _integer(part) or _pattern(part):
-            raise Invalid(f"{what}: JSON schema error at {path}: {wrong}")
+    # Every object, be it a schema or not: what refers to another (`$ref`) may refer to any.
+    ahead = [("#", value)]
+    while ahead:
+        path, part = ahead.pop()
+        if isinstance(part, dict):
+            pattern = part.get("pattern")
+            wrong = _counts(part) or _integer(part)
+            if not wrong and isinstance(pattern, str):
+                wrong = _repetition(_PATTERN, pattern)
+            if wrong:
+                raise Invalid(f"{what}: JSON schema error at {path}: {wrong}")
+            ahead += [(f"{path}/{key}", item) for key, item in part.items()]
+        elif isinstance(part, list):
+            ahead += [(f"{path}/{at}", item) for at, item in enumerate(part)]
 
 
 def check_grammar(text: object) -> None:
     """Invalid for a GBNF grammar with a repetition that ends before it begins."""
     if isinstance(text, str) and (wrong := _repetition(_GRAMMAR, text)):
         raise Invalid(f"'grammar': {wrong}")
-
-
-def _objects(value: object) -> Iterator[tuple[str, JsonObject]]:
-    """Every object in `value` with its place; what refers to another may refer to any."""
-    ahead = [("#", value)]
-    while ahead:
-        path, value = ahead.pop()
-        if isinstance(value, dict):
-            yield path, value
-            ahead += [(f"{path}/{key}", item) for key, item in value.items()]
-        elif isinstance(value, list):
-            ahead += [(f"{path}/{at}", item) for at, item in enumerate(value)]
 
 
 def _counts(part: JsonObject) -> str:
@@ -99,7 +96,8 @@ def _integer(part: JsonObject) -> str:
 
 
 def _bound(part: JsonObject, name: str, exclusive: str, step: int) -> float | None:
-    """The last value that is allowed. As the engine reads it: the inclusive bound wins."""
+    """The last value that is allowed."""
+    # With both the engine reads the inclusive one, be it the wider.
     if (value := _number(part, name)) is not None:
         return value
     value = _number(part, exclusive)
@@ -111,11 +109,6 @@ def _number(part: JsonObject, name: str) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _pattern(part: JsonObject) -> str:
-    pattern = part.get("pattern")
-    return _repetition(_PATTERN, pattern) if isinstance(pattern, str) else ""
-
-
 def _repetition(kind: re.Pattern[str], text: str) -> str:
     for match in kind.finditer(text):
         low, high = match[1], match[2]
@@ -125,6 +118,6 @@ def _repetition(kind: re.Pattern[str], text: str) -> str:
 
 
 def _size(digits: str) -> tuple[int, str]:
-    """Orders numbers of any length."""
+    # Python refuses to read a number of more than 4,300 digits; their length orders them as well.
     digits = digits.lstrip("0")
     return len(digits), digits

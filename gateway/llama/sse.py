@@ -23,7 +23,9 @@ class RestartNeeded(Exception):
 
 
 class LineSplitter:
-    """Splits on `\\n` only: model text holds every other separator there is."""
+    """Splits on `\\n` only."""
+
+    # Not `splitlines`: model text holds every other separator there is.
 
     __slots__ = ("_rest",)
 
@@ -56,7 +58,7 @@ class SSEDecoder:
     """A stream decoded line by line: what `encode_line` makes of each, up to the engine's error.
 
     The error is raised at once if nothing was written before it in the same piece, else by
-    whatever is called next. So what a client gets does not depend on how the stream was cut.
+    whatever is called next.
     """
 
     __slots__ = ("_encode_line", "_error", "_lines")
@@ -72,6 +74,8 @@ class SSEDecoder:
         try:
             output.extend(filter(None, map(self._encode_line, self._lines.feed(data))))
         except EngineError as exc:
+            # What was written before it goes out first, so that what a client gets does not depend
+            # on how the stream was cut.
             if not output:
                 raise
             self._error = exc

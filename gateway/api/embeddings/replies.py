@@ -1,8 +1,4 @@
-"""Embeddings: calls of the engine, and the replies of Ollama's and of OpenAI's API.
-
-A call has many inputs at once, and the engine replies in base64: decimal digits would have to be
-written and read for nothing.
-"""
+"""Embeddings: calls of the engine, and the replies of Ollama's and of OpenAI's API."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -47,6 +43,7 @@ class Embeddings:
 
 def embedding_call(inputs: Sequence[EmbeddingInput], *, raw: bool = False) -> Call:
     """All of them at once. `raw`: vectors as the model makes them, not brought to unit length."""
+    # In base64: decimal digits would have to be written and read for nothing.
     payload: dict[str, object] = {"input": inputs, "encoding_format": "base64"}
     if raw:
         payload["embd_normalize"] = _RAW

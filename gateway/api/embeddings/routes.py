@@ -99,24 +99,23 @@ async def embed_texts(
 
 async def _truncated(send: SendCall, texts: Sequence[str], room: int, raw: bool) -> bytes:
     """The reply for as much of each as there is room for; tokens."""
-    inputs = [await _shortened(send, text, room) for text in texts]
+    inputs: list[EmbeddingInput] = []
+    for text in texts:
+        # Hardly any vocabulary needs more than a token a byte, so this saves the query; where one
+        # does, the call is refused as too long.
+        if 2 * len(text.encode()) <= room:
+            inputs.append(text)
+            continue
+        whole = await _tokens(send, tokenize(text, special=True))
+        if len(whole) > room:
+            inputs.append(cut(await _tokens(send, tokenize(text)), whole, room))
+        else:
+            inputs.append(text)
     try:
         return await send(embedding_call(inputs, raw=raw))
     except ContextOverflow as exc:
         message = "input exceeds maximum context length and cannot be truncated further"
         raise Invalid(message) from exc
-
-
-async def _shortened(send: SendCall, text: str, room: int) -> EmbeddingInput:
-    """As much of `text` as there is room for, in tokens if that is not all."""
-    # Hardly any vocabulary needs more than a token a byte, so this saves the query; where one does,
-    # the call is refused as too long.
-    if 2 * len(text.encode()) <= room:
-        return text
-    whole = await _tokens(send, tokenize(text, special=True))
-    if len(whole) <= room:
-        return text
-    return cut(await _tokens(send, tokenize(text)), whole, room)
 
 
 async def _tokens(send: SendCall, call: Call) -> list[int]:

@@ -1,7 +1,4 @@
-"""The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs.
-
-Disk work runs in worker threads, for a slow disk must not stop the tokens of other requests.
-"""
+"""The models on disk: /api/tags, /api/show, /api/copy, /api/delete, /api/create and /api/blobs."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,9 +20,11 @@ from gateway.services import Services, services_of
 from gateway.store.create import VERIFIED, finish, prepare
 from gateway.store.gguf import Scalar, read_arrays
 from gateway.store.library import Library
-from gateway.store.model import Entry
+from gateway.store.model import Entry, Model
 from gateway.store.quantize import ConvertedBlob, StatusSink, convert, program
 from gateway.store.recipe import Recipe, parse_recipe
+
+# Disk work runs in worker threads, for a slow disk must not stop the tokens of other requests.
 
 # Uploads arrive in small chunks. One trip to a worker thread pays for this much of them.
 PIECE = 1 << 20
@@ -46,22 +45,16 @@ async def show(http: Request) -> Response:
     name = names.resolve(request.named, refusal=names.CLOUD_DETAILS)
     library = _library(http)
     model = library.peek(name)
+    # Known and unchanged takes one stat, which is cheaper than a worker thread.
     if model is None:
         model = await run_sync(library.get, name)
-    arrays: dict[str, Mapping[str, list[Scalar]]] = {}
-    if request.verbose:
-        # Read anew each time: the vocabulary alone is some megabytes, and few requests want it.
-        if model.header:
-            arrays["arrays"] = await run_sync(read_arrays, model.weights)
-        if model.projector:
-            arrays["projector_arrays"] = await run_sync(read_arrays, model.projectors[0])
     copilot = http.headers.get("user-agent", "").startswith(_COPILOT)
     reply = show_body(
         model,
         system=request.system,
         options=request.options,
         basename=request.named if copilot else "",
-        **arrays,
+        **(await run_sync(_arrays, model) if request.verbose else {}),
     )
     return json_reply(with_go_floats(reply))
 
@@ -74,7 +67,6 @@ async def copy(http: Request) -> Response:
     try:
         await run_sync(_library(http).copy, source, destination)
     except NotFound as error:
-        # As the request spells it: the library's error adds a tag.
         raise NotFound(f'model "{request.source}" not found') from error
     return empty()
 
@@ -151,7 +143,8 @@ async def blob(http: Request) -> Response:
                 if len(piece) >= PIECE:
                     await run_sync(out.write, piece)
                     piece = bytearray()
-            await run_sync(out.write, piece)
+            if piece:
+                await run_sync(out.write, piece)
             await run_sync(out.commit)
     except OSError as error:
         raise Broken(f"the blob cannot be stored: {error.strerror}") from error
@@ -171,3 +164,13 @@ def _plain_name(role: str, text: str) -> Name:
         return names.parse(text)
     except Invalid as error:
         raise Invalid(f'{role} "{text}" is invalid') from error
+
+
+def _arrays(model: Model) -> dict[str, Mapping[str, list[Scalar]]]:
+    """The arrays of the model's files in full, as a verbose description has them."""
+    arrays: dict[str, Mapping[str, list[Scalar]]] = {}
+    if model.header:
+        arrays["arrays"] = read_arrays(model.weights)
+    if model.projector:
+        arrays["projector_arrays"] = read_arrays(model.projectors[0])
+    return arrays

@@ -34,35 +34,34 @@ class ProgressResponse(Response):
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error: GatewayError | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
-            error = await self._respond(Request(scope), send)
-            tasks.cancel_scope.cancel()
-        # Not within the group, which would wrap it in an ExceptionGroup.
-        if error is not None:
-            raise error
-
-    async def _respond(self, request: Request, send: Send) -> GatewayError | None:
-        """The error, if there was one before anything was sent."""
+        failure: GatewayError | None = None
 
         async def report(progress: Progress) -> None:
             self._last = progress
             if self._stream:
                 await self._send(send, progress, more=True)
 
-        try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
             try:
-                await self._operation(report)
-            except OSError as error:
-                raise Broken(f"the model cannot be stored: {error.strerror}") from error
-        except GatewayError as error:
-            if not self._started:
-                return error
-            request.state.record.error = error.message
-            await self._send(send, {"error": error.message}, more=True)
-        await self._send(send, None if self._stream else self._last, more=False)
-        return None
+                try:
+                    await self._operation(report)
+                except OSError as error:
+                    raise Broken(f"the model cannot be stored: {error.strerror}") from error
+            except GatewayError as error:
+                if self._started:
+                    # The status has gone out: a line is the only place that is left for it.
+                    Request(scope).state.record.error = error.message
+                    await self._send(send, {"error": error.message}, more=True)
+                else:
+                    failure = error
+            if failure is None:
+                await self._send(send, None if self._stream else self._last, more=False)
+            # The watcher would wait for the client to leave.
+            tasks.cancel_scope.cancel()
+        # Not within the group, which would wrap it in an ExceptionGroup.
+        if failure is not None:
+            raise failure
 
     async def _send(self, send: Send, value: Progress | None, *, more: bool) -> None:
         data = b"" if value is None else dumps(value) + (b"\n" if self._stream else b"")

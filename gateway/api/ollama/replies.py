@@ -1,9 +1,4 @@
-"""Replies of /api/chat and /api/generate, each as one object or as a stream of lines.
-
-Fields stand in Ollama's order, for some clients compare bytes. The line of a plain token is put
-together from bytes instead of encoding a dict: there is one for every token, and little else that
-the gateway does for it.
-"""
+"""Replies of /api/chat and /api/generate, each as one object or as a stream of lines."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -15,6 +10,8 @@ from gateway.api.reply import JSON, NDJSON
 from gateway.golang.json_encode import dumps, escape
 from gateway.llama.errors import EngineError
 from gateway.llama.events import Delta, End, EndReason, ToolCallDelta, Usage
+
+# Fields stand in Ollama's order, for some clients compare bytes.
 
 
 class OllamaWriter(ABC):
@@ -47,7 +44,7 @@ class OllamaWriter(ABC):
         return {"model": self._model, "created_at": self._clock.stamp()}
 
     def _metrics(self, usage: Usage) -> dict[str, int]:
-        """Counts, and nanoseconds. Those that are 0 are left out, as by `omitempty` in Go."""
+        """Counts, and nanoseconds."""
         metrics = {
             "total_duration": self._clock.elapsed(),
             "load_duration": self._loaded,
@@ -56,6 +53,7 @@ class OllamaWriter(ABC):
             "eval_count": usage.completion_tokens,
             "eval_duration": round(usage.completion_seconds * 1e9),
         }
+        # Those that are 0 are left out, as by `omitempty` in Go.
         return {name: value for name, value in metrics.items() if value}
 
 
@@ -149,6 +147,9 @@ class GenerateObject(OllamaObject):
 
 class OllamaStream(OllamaWriter):
     """Writes a line for each delta, and a last one with the counts."""
+
+    # The line of a plain token is put together from bytes instead of encoding a dict: there is one
+    # for every token, and little else that the gateway does for it.
 
     media_type = NDJSON
 

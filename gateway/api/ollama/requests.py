@@ -53,7 +53,8 @@ def generate(request: GenerateRequest) -> GenerationRequest:
 
 
 def check(request: InferenceRequest) -> None:
-    """What Ollama checks before the model's name, so that its error is the one that is reported."""
+    """Invalid for what cannot be had of any model."""
+    # Apart from the rest: Ollama checks this before the model's name, so its error comes first.
     if not 0 <= request.top_logprobs <= _MOST_LOGPROBS:
         raise Invalid("top_logprobs must be between 0 and 20")
 

@@ -137,8 +137,12 @@ def modelfile(model: Model, system: str, parameters: Mapping[str, object]) -> st
 
 
 def parameters_text(parameters: Mapping[str, object]) -> str:
-    """One line a value, the name padded to 30 columns; sorted, for Ollama's order is random."""
-    return "\n".join(f"{name:<30} {_literal(value)}" for name, value in _each(parameters))
+    """One line a value, the name padded to 30 columns; sorted."""
+    # Strings as Go's `%q` quotes them, in a modelfile as its `%v` prints them: both are Ollama's.
+    return "\n".join(
+        f"{name:<30} {quote(value) if isinstance(value, str) else _bare(value)}"
+        for name, value in _each(parameters)
+    )
 
 
 def details(config: Config, parent: str) -> dict[str, object]:
@@ -168,6 +172,7 @@ def _info(header: Header | None, arrays: Mapping[str, list[Scalar]] | None) -> d
 
 def _each(parameters: Mapping[str, object]) -> Iterable[tuple[str, object]]:
     # Lists taken apart: a Modelfile has a line for each stop word.
+    # Sorted, for Ollama's order is random.
     for name, value in sorted(parameters.items()):
         values = value if isinstance(value, list | tuple) else [value]
         yield from ((name, item) for item in values)
@@ -191,8 +196,3 @@ def _bare(value: object) -> str:
     if isinstance(value, int | float):
         return format_float(value)
     return "<nil>" if value is None else json.dumps(value)
-
-
-def _literal(value: object) -> str:
-    """The same with strings as Go's `%q` quotes them."""
-    return quote(value) if isinstance(value, str) else _bare(value)

@@ -36,6 +36,7 @@ async def push(http: Request) -> Response:
     protocol = scheme(request.named, insecure=request.insecure)
     services = services_of(http)
     stored = await run_sync(services.library.find, name)
+    # Before the reply starts, and so with a status; an error later on is a line of it.
     if stored is None:
         raise NotFound(f"model '{name.short}' not found")
     operation = partial(services.transfers.push, stored, protocol)

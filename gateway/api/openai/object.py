@@ -49,7 +49,15 @@ class ChatObject:
         if thinking := "".join(self._thinking):
             message["reasoning"] = thinking
         if self._calls:
-            message["tool_calls"] = [_tool_call(call) for call in self._calls]
+            message["tool_calls"] = calls = []
+            for call in self._calls:
+                arguments = call.arguments
+                # Without blanks, as OpenAI has it; what a limit cut short stays as it is.
+                with suppress(orjson.JSONDecodeError):
+                    arguments = orjson.dumps(orjson.loads(arguments)).decode()
+                function = {"name": call.name, "arguments": arguments}
+                ids = {"id": call.id, "index": call.index}
+                calls.append({**ids, "type": "function", "function": function})
         choice: dict[str, object] = {"index": 0, "finish_reason": end.reason, "message": message}
         if self._logprobs:
             choice["logprobs"] = {"content": self._logprobs}
@@ -60,7 +68,8 @@ class ChatObject:
 
 
 def head(ident: str, kind: str, created: int, model: str) -> dict[str, object]:
-    """The first fields of every object; clients of Ollama's know its fingerprint."""
+    """The first fields of every object."""
+    # The fingerprint is Ollama's, which its clients know.
     return {
         "id": ident,
         "object": kind,
@@ -91,14 +100,5 @@ def sse(value: Mapping[str, object]) -> bytes:
 
 
 def failure_event(message: str, status: int) -> bytes:
-    """How a stream that has begun ends early: OpenAI's clients raise what they find here."""
+    # OpenAI's clients raise what they find in such an event.
     return sse(error_body(message, status))
-
-
-def _tool_call(call: ToolCallDelta) -> dict[str, object]:
-    arguments = call.arguments
-    # Without blanks, as OpenAI has it; what a limit cut short stays as it is.
-    with suppress(orjson.JSONDecodeError):
-        arguments = orjson.dumps(orjson.loads(arguments)).decode()
-    function = {"name": call.name, "arguments": arguments}
-    return {"id": call.id, "index": call.index, "type": "function", "function": function}

@@ -1,12 +1,6 @@
-"""A streamed chat completion in the engine's own bytes, with a few names replaced.
-
-The engine writes JSON without blanks and escapes every quote inside a text, so the sequences
-replaced here cannot occur in what a model wrote. Only the beginning of a stream is parsed line by
-line; after that a token costs three searches.
-"""
+"""A streamed chat completion in the engine's own bytes, with a few names replaced."""
 
 import re
-from typing import Any
 
 import orjson
 
@@ -17,6 +11,8 @@ from gateway.llama.errors import ReplyCutShort
 from gateway.llama.events import EventReader, Usage
 from gateway.llama.sse import DATA, DONE, SSEDecoder, parse_event
 
+# The engine writes JSON without blanks and escapes every quote inside a text, so the sequences that
+# are replaced here cannot occur in what a model wrote.
 _FINGERPRINT = re.compile(rb'"system_fingerprint":"[^"]*"')
 _OUR_FINGERPRINT = b'"system_fingerprint":"fp_ollama"'
 _COUNTED = b'"usage":{'
@@ -63,10 +59,14 @@ class Passthrough:
     def _line(self, line: bytes) -> bytes:
         if not self._begun:
             return self._first(line)
+        # Only the beginning of a stream is parsed line by line; from here on a token costs a few
+        # searches.
         if line.startswith(b'data: {"error"'):
-            parse_event(line)
+            parse_event(line)  # which raises it
         if b'"timings":{' in line:
-            self._count(line)
+            if value := parse_event(line):
+                self.usage.read(value["timings"])
+            # The chunk with the counts needs no null in their place.
             if _COUNTED in line:
                 self._our_names = _OUR_FINGERPRINT
         elif line == DONE:
@@ -76,10 +76,7 @@ class Passthrough:
         return line.replace(_REASONING, b'"delta":{"content":"","reasoning":', 1)
 
     def _first(self, line: bytes) -> bytes:
-        """Skip what comes before the first token: progress, and a chunk with the role alone.
-
-        The role goes with the first chunk that has content, as Ollama gives it.
-        """
+        """Skip what comes before the first token: progress, and a chunk with the role alone."""
         value = parse_event(line)
         if value is None or not value.get("choices"):
             return b""
@@ -90,21 +87,11 @@ class Passthrough:
         self._begun = True
         match = _FINGERPRINT.search(line)
         self._fingerprint = match[0] if match else _OUR_FINGERPRINT
+        # The role goes with the first chunk that has content, as Ollama gives it.
         if grown:
             line = self._line(line)
             return line.replace(b'"delta":{', _ROLE, 1) if _ROLE not in line else line
-        return self._empty(value) + b"\n\n" + self._line(line)
-
-    def _empty(self, value: dict[str, Any]) -> bytes:
-        """A reply without a single token still begins with its role."""
-        value["choices"][0] |= {
-            "delta": {"role": "assistant", "content": ""},
-            "finish_reason": None,
-        }
+        # A reply without a single token still begins with its role.
+        choice |= {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
         value.pop("timings", None)
-        return self._line(DATA + orjson.dumps(value))
-
-    def _count(self, line: bytes) -> None:
-        value = parse_event(line)
-        if value is not None:
-            self.usage.read(value["timings"])
+        return self._line(DATA + orjson.dumps(value)) + b"\n\n" + self._line(line)

@@ -1,8 +1,4 @@
-"""Chat completions and completions, checked, and made requests for a generation.
-
-The engine speaks this API itself, so only the fields that are ours are touched: what a Modelfile
-lays under the request, what bounds the reply, and what would reach into the supervisor's business.
-"""
+"""Chat completions and completions, checked, and made requests for a generation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,6 +31,7 @@ _INTERNAL = (
     "reasoning_in_content",
     "n_cmpl",
 )
+# The engine speaks this API itself, and would heed a field of the other endpoint.
 _OF_CHATS = (
     "messages",
     "tools",
@@ -112,11 +109,13 @@ def chat(request: ChatCompletionRequest, messages: Sequence[Message]) -> Generat
     extra = _for_engine(request, _OF_COMPLETIONS)
     if choice is not None:
         extra["tool_choice"] = choice
+    # OpenAI's own fields win over the engine's.
     alternatives = request.n_probs or None
     if request.logprobs:
         alternatives = request.top_logprobs
         if alternatives is None:
             alternatives = request.n_probs
+    # The engine always streams to us, and counts in a stream only where it must.
     if not request.stream:
         extra["stream_options"] = {"include_usage": True}
     effort = request.reasoning.get("effort") or request.reasoning_effort

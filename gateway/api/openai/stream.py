@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.api.openai.object import failure_event, head, logprobs_of, sse, usage_object
 from gateway.api.reply import SSE
-from gateway.llama.events import Delta, End, ToolCallDelta, Usage
+from gateway.llama.events import Delta, End, Usage
 from gateway.llama.sse import DONE
 
 
@@ -40,7 +40,15 @@ class ChatStream:
         if delta.thinking:
             fields["reasoning"] = delta.thinking
         if delta.calls:
-            fields["tool_calls"] = [_call_delta(call) for call in delta.calls]
+            calls: list[dict[str, object]] = []
+            for call in delta.calls:
+                # Id, type and name come once, with the first part of a call: clients add up what
+                # comes in several.
+                head = {"id": call.id, "type": "function"} if call.id else {}
+                name = {"name": call.name} if call.name else {}
+                function = {**name, "arguments": call.arguments}
+                calls.append({**head, "index": call.index, "function": function})
+            fields["tool_calls"] = calls
         choice: dict[str, object] = {"index": 0, "delta": fields, "finish_reason": None}
         if logprobs:
             choice["logprobs"] = {"content": logprobs}
@@ -55,11 +63,3 @@ class ChatStream:
 
     def failure(self, message: str, status: int) -> bytes:
         return failure_event(message, status)
-
-
-def _call_delta(call: ToolCallDelta) -> dict[str, object]:
-    function: dict[str, object] = {"arguments": call.arguments}
-    if call.name:
-        function = {"name": call.name, **function}
-    fields: dict[str, object] = {"index": call.index, "function": function}
-    return {"id": call.id, "type": "function", **fields} if call.id else fields

@@ -11,12 +11,23 @@ _TOOLS = "ChatCompletionRequest.tools"
 def chosen_tools(
     tools: Sequence[object], choice: object
 ) -> tuple[list[dict[str, object]], str | None]:
-    """The tools that may be called, and whether one must be: "required", "auto" or None.
-
-    The engine knows no other choices, so those are made by the tools that are left: a single one
-    for a choice that names it, none for "none".
-    """
-    checked = [_checked(tool) for tool in tools]
+    """The tools that may be called, and whether one must be: "required", "auto" or None."""
+    checked: list[dict[str, object]] = []
+    for tool in tools:
+        if tool is None:
+            raise Invalid("a tool must be an object")
+        if not isinstance(tool, dict):
+            raise Invalid(unmarshal_error(tool, "api.Tool", field=_TOOLS))
+        if tool.get("type", "function") != "function":
+            raise Invalid(f"tools of type {tool['type']!r} are not supported")
+        function = tool.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise Invalid("a tool must have a function with a name")
+        if not isinstance(function.get("parameters") or {}, dict):
+            raise Invalid(f"the parameters of tool {function['name']!r} must be an object")
+        checked.append({**tool, "type": "function"})
+    # The engine knows no other choices than these, so the rest are made by the tools that are left:
+    # a single one for a choice that names it, none for "none".
     match choice:
         case None:
             return checked, None
@@ -44,19 +55,3 @@ def _named(tools: list[dict[str, object]], wanted: list[str]) -> list[dict[str, 
 def _name(tool: object) -> str:
     function = tool.get("function") if isinstance(tool, dict) else None
     return str(function.get("name")) if isinstance(function, dict) else ""
-
-
-def _checked(tool: object) -> dict[str, object]:
-    """A tool must be a function with a name."""
-    if tool is None:
-        raise Invalid("a tool must be an object")
-    if not isinstance(tool, dict):
-        raise Invalid(unmarshal_error(tool, "api.Tool", field=_TOOLS))
-    if tool.get("type", "function") != "function":
-        raise Invalid(f"tools of type {tool['type']!r} are not supported")
-    function = tool.get("function")
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise Invalid("a tool must have a function with a name")
-    if not isinstance(function.get("parameters") or {}, dict):
-        raise Invalid(f"the parameters of tool {function['name']!r} must be an object")
-    return {**tool, "type": "function"}

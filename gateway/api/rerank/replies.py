@@ -32,14 +32,12 @@ def ranking_call(query: str, documents: Sequence[str]) -> Call:
 
 
 def read_ranking(data: bytes) -> Ranking:
-    """The engine's reply, whose results stand in the order of their scores.
-
-    Invalid if there is a NaN or an infinity among them.
-    """
+    """The engine's reply. Invalid if there is a NaN or an infinity among its scores."""
     reply = orjson.loads(data)
+    # The engine has them in the order of their scores, which is that of one batch alone.
     results = sorted(reply["results"], key=lambda item: item["index"])
     scores = [item["relevance_score"] for item in results]
-    # What the engine writes for a NaN or an infinity.
+    # JSON has no number for them, so the engine writes null.
     if None in scores:
         raise Invalid("scores contain NaN or Inf values")
     return Ranking(scores, reply["usage"]["prompt_tokens"])
@@ -53,9 +51,9 @@ class RerankReply:
         self._request = request
 
     def write(self, ranking: Ranking) -> bytes:
-        """The best documents first; of equal ones that which the request has first."""
+        """The best documents first."""
         request = self._request
-        # Python's sort is stable, so equal scores stay in order.
+        # Stable: of documents that are equal that which the request has first stays first.
         best = sorted(enumerate(ranking.scores), key=lambda pair: -pair[1])[: request.results]
         results: list[dict[str, object]] = []
         for index, score in best:

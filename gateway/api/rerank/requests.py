@@ -1,8 +1,4 @@
-"""Requests for reranking: how well does each of some documents answer a query?
-
-One form of request and reply for the clients of Jina and of Cohere; both read the fields of it
-that they know. The scores are those that the model gives, on whatever scale that is.
-"""
+"""Requests for reranking: how well does each of some documents answer a query?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +11,8 @@ from gateway.golang.json_decode import ANY, BOOL, INT, STRING, Custom, ListOf
 _TEXT_FIELDS = ("text",)
 
 
+# One form of request and reply for the clients of Jina and of Cohere: both read those fields of it
+# that they know.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankRequest:
     model: str = json_field(STRING, default="")
@@ -47,21 +45,18 @@ def with_texts(request: RerankRequest) -> RerankRequest:
     if not isinstance(request.documents, list) or not request.documents:
         raise Invalid("documents must be a list of at least one")
     fields = request.rank_fields or _TEXT_FIELDS
-    texts = [_text(one, index, fields) for index, one in enumerate(request.documents)]
+    documents: list[str] = []
+    for index, document in enumerate(request.documents):
+        values = [document]
+        if isinstance(document, dict):
+            values = [document[field] for field in fields if field in document]
+        texts = [value for value in values if isinstance(value, str)]
+        if not texts or len(texts) != len(values):
+            wanted = "text is one" if fields == _TEXT_FIELDS else "rank_fields are such"
+            raise Invalid(f"documents[{index}] must be a string, or an object whose {wanted}")
+        documents.append("\n".join(texts))
     for name in ("top_n", "max_tokens_per_doc", "max_chunks_per_doc"):
         count = getattr(request, name)
         if count is not None and count < 1:
             raise Invalid(f"{name} must be at least 1")
-    return replace(request, texts=texts)
-
-
-def _text(document: object, index: int, fields: Sequence[str]) -> str:
-    """A document is a text, or an object with texts in `fields`, which follow each other."""
-    values = [document]
-    if isinstance(document, dict):
-        values = [document[field] for field in fields if field in document]
-    texts = [value for value in values if isinstance(value, str)]
-    if not texts or len(texts) != len(values):
-        wanted = "text is one" if fields == _TEXT_FIELDS else "rank_fields are such"
-        raise Invalid(f"documents[{index}] must be a string, or an object whose {wanted}")
-    return "\n".join(texts)
+    return replace(request, texts=documents)

@@ -43,22 +43,18 @@ async def rank(send: SendCall, request: RerankRequest) -> Ranking:
     most = request.max_tokens_per_doc
     # In batches, for between two of them the engine notices that a client has left.
     for batch in batches(request.texts):
-        if most is not None:
-            batch = [await _shortened(send, text, most) for text in batch]
+        for at, text in enumerate(batch):
+            # The worst vocabulary writes a blank with three bytes, a token each: this saves the
+            # queries.
+            if most is None or 3 * len(text.encode()) <= most:
+                continue
+            tokens = orjson.loads(await send(tokenize(text)))["tokens"]
+            if len(tokens) > most:
+                kept: str = orjson.loads(await send(detokenize(tokens[:most])))["content"]
+                # A letter that is cut in two is left out.
+                batch[at] = kept.rstrip("\N{REPLACEMENT CHARACTER}")
         try:
             ranking += read_ranking(await send(ranking_call(request.query, batch)))
         except ContextOverflow as exc:
             raise Invalid(TOO_LONG) from exc
     return ranking
-
-
-async def _shortened(send: SendCall, text: str, most: int) -> str:
-    """The text of a document's first `most` tokens; a letter that is cut in two is left out."""
-    # The worst vocabulary writes a blank with three bytes, a token each: this saves the queries.
-    if 3 * len(text.encode()) <= most:
-        return text
-    tokens = orjson.loads(await send(tokenize(text)))["tokens"]
-    if len(tokens) <= most:
-        return text
-    shortened: str = orjson.loads(await send(detokenize(tokens[:most])))["content"]
-    return shortened.rstrip("\N{REPLACEMENT CHARACTER}")

@@ -1,8 +1,4 @@
-"""Forms with files in them, as RFC 7578 has them: from a body to its fields.
-
-By hand, although the `multipart` package is linear in hostile input too: it reports what is wrong
-by English texts alone, and clients of Ollama's know the sentences of Go's parser.
-"""
+"""Forms with files in them, as RFC 7578 has them: from a body to its fields."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +6,8 @@ from dataclasses import dataclass
 
 from gateway.errors import Invalid
 
+# By hand, although the `multipart` package is linear in hostile input too: it reports what is wrong
+# by English texts alone, and clients of Ollama's know the sentences of Go's parser.
 _REFUSED = "failed to parse multipart form: "
 _MOST_FIELDS = 256
 _LONGEST_HEAD = 16_384
@@ -37,12 +35,17 @@ class FormField:
 
 
 def read_form(body: bytes, content_type: str) -> Sequence[FormField]:
-    """The fields of a form in their order; several may have one name. Invalid if broken.
-
-    A boundary cannot stand in what it bounds, so the body is cut there and nowhere else.
-    """
-    boundary = _boundary(content_type)
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_FIELDS + 2)
+    """The fields of a form in their order; several may have one name. Invalid if broken."""
+    kind, parameters = _parsed(content_type)
+    if kind != "multipart/form-data":
+        raise Invalid(_REFUSED + "request Content-Type isn't multipart/form-data")
+    boundary = parameters.get("boundary", "")
+    if not boundary or not boundary.isascii():
+        raise Invalid(_REFUSED + "no multipart boundary param in Content-Type")
+    # A boundary cannot stand in what it bounds, so the body is cut there and nowhere else. Unlike
+    # all others the first one has no line before it, hence the line break.
+    mark = b"\r\n--" + boundary.encode()
+    pieces = (b"\r\n" + body).split(mark, _MOST_FIELDS + 2)
     if len(pieces) < 2:
         raise Invalid(_REFUSED + "multipart: NextPart: EOF")
     *parts, last = pieces[1:]
@@ -53,36 +56,23 @@ def read_form(body: bytes, content_type: str) -> Sequence[FormField]:
     return [_field(part) for part in parts]
 
 
-def _boundary(content_type: str) -> bytes:
-    kind, parameters = _parsed(content_type)
-    if kind != "multipart/form-data":
-        raise Invalid(_REFUSED + "request Content-Type isn't multipart/form-data")
-    boundary = parameters.get("boundary", "")
-    if not boundary or not boundary.isascii():
-        raise Invalid(_REFUSED + "no multipart boundary param in Content-Type")
-    return boundary.encode()
-
-
 def _field(part: bytes) -> FormField:
     """A part begins with the rest of the boundary's line, then its head and a blank line."""
     line, _, rest = part.partition(b"\r\n")
     head, blank, data = (b"\r\n" + rest).partition(b"\r\n\r\n")
     if line.strip() or not blank or len(head) > _LONGEST_HEAD:
         raise Invalid(_REFUSED + "malformed MIME header")
-    kind, parameters = _parsed(_disposition(head.decode(errors="replace")))
+    disposition = ""
+    for header in _FOLD.sub(" ", head.decode(errors="replace")).split("\r\n"):
+        name, _, value = header.partition(":")
+        if name.strip().lower() == "content-disposition":
+            disposition = value
+            break
+    kind, parameters = _parsed(disposition)
     if kind != "form-data" or "name" not in parameters:
         raise Invalid(_REFUSED + "a part is not form-data")
     file = "filename" in parameters or "filename*" in parameters
     return FormField(parameters["name"], data, file)
-
-
-def _disposition(head: str) -> str:
-    """The value of that header; empty if there is none."""
-    for line in _FOLD.sub(" ", head).split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "content-disposition":
-            return value
-    return ""
 
 
 def _parsed(header: str) -> tuple[str, dict[str, str]]:

@@ -69,29 +69,33 @@ def read_request(form: Sequence[FormField]) -> TranscriptionRequest:
     model = _text(form, "model")
     if not model:
         raise Invalid("model is required")
-    sound = _sound(form)
-    _refuse(form)
-    return TranscriptionRequest(
-        model=model,
-        sound=sound,
-        language=_text(form, "language"),
-        languages=_texts(form, "languages"),
-        context=_text(form, "prompt"),
-        keywords=_texts(form, "keywords"),
-        temperature=_temperature(_text(form, "temperature")),
-        plain=_plain(_text(form, "response_format")),
-        stream=_flag("stream", _text(form, "stream")),
-        keep_alive=_keep_alive(_text(form, "keep_alive")),
-    )
-
-
-def _sound(form: Sequence[FormField]) -> bytes:
     file = next((field for field in form if field.name == "file" and field.file), None)
     if file is None:
         raise Invalid("file is required: http: no such file")
     if not file.data:
         raise Invalid("audio file is empty")
-    return file.data
+    _refuse(form)
+    temperature = _temperature(_text(form, "temperature"))
+    shape = _text(form, "response_format")
+    if why := _FORMATS.get(shape):
+        raise Invalid(f"response_format {shape!r} is not supported: {why}")
+    if shape not in ("", "json", "text"):
+        raise Invalid("response_format must be 'json' or 'text'")
+    stream = _text(form, "stream").lower()
+    if stream not in ("", "true", "false", "1", "0"):
+        raise Invalid("stream must be true or false")
+    return TranscriptionRequest(
+        model=model,
+        sound=file.data,
+        language=_text(form, "language"),
+        languages=_texts(form, "languages"),
+        context=_text(form, "prompt"),
+        keywords=_texts(form, "keywords"),
+        temperature=temperature,
+        plain=shape == "text",
+        stream=stream in ("true", "1"),
+        keep_alive=_keep_alive(_text(form, "keep_alive")),
+    )
 
 
 def _refuse(form: Sequence[FormField]) -> None:
@@ -104,7 +108,7 @@ def _refuse(form: Sequence[FormField]) -> None:
 
 
 def generation_request(request: TranscriptionRequest) -> GenerationRequest:
-    """An instruction, and a message with the recording. Thinking is no part of a transcript."""
+    """An instruction, and a message with the recording."""
     instruction = INSTRUCTION
     if request.language:
         instruction += f" The language is {request.language}."
@@ -115,11 +119,12 @@ def generation_request(request: TranscriptionRequest) -> GenerationRequest:
     if request.context:
         instruction += f" About the audio: {request.context}"
     data = base64.b64encode(request.sound).decode()
+    # Whatever it is: the engine looks for itself.
     sound = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
     return GenerationRequest(
         model=request.model,
         messages=[{"role": "system", "content": instruction}, {"role": "user", "content": [sound]}],
-        think=False,
+        think=False,  # which would be no part of a transcript
         options={"temperature": request.temperature},
         keep_alive=request.keep_alive,
     )
@@ -133,20 +138,6 @@ def _texts(form: Sequence[FormField], name: str) -> Sequence[str]:
     """All there is under a name; clients write `name[]` for lists, `name[member]` for objects."""
     texts = (field.text.strip() for field in form if field.name.partition("[")[0] == name)
     return tuple(filter(None, texts))
-
-
-def _plain(text: str) -> bool:
-    if why := _FORMATS.get(text):
-        raise Invalid(f"response_format {text!r} is not supported: {why}")
-    if text not in ("", "json", "text"):
-        raise Invalid("response_format must be 'json' or 'text'")
-    return text == "text"
-
-
-def _flag(name: str, text: str) -> bool:
-    if text.lower() not in ("", "true", "false", "1", "0"):
-        raise Invalid(f"{name} must be true or false")
-    return text.lower() in ("true", "1")
 
 
 def _temperature(text: str) -> float:

@@ -27,6 +27,7 @@ class TranscriptWriter:
 
     def write(self, delta: Delta) -> bytes:
         self._text += delta.text
+        # Blanks at the end wait until there is a word after them: the transcript ends without any.
         if not self._request.stream or len(text := self._text.strip()) == self._sent:
             return b""
         more, self._sent = text[self._sent :], len(text)
@@ -35,7 +36,13 @@ class TranscriptWriter:
     def end(self, end: End, usage: Usage) -> bytes:
         text = self._text.strip()
         if self._request.stream:
-            return _event("done", text=text, usage=_usage(usage))
+            counts = {
+                "type": "tokens",
+                "input_tokens": usage.prompt_tokens,
+                "output_tokens": usage.completion_tokens,
+                "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+            }
+            return _event("done", text=text, usage=counts)
         return text.encode() if self._request.plain else dumps({"text": text}) + b"\n"
 
     def failure(self, message: str, status: int) -> bytes:
@@ -44,12 +51,3 @@ class TranscriptWriter:
 
 def _event(kind: str, **more: object) -> bytes:
     return DATA + dumps({"type": f"transcript.text.{kind}", **more}) + b"\n\n"
-
-
-def _usage(usage: Usage) -> dict[str, object]:
-    return {
-        "type": "tokens",
-        "input_tokens": usage.prompt_tokens,
-        "output_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-    }
