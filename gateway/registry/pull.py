@@ -42,7 +42,18 @@ async def pull(
     # A blob that was here already may be deleted with another model while the rest is fetched; what
     # has gone is fetched again, but not for ever against someone who keeps deleting.
     for _ in range(_ATTEMPTS):
-        await _fetch(registry, downloads, blobs_of(manifest), report)
+        async with AsyncExitStack() as stack:
+            listeners: list[Listener] = []
+            for layer in blobs_of(manifest):
+                wanted = downloads.wanted(registry, layer.digest, layer.size)
+                listener = await stack.enter_async_context(wanted)
+                # One layer after another, as Ollama has them; the chunks of each are parallel.
+                await with_progress(listener.complete, listener.look, report)
+                listeners.append(listener)
+            # At the end, as Ollama does: its clients expect one line for all of it.
+            await report({"status": "verifying sha256 digest"})
+            for listener in listeners:
+                await listener.verify()
         await report({"status": "writing manifest"})
         dropped = await run_sync(_publish, library, name, data, manifest)
         if dropped is not None:
@@ -60,9 +71,13 @@ def read(data: bytes, repository: str) -> Manifest:
     try:
         manifest = manifests.decode(data)
     except ValueError as error:
-        # Ollama has a text of its own for this one.
-        if _lacks_digest(data):
-            raise Broken(f"{repository}: digest is empty") from error
+        # Ollama has a text of its own for a layer without a digest.
+        with suppress(ValueError):
+            match document.decode(data):
+                case {"layers": [*layers]} if any(
+                    isinstance(layer, Mapping) and not layer.get("digest") for layer in layers
+                ):
+                    raise Broken(f"{repository}: digest is empty") from error
         raise Broken(_PREFIX + document.reason(error)) from error
     kinds = {layer.kind for layer in manifest.layers}
     # Registries hold container images too, by manifests of the same form: refused before gigabytes
@@ -78,34 +93,6 @@ def blobs_of(manifest: Manifest) -> tuple[Layer, ...]:
     """Every blob once: layers in order, then the config."""
     every = (*manifest.layers, *((manifest.config,) if manifest.config else ()))
     return tuple({layer.digest: layer for layer in every}.values())
-
-
-def _lacks_digest(data: bytes) -> bool:
-    """Whether it is a layer without a digest that makes a manifest none."""
-    try:
-        manifest = document.decode(data)
-    except ValueError:
-        return False
-    layers = manifest.get("layers") if isinstance(manifest, Mapping) else None
-    listed = layers if isinstance(layers, list) else []
-    return any(isinstance(layer, Mapping) and not layer.get("digest") for layer in listed)
-
-
-async def _fetch(
-    registry: Registry, downloads: Downloads, layers: tuple[Layer, ...], report: ProgressSink
-) -> None:
-    """Have every blob in the library, whole and verified."""
-    async with AsyncExitStack() as stack:
-        listeners: list[Listener] = []
-        for layer in layers:
-            wanted = downloads.wanted(registry, layer.digest, layer.size)
-            listener = await stack.enter_async_context(wanted)
-            # One layer after another, as Ollama has them; the chunks of each are parallel.
-            await with_progress(listener.complete, listener.look, report)
-            listeners.append(listener)
-        await report({"status": "verifying sha256 digest"})
-        for listener in listeners:
-            await listener.verify()
 
 
 def _publish(library: Library, name: Name, data: bytes, manifest: Manifest) -> bool | None:
