@@ -71,15 +71,15 @@ async def test_a_pull_is_a_line_a_step(gateway: Gateway, fake: FakeRegistry, mem
     response = await gateway.client.post("/api/pull", json=body)
     assert response.status_code == 200
     assert response.headers["content-type"] == NDJSON
-    told = lines(response)
-    assert told[0] == {"status": "pulling manifest"}
+    progress = lines(response)
+    assert progress[0] == {"status": "pulling manifest"}
     assert {
         "status": f"pulling {weights['digest'][7:19]}",
         "digest": weights["digest"],
         "total": len(WEIGHTS),
         "completed": len(WEIGHTS),
-    } in told
-    assert [line["status"] for line in told[-3:]] == [
+    } in progress
+    assert [line["status"] for line in progress[-3:]] == [
         "verifying sha256 digest",
         "writing manifest",
         "success",
@@ -104,10 +104,10 @@ async def test_a_push_is_a_line_a_step(gateway: Gateway, fake: FakeRegistry) -> 
     await post(gateway, "pull", model=f"{fake.host}/ns/m", insecure=True)
     fake.blobs.clear()
     response = await post(gateway, "push", model=f"{fake.host}/NS/M", insecure=True)
-    told = lines(response)
+    progress = lines(response)
     assert (response.status_code, response.headers["content-type"]) == (200, NDJSON)
-    assert told[0] == {"status": "retrieving manifest"}
-    assert [line["status"] for line in told[-2:]] == ["pushing manifest", "success"]
+    assert progress[0] == {"status": "retrieving manifest"}
+    assert [line["status"] for line in progress[-2:]] == ["pushing manifest", "success"]
     assert WEIGHTS in fake.blobs.values()
     assert list(fake.manifests) == ["ns/m:latest"]
 
@@ -189,15 +189,15 @@ async def test_a_model_is_created_from_one_that_is_pulled_first(
     fake.add("ns/m:latest", fake.layer("model", path.read_bytes()))
     gateway.services.transfers = transfers = InTheClear(gateway.services.library)
     body = {"model": "made", "from": f"{fake.host}/ns/m", "system": "Be kind."}
-    told = [line["status"] for line in lines(await post(gateway, "create", **body))]
-    assert told[0] == "pulling manifest"
-    assert told.index("success") < told.index("writing manifest", told.index("success"))
-    assert told[-1] == "success"
+    progress = [line["status"] for line in lines(await post(gateway, "create", **body))]
+    assert progress[0] == "pulling manifest"
+    assert progress.index("success") < progress.index("writing manifest", progress.index("success"))
+    assert progress[-1] == "success"
     assert transfers.schemes == ["https"]
     made = gateway.services.library.get(names.parse("made"))
     assert (made.system, made.parent) == ("Be kind.", f"{fake.host}/ns/m:latest")
-    told = [line["status"] for line in lines(await post(gateway, "create", **body))]
-    assert "pulling manifest" not in told
+    progress = [line["status"] for line in lines(await post(gateway, "create", **body))]
+    assert "pulling manifest" not in progress
 
 
 async def test_a_base_that_cannot_be_pulled_makes_nothing(
@@ -264,7 +264,7 @@ async def test_of_two_clients_one_may_leave(fake: FakeRegistry) -> None:
     assert sent[-1] == f"bytes=3000-{len(WEIGHTS) - 1}"
 
 
-async def test_a_disk_that_refuses_is_told(gateway: Gateway, fake: FakeRegistry) -> None:
+async def test_a_disk_that_refuses_is_reported(gateway: Gateway, fake: FakeRegistry) -> None:
     fake.add("ns/m:latest", fake.layer("model", WEIGHTS))
     folder = gateway.services.library.blobs.folder
     folder.parent.mkdir(exist_ok=True)
