@@ -36,7 +36,7 @@ _PERIOD = 0.05
 # Bytes of a chunk after which its state is written. Ollama writes it when an attempt ends, and
 # loses what a killed server had of a running one.
 _SAVED = 32 << 20
-# Threads are shared with the rest of the gateway, and 16 chunks that write would take a good part.
+# Threads that write, by a limit of their own: those that the rest of the gateway shares stay free.
 _WRITERS = 4
 # Bytes. No blob has so many, but a registry may claim it, and every chunk costs a file.
 _LARGEST = 1 << 44
