@@ -1,8 +1,10 @@
 """Build the engine of this checkout; `python build.py --help` lists the options.
 
-The work is done by `runners/build/`, which needs nothing but the standard library: this runs with a
-bare Python, before anything is installed. `paddock engine install` does the same for a package.
+`paddock engine install` does the same for a package.
 """
+
+# The work is done by `runners/build/`. Neither needs anything but the standard library: this runs
+# with a bare Python, before anything is installed.
 
 import argparse
 import os
@@ -47,6 +49,7 @@ def engine_request(arguments: argparse.Namespace) -> EngineRequest:
 
 
 def write(text: str) -> None:
+    # Flushed, for progress without an end of line would stay in the buffer.
     print(text, end="", flush=True)
 
 

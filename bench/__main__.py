@@ -92,8 +92,8 @@ def _run(lab: Lab, names: list[str], engine: Engine) -> int:
     if rows:
         print(table(rows))
     if path := os.environ.get("BENCH_JSON"):
-        told = document(rows, {**facts(engine), "others": others}, failures)
-        Path(path).write_text(json.dumps(told, indent=2) + "\n")
+        results = document(rows, {**facts(engine), "others": others}, failures)
+        Path(path).write_text(json.dumps(results, indent=2) + "\n")
     _say(f"took {time.monotonic() - began:.0f} s")
     for failure in failures[:20]:
         print(f"failed: {failure}", file=sys.stderr)

@@ -60,7 +60,7 @@ class Lane:
         self.left -= data is not None
         return data
 
-    def told(self) -> dict[str, Any]:
+    def outcome(self) -> dict[str, Any]:
         return {"replies": self.replies, "failures": self.failures}
 
 
@@ -142,8 +142,8 @@ def burst(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     with selectors.DefaultSelector() as selector:
         streams = [
             Stream(lane, selector)
-            for lane, asked in zip(lanes, wanted["lanes"], strict=True)
-            for _ in range(min(asked["streams"], lane.left))
+            for lane, settings in zip(lanes, wanted["lanes"], strict=True)
+            for _ in range(min(settings["streams"], lane.left))
         ]
         for stream in streams:
             stream.send()
@@ -154,7 +154,7 @@ def burst(wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
             stream.abandon(f"no complete reply within {wanted['limit']:g} s")
     for lane in lanes:
         lane.failures += ["not sent: the time was up"] * lane.left
-    return [lane.told() for lane in lanes]
+    return [lane.outcome() for lane in lanes]
 
 
 def main() -> None:

@@ -98,20 +98,20 @@ class Direct:
 
     def _wait_ready(self) -> None:
         assert self._process.stdout is not None
-        said = b""
+        output = b""
         deadline = time.monotonic() + _PATIENCE
-        while not any(_STATE in line and _READY in line for line in said.split(b"\n")):
+        while not any(_STATE in line and _READY in line for line in output.split(b"\n")):
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
-                raise BenchError("llama-server does not say that it is ready")
+                raise BenchError("llama-server does not become ready")
             data = os.read(self._process.stdout.fileno(), 65536)
             if not data:
                 words = self._log.read_text(errors="replace")[-500:]
                 raise BenchError(f"llama-server ended: {words}")
-            said += data
+            output += data
 
     def _stop(self) -> None:
-        """Ask as the gateway asks; kill what does not hear."""
+        """End it as the gateway does; kill it if that has no effect."""
         with self._process, self._folder:
             try:
                 self._process.communicate(_EXIT, timeout=5.0)

@@ -1,4 +1,4 @@
-"""A gateway of the bench's own: started, asked, looked at, and stopped with all its children."""
+"""A gateway of the bench's own: started, called, measured, and stopped with all its children."""
 
 import http.client
 import json

@@ -30,7 +30,7 @@ def first_byte(lab: Lab) -> list[Row]:
         lab.load.burst(lab.lane(gateway.address, OPENAI, SCRIPTED, 20, _REPLY))
         with Direct(lab.flags(gateway, SCRIPTED)) as direct:
 
-            def asked(address: str, path: str, *, keep: bool) -> Callable[[], float]:
+            def stream_to(address: str, path: str, *, keep: bool) -> Callable[[], float]:
                 def turn() -> float:
                     lane = lab.lane(address, path, SCRIPTED, 11, _REPLY, keep=keep)
                     # The first reply opens the connection that the others use.
@@ -40,10 +40,10 @@ def first_byte(lab: Lab) -> list[Row]:
 
             alone, kept, fresh, *others = taking_turns(
                 25,
-                asked(direct.address, OPENAI, keep=False),
-                asked(gateway.address, OPENAI, keep=True),
-                asked(gateway.address, OPENAI, keep=False),
-                *(asked(gateway.address, path, keep=True) for path in _OTHERS.values()),
+                stream_to(direct.address, OPENAI, keep=False),
+                stream_to(gateway.address, OPENAI, keep=True),
+                stream_to(gateway.address, OPENAI, keep=False),
+                *(stream_to(gateway.address, path, keep=True) for path in _OTHERS.values()),
                 budget=60.0,
             )
     note = "llama-server on a UNIX socket, which it closes after each stream"
@@ -132,11 +132,11 @@ def _replaced(lab: Lab, old: Flags, new: Flags) -> float:
 
 def _handed_on(address: str, *, stream: bool) -> float:
     """Milliseconds from the leaving of the slot's client to the first byte for the next."""
-    with _asked(address, "leaves", _LONG, stream=stream) as leaving:
+    with _begun(address, "leaves", _LONG, stream=stream) as leaving:
         if stream:
             leaving.recv(1)
         time.sleep(_QUEUED)
-        with _asked(address, "waits", 1, stream=True) as waiting:
+        with _begun(address, "waits", 1, stream=True) as waiting:
             time.sleep(_QUEUED)
             began = time.perf_counter()
             leaving.close()
@@ -145,7 +145,7 @@ def _handed_on(address: str, *, stream: bool) -> float:
 
 
 @contextmanager
-def _asked(address: str, question: str, tokens: int, *, stream: bool) -> Iterator[socket.socket]:
+def _begun(address: str, question: str, tokens: int, *, stream: bool) -> Iterator[socket.socket]:
     """A connection on which a request is on its way."""
     body = json.loads(chat(OPENAI, ENDLESS, question, tokens)) | {"stream": stream}
     with connect(address) as link:

@@ -48,14 +48,14 @@ def _tags(lab: Lab, root: Path) -> list[Row]:
     cold: list[float] = []
     warm: list[float] = []
 
-    def ask(gateway: Gateway) -> float:
+    def list_models(gateway: Gateway) -> float:
         return _timed(gateway, "GET", "/api/tags", None, _listed)
 
     for _ in range(_COLD):
         # Sweeping at the start reads every manifest, which is half of what is to be measured.
         with _serving(lab, root, NOPRUNE=1) as gateway:
-            cold.append(ask(gateway))
-            warm += (1e3 * ask(gateway) for _ in range(_WARM))
+            cold.append(list_models(gateway))
+            warm += (1e3 * list_models(gateway) for _ in range(_WARM))
     for _ in range(_COLD):
         with _serving(lab, root) as gateway:
             starts.append(gateway.seconds)
@@ -70,22 +70,22 @@ def _show(lab: Lab, root: Path) -> list[Row]:
     cold: list[float] = []
     warm: list[float] = []
     verbose: list[float] = []
-    asked: dict[str, Any] = {"model": "vocabulary"}
+    body: dict[str, Any] = {"model": "vocabulary"}
 
-    def ask(gateway: Gateway) -> float:
-        return 1e3 * _timed(gateway, "POST", "/api/show", asked, _described)
+    def show(gateway: Gateway) -> float:
+        return 1e3 * _timed(gateway, "POST", "/api/show", body, _described)
 
-    def ask_all(gateway: Gateway) -> float:
-        every = {**asked, "verbose": True}
+    def show_verbose(gateway: Gateway) -> float:
+        every = {**body, "verbose": True}
         return 1e3 * _timed(gateway, "POST", "/api/show", every, _described)
 
     for _ in range(_COLD):
         with _serving(lab, root, NOPRUNE=1) as gateway:
-            # A first request costs what a first request costs, whatever it asks for.
+            # A first request costs what a first request costs, whatever it is for.
             gateway.call("GET", "/api/version")
-            cold.append(ask(gateway))
-            warm += (ask(gateway) for _ in range(_WARM))
-            verbose.append(ask_all(gateway))
+            cold.append(show(gateway))
+            warm += (show(gateway) for _ in range(_WARM))
+            verbose.append(show_verbose(gateway))
     return [
         _against(f"show of {TOKENS} tokens, cold", cold, "ms", 50.0),
         plain(f"show of {TOKENS} tokens, warm", warm, "ms"),

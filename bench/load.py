@@ -90,11 +90,11 @@ class Questions:
     """A new question each time, so that no prompt is answered from a cache alone."""
 
     def __init__(self) -> None:
-        self._asked = 0
+        self._sent = 0
 
     def bodies(self, path: str, model: str, count: int, tokens: int) -> list[str]:
-        first = self._asked
-        self._asked += count
+        first = self._sent
+        self._sent += count
         return [
             chat(path, model, f"question {number}", tokens)
             for number in range(first, first + count)
@@ -133,7 +133,7 @@ class Load:
 
     def bursts(self, lanes: Sequence[Lane], *, limit: float = 60.0) -> list[Burst]:
         """All lanes at once, for `limit` seconds at most; BenchError if one has no good reply."""
-        asked = [
+        settings = [
             {
                 "address": lane.address,
                 "path": lane.path,
@@ -146,14 +146,14 @@ class Load:
         ]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"lanes": asked, "limit": limit}).encode() + b"\n")
+        self._process.stdin.write(json.dumps({"lanes": settings, "limit": limit}).encode() + b"\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise BenchError("the load generator ended")
         bursts = [
-            Burst(tuple(Reply(*reply) for reply in told["replies"]), tuple(told["failures"]))
-            for told in json.loads(line)
+            Burst(tuple(Reply(*reply) for reply in outcome["replies"]), tuple(outcome["failures"]))
+            for outcome in json.loads(line)
         ]
         for burst in bursts:
             self.failures += burst.failures

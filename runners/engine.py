@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,14 @@ def find(named: str = "", environ: Mapping[str, str] = os.environ, root: Path = 
 def _describe(server: Path) -> Engine:
     fit = server.with_name("llama-fit-params")
     stat = server.stat()
-    record = _read_record(server)
+    record: dict[str, str] = {}
+    # Beside the server or, which counts more, beside its folder. A folder without one, or with one
+    # that is damaged, is no reason to refuse an engine.
+    for folder in (server.parent, server.parent.parent):
+        with suppress(OSError, ValueError):
+            content: object = json.loads((folder / "engine.json").read_bytes())
+            if isinstance(content, dict):
+                record = {key: text for key, text in content.items() if isinstance(text, str)}
     return Engine(
         server=server,
         fit=fit if os.access(fit, os.X_OK) else None,
@@ -65,18 +73,6 @@ def _describe(server: Path) -> Engine:
         # Size and time tell as much as a hash of the file, without reading all of it.
         identity=f"{server.resolve()}:{stat.st_size}:{stat.st_mtime_ns}",
     )
-
-
-def _read_record(server: Path) -> dict[str, str]:
-    """The texts in engine.json, which is beside the server or beside its folder; {} if neither."""
-    for folder in (server.parent.parent, server.parent):
-        try:
-            record: object = json.loads((folder / "engine.json").read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict):
-            return {key: value for key, value in record.items() if isinstance(value, str)}
-    return {}
 
 
 def _run_for_version(server: Path) -> str:

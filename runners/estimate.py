@@ -48,7 +48,15 @@ class EngineEstimator:
     async def __call__(self, spec: Spec) -> Estimate:
         if known := self.known(spec):
             return known
-        estimate = await self._run_fit(spec)
+        estimate: Estimate | None = None
+        if self.engine.fit is not None:
+            command = [str(self.engine.fit), *fit_argv(spec)]
+            try:
+                with anyio.fail_after(_TIME_LIMIT):
+                    done = await anyio.run_process(command, stderr=subprocess.DEVNULL, check=False)
+                estimate = parse(done.stdout.decode("utf-8", "replace"), spec)
+            except (OSError, TimeoutError) as exc:
+                log.warning("no estimate of %s: %s", spec, exc)
         if estimate is None:
             # Not kept: the next call may have more luck.
             return bound(spec)
@@ -72,21 +80,6 @@ class EngineEstimator:
                     self._known[key] = Estimate(int(gpu), int(host_bytes), exact=True)
         self._loaded = True
         return self._known.get(self._key(spec))
-
-    async def _run_fit(self, spec: Spec) -> Estimate | None:
-        if self.engine.fit is None:
-            return None
-        try:
-            with anyio.fail_after(_TIME_LIMIT):
-                done = await anyio.run_process(
-                    [str(self.engine.fit), *fit_argv(spec)],
-                    stderr=subprocess.DEVNULL,
-                    check=False,
-                )
-        except (OSError, TimeoutError) as exc:
-            log.warning("no estimate of %s: %s", spec, exc)
-            return None
-        return parse(done.stdout.decode("utf-8", "replace"), spec)
 
     def _key(self, spec: Spec) -> str:
         sizes = (spec.size, spec.media, spec.adapters_size, spec.prompt_cache)

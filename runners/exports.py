@@ -27,6 +27,7 @@ from runners.states import RunnerState
 from runners.supervise import Supervisor
 from runners.upstream import Upstream
 
+# Written out, and not collected from the imports: a type checker reads only a literal list.
 __all__ = [
     "ALIAS",
     "GIB",

@@ -352,19 +352,15 @@ class _Planner:
     def machine(self) -> Machine:
         """The devices, less what is foreign on them: the most that could ever be given."""
         whole = Machine.of(self.view.devices, self.view.limits)
-        capacity = {
-            device.name: max(0, whole.capacity[device.name] - self._foreign(device, whole))
-            for device in whole.devices
-        }
+        capacity: dict[str, int] = {}
+        for device in whole.devices:
+            ours = sum(runner.placement.on(device.name) for runner in self.live)
+            headroom = device.total - whole.capacity[device.name]
+            # Mapped weights count as free to the operating system, so what is used may be less than
+            # what our runners hold: then nothing is foreign.
+            foreign = max(0, device.total - device.free - ours - headroom)
+            capacity[device.name] = max(0, whole.capacity[device.name] - foreign)
         return replace(whole, capacity=capacity)
-
-    def _foreign(self, device: Device, whole: Machine) -> int:
-        """Bytes that other programs hold beyond the headroom left for them."""
-        # Mapped weights count as free to the operating system, so what is used may be less than
-        # what our runners hold: then nothing is foreign.
-        ours = sum(runner.placement.on(device.name) for runner in self.live)
-        spare = device.total - whole.capacity[device.name]
-        return max(0, device.total - device.free - ours - spare)
 
     # Actions
 

@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -149,7 +149,14 @@ class Scheduler:
             # A lease that came in the middle of a load waited for a part of it only.
             yield Lease(runner, waited, min(loaded, waited))
         finally:
-            self._release(pending)
+            # The one way out, whether the lease is still pending, granted a moment ago, or used.
+            self._pending.pop(pending.id, None)
+            if pending.runner:
+                pending.runner.leases.discard(pending.id)
+                if not pending.runner.leases:
+                    pending.runner.idle_since = pending.runner.last_used = self._clock()
+            if not self._closing:
+                self._replan()
 
     def expire(self, digest: str) -> bool:
         """Let the runners of these weights go as soon as they are idle; whether there were any."""
@@ -208,16 +215,6 @@ class Scheduler:
 
     # State, changed in synchronous code only
 
-    def _release(self, pending: PendingLease) -> None:
-        """The one way out, whether the lease is still pending, granted a moment ago, or used."""
-        self._pending.pop(pending.id, None)
-        if runner := pending.runner:
-            runner.leases.discard(pending.id)
-            if not runner.leases:
-                runner.idle_since = runner.last_used = self._clock()
-        if not self._closing:
-            self._replan()
-
     def _settle(
         self,
         pending: PendingLease,
@@ -250,7 +247,8 @@ class Scheduler:
             )
             for runner in self._runners.values()
         )
-        without_runner = self._specs_without_runner(pending)
+        served = [r.spec for r in self._runners.values() if r.state in _SERVING]
+        without_runner = [lease.spec for lease in pending if lease.spec not in served]
         for spec in without_runner:
             if spec not in self._estimates and (known := self._estimator.known(spec)):
                 self._estimates[spec] = known
@@ -266,10 +264,6 @@ class Scheduler:
             estimating=frozenset(self._estimating),
             backoffs=self._backoffs,
         )
-
-    def _specs_without_runner(self, pending: Iterable[PendingView]) -> list[Spec]:
-        served = [r.spec for r in self._runners.values() if r.state in _SERVING]
-        return [lease.spec for lease in pending if lease.spec not in served]
 
     def _devices(self) -> tuple[Device, ...]:
         """The probe's; of GPUs an old picture, corrected by what we started and ended since."""

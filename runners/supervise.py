@@ -8,13 +8,13 @@ from pathlib import Path
 
 import anyio
 
-from runners import rundir
 from runners.child import reap, spawn
 from runners.diagnose import explain
 from runners.engine import Engine
 from runners.errors import Crashed, RunnerError, StartFailed
 from runners.flags import argv, environment
 from runners.health import wait_ready
+from runners.rundir import forget, record
 from runners.spec import Placement, Spec
 from runners.upstream import healthy
 
@@ -68,7 +68,7 @@ class Supervisor:
             )
         except StartFailed as error:
             return error
-        rundir.record(self.folder, number, child.pid)
+        record(self.folder, number, child.pid)
 
         async def live() -> RunnerError | None:
             try:
@@ -96,6 +96,6 @@ class Supervisor:
                 # Shielded: a cancelled supervisor still has a process to end.
                 with anyio.CancelScope(shield=True):
                     await child.stop(self.grace)
-                    rundir.forget(self.folder, number)
+                    forget(self.folder, number)
         # A process that ended while it was being stopped did what it should.
         return None if stop.is_set() else ending

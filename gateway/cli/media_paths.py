@@ -1,4 +1,4 @@
-"""Images and sounds named in a prompt: found by their paths, sent as base64, cut from the text."""
+"""Images and sounds named in a prompt by their paths: sent as base64, and cut from the text."""
 
 import base64
 import re

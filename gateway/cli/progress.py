@@ -1,7 +1,6 @@
-"""What a command is waiting for: rich's spinners and bars on a terminal, plain lines elsewhere.
+"""What a command is waiting for: rich's spinners and bars on a terminal, plain lines elsewhere."""
 
-rich takes some 55 ms to import, so it is imported only once there is something to draw.
-"""
+# rich takes some 55 ms to import, so it is imported only once there is something to draw.
 
 import contextlib
 import threading
@@ -27,10 +26,9 @@ class ProgressDisplay(Protocol):
 
 
 class PlainProgress:
-    """A line for each step when it begins, and for each transfer when it ends.
+    """A line for each step when it begins, and for each transfer when it ends."""
 
-    For files and pipes, which Ollama fills with the escape codes of a terminal.
-    """
+    # For files and pipes, which Ollama fills with the escape codes of a terminal.
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

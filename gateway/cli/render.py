@@ -14,12 +14,11 @@ TAB = 8
 
 
 class WordWrap:
-    """Breaks lines before they reach the edge of a terminal of `width` columns.
+    """Breaks lines before they reach the edge of a terminal of `width` columns."""
 
-    By hand, because rich wraps texts that are complete, and this one comes token by token: the word
-    that would stick out is already on the screen, so it is erased there and written again on the
-    next line.
-    """
+    # By hand, because rich wraps texts that are complete, and this one comes token by token: the
+    # word that would stick out is already on the screen, so it is erased there and written again on
+    # the next line.
 
     def __init__(self, width: int) -> None:
         self._width = width

@@ -23,7 +23,7 @@ def pull_model(model: str, insecure: bool, console: Console, api: Api) -> None:
 
 
 def push_model(model: str, insecure: bool, console: Console, api: Api) -> None:
-    """Have the server send a model, and print where it can be found."""
+    """Have the server send a model, and print its address there."""
     try:
         with progress_display(console) as progress:
             for event in api.stream("/api/push", transfer_request(model, insecure)):

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 KEY = Path("~/.ollama/id_ed25519")
 """Where Ollama keeps a user's key; the same user is the same to a registry."""
 
+# Errors of a registry are passed on as they are, and held in memory for it.
 MAX_RESPONSE = 1 << 16
 """Bytes of a response that is neither a blob nor a manifest."""
 
@@ -31,6 +32,7 @@ def load(path: Path) -> UserKey | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
+        # Most models need no key at all, so one that is of no use is no reason to fail.
         log.warning("the key %s cannot be used: %s", path.name, error)
         return None
 
@@ -38,16 +40,14 @@ def load(path: Path) -> UserKey | None:
 async def fetch_token(
     http: httpx.AsyncClient, wanted: Challenge, origin: str, key: Path | None
 ) -> str:
-    """A token for what was refused at `origin`; Broken with the registry's words when it has none.
-
-    Without a key the request is not signed, which is enough for what everybody may read.
-    """
+    """A token for what was refused at `origin`; Broken with the registry's text if it has none."""
     try:
         url = token_url(
             wanted, origin=origin, time=int(time.time()), nonce=secrets.token_urlsafe(16)
         )
     except (Invalid, ValueError) as error:
         raise Broken(str(error)) from error
+    # Without a key the request is not signed, which is enough for what everybody may read.
     owned = await run_sync(load, key) if key else None
     headers = {"Authorization": owned.authorization(signed_text(url))} if owned else {}
     async with http.stream("GET", url, headers=headers) as response:
@@ -56,6 +56,7 @@ async def fetch_token(
         raise Broken(f"{response.status_code}: {data.decode('utf-8', 'replace')}")
     try:
         answer = json.loads(data)
+        # Registries of the OCI kind may call it by either name.
         return str(answer.get("token") or answer["access_token"])
     except (ValueError, AttributeError, KeyError) as error:
         raise Broken("the registry's answer has no token") from error
@@ -63,6 +64,7 @@ async def fetch_token(
 
 async def read(response: httpx.Response, most: int) -> bytes:
     """The body of a response; Broken when it is longer than `most` bytes."""
+    # Counted while it comes: a response in chunks does not give its length first.
     gathered = bytearray()
     async for chunk in response.aiter_bytes():
         gathered += chunk

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# Ollama's numbers, decimal and not powers of two. State files name sizes, so others could be read,
+# but the same plan makes what either server leaves look alike.
 MAX_CONCURRENT = 16
 _LEAST = 100_000_000
 _LARGEST = 1_000_000_000
@@ -30,6 +32,7 @@ def plan(total: int) -> tuple[Chunk, ...]:
 
 def encode(chunk: Chunk) -> bytes:
     """The state file of a chunk."""
+    # Capitals, because Ollama reads and writes these keys so.
     state = {
         "N": chunk.number,
         "Offset": chunk.offset,
@@ -44,6 +47,7 @@ def decode(data: bytes) -> Chunk:
     state = json.loads(data)
     if not isinstance(state, dict):
         raise ValueError("the state of a chunk must be a JSON object")
+    # A key that is missing is 0 where Ollama reads it.
     numbers = [state.get(key, 0) for key in ("N", "Offset", "Size", "Completed")]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("the state of a chunk must be numbers")
@@ -56,6 +60,8 @@ def decode(data: bytes) -> Chunk:
 def joined(chunks: Iterable[Chunk]) -> tuple[Chunk, ...] | None:
     """The chunks in order, or None when they do not cover a blob from its first byte on."""
     ordered = tuple(sorted(chunks, key=lambda chunk: chunk.number))
+    # Ollama goes on from whatever state files there are. With a gap between them the blob would be
+    # complete by its count and wrong by its digest, after gigabytes.
     end = 0
     for number, chunk in enumerate(ordered):
         if (chunk.number, chunk.offset) != (number, end):

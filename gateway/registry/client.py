@@ -27,8 +27,10 @@ from gateway.store.manifests import MANIFEST_TYPE
 
 LARGEST_MANIFEST = 16 << 20
 _DIGITS = 18
+# Ollama's limit, and its text when it is exceeded.
 _HOPS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
+# Below 500, yet they may pass: timed out, too early, too many requests.
 _PASSING = (408, 425, 429)
 _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 
@@ -38,14 +40,15 @@ Body = Callable[[], AsyncIterator[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class BlobLocation:
-    """Where the bytes of a blob are. A storage elsewhere must not see the registry's token."""
+    """Where the bytes of a blob are; `own` is whether at the registry itself."""
 
     url: str
     own: bool
 
 
 def agent() -> str:
-    """Who we say we are: whom a registry knows, then who it is in truth."""
+    # Ollama's public registry reads the version in its own client's form, and may refuse with 412
+    # what it takes for an old one. Our own name follows.
     machine = _MACHINES.get(platform.machine(), platform.machine())
     ours = f"paddock/{gateway.__version__}"
     return f"ollama/{gateway.OLLAMA_VERSION} ({machine} {sys.platform}) {ours}"
@@ -59,7 +62,8 @@ class Registry:
         self._http = http
         self._key = key
         self._token = ""
-        self._asking = anyio.Lock()
+        # One token for all chunks: they are refused at the same time, and one of them gets it.
+        self._authorizing = anyio.Lock()
 
     async def manifest(self) -> bytes:
         """The manifest, byte for byte."""
@@ -90,11 +94,14 @@ class Registry:
         """Where to read a blob: redirects are followed up to the first that leads elsewhere."""
         url = self.reference.blob(digest)
         for _ in range(_HOPS):
+            # One byte, for a registry that does not redirect would start to send the whole blob.
             async with self.request("GET", url, headers={"Range": "bytes=0-0"}) as response:
                 status = response.status_code
                 goal = response.headers.get("location", "")
                 if status in _REDIRECTS and goal:
                     goal = resolve(url, goal)
+                    # The first step elsewhere ends the search: that address is signed for this
+                    # blob, and reading there takes no token.
                     if not same_origin(url, goal):
                         return BlobLocation(goal, own=False)
                     url = goal
@@ -131,11 +138,14 @@ class Registry:
     ) -> AsyncIterator[httpx.Response]:
         """One request, answered whatever its status but 401; its body is still to be read.
 
-        `own` sends the token, and asks for one where that is wanted; never to another server than
-        the registry. `follow` goes where it is sent.
+        `own` sends the token, and requests one where that is wanted. `follow` obeys redirects.
         """
+        # No other server may see the token: it would be given away, and storages reject addresses
+        # that are signed when they come with credentials as well. httpx drops the header when it
+        # follows a redirect to another origin; where we follow ourselves this does it.
         own = own and same_origin(url, self.reference.root)
         try:
+            # One new token, one more attempt: who is refused with a fresh token stays refused.
             for again in (False, True):
                 token = self._token if own else ""
                 given = {
@@ -147,6 +157,7 @@ class Registry:
                 )
                 response = await self._http.send(built, stream=True, follow_redirects=follow)
                 try:
+                    # A 401 after a redirect is the storage's, whose realm is none of ours.
                     if response.status_code != 401 or not (
                         own and same_origin(str(response.url), url)
                     ):
@@ -157,7 +168,12 @@ class Registry:
                     await response.aclose()
                 if again:
                     raise AccessDenied
-                await self._authorize(wanted, str(response.url), token)
+                async with self._authorizing:
+                    # Unless another request has got one since `token` was sent.
+                    if self._token == token:
+                        self._token = await fetch_token(
+                            self._http, challenge(wanted), str(response.url), self._key
+                        )
         except httpx.TimeoutException as error:
             raise ConnectionStalled(f'{method.capitalize()} "{url}": timed out') from error
         except httpx.TooManyRedirects as error:
@@ -166,13 +182,6 @@ class Registry:
             raise ConnectionLost(f'{method.capitalize()} "{url}": {reason(error)}') from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise Broken(f'{method.capitalize()} "{url}": {error}') from error
-
-    async def _authorize(self, header: str, origin: str, stale: str) -> None:
-        """Get a token, unless another request has got one since `stale` was sent."""
-        async with self._asking:
-            if self._token == stale:
-                wanted = challenge(header)
-                self._token = await fetch_token(self._http, wanted, origin, self._key)
 
 
 @asynccontextmanager
@@ -183,7 +192,9 @@ async def open_registry(
     # Reads the certificates, which takes longer than a request may hold up the others.
     trusted = await run_sync(httpx.create_ssl_context)
     async with httpx.AsyncClient(
+        # Not compressed: ranges and lengths are those of the blob itself.
         headers={"User-Agent": agent(), "Accept-Encoding": "identity"},
+        # No limit on the wait for a free connection: who waits for its turn has not stalled.
         timeout=httpx.Timeout(policy.stall, pool=None),
         max_redirects=_HOPS,
         verify=trusted,

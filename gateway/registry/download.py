@@ -4,10 +4,9 @@ There are no tasks of the downloads' own. Of those who wait for a blob one does 
 leaves, the next goes on from what is on disk. So a download ends with the last who wants it.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import anyio
 import httpx
@@ -32,13 +31,15 @@ from gateway.registry.retry import (
 from gateway.store.blobs import Blobs
 
 _PIECE = 1 << 20
+# Seconds after which a piece is written that is not full: on slow lines every byte counts.
 _PERIOD = 0.05
-"""Seconds after which a piece is written that is not full: on slow lines every byte counts."""
+# Bytes of a chunk after which its state is written. Ollama writes it when an attempt ends, and
+# loses what a killed server had of a running one.
 _SAVED = 32 << 20
-"""Bytes of a chunk after which its state is written, for a server that is killed."""
+# Threads that write, by a limit of their own: those that the rest of the gateway shares stay free.
 _WRITERS = 4
+# Bytes. No blob has so many, but a registry may claim it, and every chunk costs a file.
 _LARGEST = 1 << 44
-"""Bytes. No blob has so many, but a registry may say so, and every chunk costs a file."""
 
 
 class SizeMismatch(Broken):
@@ -67,13 +68,13 @@ class Listener:
         async with self.download.working(self):
             await self.download.settle()
 
-    def look(self) -> Mapping[str, Any]:
+    def look(self) -> dict[str, object]:
         """One line of progress."""
         return self.download.look()
 
 
 class Download:
-    """One blob; what it says of itself is for everyone to look at."""
+    """One blob, for all who wait for it."""
 
     def __init__(self, blobs: Blobs, digest: str, size: int, policy: RetryPolicy) -> None:
         self.digest = digest
@@ -94,13 +95,14 @@ class Download:
     def completed(self) -> int:
         return sum(chunk.completed for chunk in self._chunks)
 
-    def look(self) -> Mapping[str, Any]:
-        """One line of progress."""
+    def look(self) -> dict[str, object]:
         return line("pulling", self.digest, self.total, self.completed)
 
     @asynccontextmanager
     async def working(self, listener: Listener) -> AsyncIterator[None]:
         """One at a time. When one fails those fail who would do the same; not when one leaves."""
+        # With another registry the next may succeed. But bytes with a wrong digest were
+        # everybody's, so that all of them fail.
         root = listener.registry.reference.root
         async with self._lock:
             for blamed, failure in self.failures[listener.seen :]:
@@ -116,38 +118,9 @@ class Download:
         """Have all bytes on disk."""
         if self._here():
             return
-        await self._start(registry)
-        try:
-            await self._run(registry)
-        except _RangeIgnored:
-            await self._begin((Chunk(0, 0, self.total),))
-            await self._run(registry)
-        except UnusablePartial:
-            await run_sync(self._partial.discard)
-            raise
-
-    async def settle(self) -> None:
-        """Hash the bytes and name them, or drop them."""
-        if self._here():
-            return
-        digest = await self._hash()
-        if not await run_sync(self._partial.finish, digest):
-            raise SizeMismatch(
-                f"digest mismatch, file must be downloaded again: want {self.digest}, got {digest}"
-            )
-
-    def _here(self) -> bool:
-        if not self._blobs.exists(self.digest):
-            return False
-        self._blobs.touch(self.digest)
-        size = self._blobs.path(self.digest).stat().st_size
-        self._chunks = [Chunk(0, 0, size, size)]
-        self.total = size
-        return True
-
-    async def _start(self, registry: Registry) -> None:
-        """Find out what is here and what is to come."""
         self._place = None
+        # State files name their sizes, so that what Ollama left can be finished, and the registry
+        # need not report one.
         resumed = await run_sync(self._partial.resume)
         if resumed is None:
             size = await retry(self._policy, lambda: registry.size(self.digest))
@@ -158,6 +131,40 @@ class Download:
         else:
             self._chunks = list(resumed)
             self.total = chunks.total(resumed)
+        try:
+            await self._run(registry)
+        except _RangeIgnored:
+            # Sixteen times the whole blob would come; one chunk takes it once.
+            await self._begin((Chunk(0, 0, self.total),))
+            await self._run(registry)
+        except UnusablePartial:
+            # The next pull would fail in the same way if it went on from this.
+            await run_sync(self._partial.discard)
+            raise
+
+    async def settle(self) -> None:
+        """Hash the bytes and name them, or drop them."""
+        if self._here():
+            return
+        # Only now and in one go: chunks arrive in parallel, and a hash has to read them in order.
+        # Piece by piece, so that who leaves meanwhile does not wait for gigabytes in a thread.
+        with closing(self._partial.hashed()) as pieces:
+            while (digest := await run_sync(next, pieces)) is None:
+                pass
+        if not await run_sync(self._partial.finish, digest):
+            raise SizeMismatch(
+                f"digest mismatch, file must be downloaded again: want {self.digest}, got {digest}"
+            )
+
+    def _here(self) -> bool:
+        if not self._blobs.exists(self.digest):
+            return False
+        # Without it the blob may be old enough for the clean-up of those that no manifest names.
+        self._blobs.touch(self.digest)
+        size = self._blobs.path(self.digest).stat().st_size
+        self._chunks = [Chunk(0, 0, size, size)]
+        self.total = size
+        return True
 
     async def _begin(self, planned: tuple[Chunk, ...]) -> None:
         await run_sync(self._partial.begin, planned)
@@ -165,6 +172,7 @@ class Download:
 
     async def _run(self, registry: Registry) -> None:
         """Fetch all chunks; the first failure ends the others."""
+        # Carried out of the task group, which would wrap them in an ExceptionGroup.
         failures: list[Exception] = []
         room = anyio.Semaphore(chunks.MAX_CONCURRENT)
 
@@ -189,28 +197,27 @@ class Download:
         before = self._chunks[number].completed
         place: BlobLocation | None = None
         try:
-            place = await self._locate(registry)
+            # Located once for all chunks, and again when reading there fails.
+            async with self._locating:
+                if self._place is None:
+                    self._place = await retry(self._policy, lambda: registry.locate(self.digest))
+                place = self._place
             chunk = self._chunks[number]
             first, last = chunk.offset + chunk.completed, chunk.offset + chunk.size - 1
             async with registry.ranged(place, first, last) as response:
                 self._check(response, chunk, place)
                 await self._receive(response, number, descriptor)
         except ConnectionLost as error:
-            # The address may have been good for a while only.
+            # The address may have been good for a while only. Unless another chunk has a new one.
             if self._place is place:
                 self._place = None
             if isinstance(error, ConnectionStalled) and self._chunks[number].completed > before:
                 raise LostAfterProgress(error.message) from error
             raise
         finally:
+            # Cancelled as well: this is how a download that nobody waits for any more can go on
+            # later.
             self._partial.save(self._chunks[number])
-
-    async def _locate(self, registry: Registry) -> BlobLocation:
-        """Where to read: located once for all chunks, and again when reading there fails."""
-        async with self._locating:
-            if self._place is None:
-                self._place = await retry(self._policy, lambda: registry.locate(self.digest))
-            return self._place
 
     def _check(self, response: httpx.Response, chunk: Chunk, place: BlobLocation) -> None:
         """Raise unless the answer holds the bytes that were requested."""
@@ -218,6 +225,7 @@ class Download:
         if status == 200:
             if len(self._chunks) > 1:
                 raise _RangeIgnored
+            # The only chunk comes from its beginning again, over what there is of it.
             self._chunks[chunk.number] = replace(chunk, completed=0)
         elif status == 206:
             content = content_range(response.headers.get("content-range", ""))
@@ -227,6 +235,7 @@ class Download:
                 raise UnusablePartial(f"the blob has {content[2]} bytes now, and had {self.total}")
         elif status == 416:
             raise UnusablePartial(f"unexpected status code {status}")
+        # From a storage these mean that the address is too old; the registry gives a new one.
         elif status in (401, 403, 404, 410) and not place.own:
             raise ConnectionLost(f"unexpected status code {status}")
         elif status == 404:
@@ -248,7 +257,12 @@ class Download:
                 ):
                     data, gathered = gathered, bytearray()
                     wanted -= len(data)
-                    await self._keep(number, descriptor, data)
+                    end = self._end(number)
+                    await run_sync(write, descriptor, data, end, limiter=self._writers)
+                    before = self._chunks[number].completed
+                    self._advance(number, len(data))
+                    if before // _SAVED != self._chunks[number].completed // _SAVED:
+                        self._partial.save(self._chunks[number])
                     written = anyio.current_time()
                 if not wanted:
                     return
@@ -260,26 +274,12 @@ class Download:
         if wanted > len(gathered):
             raise ConnectionLost("unexpected EOF")
 
-    async def _keep(self, number: int, descriptor: int, data: bytearray) -> None:
-        await run_sync(write, descriptor, data, self._end(number), limiter=self._writers)
-        before = self._chunks[number].completed
-        self._advance(number, len(data))
-        if before // _SAVED != self._chunks[number].completed // _SAVED:
-            self._partial.save(self._chunks[number])
-
     def _end(self, number: int) -> int:
         return self._chunks[number].offset + self._chunks[number].completed
 
     def _advance(self, number: int, count: int) -> None:
         chunk = self._chunks[number]
         self._chunks[number] = replace(chunk, completed=chunk.completed + count)
-
-    async def _hash(self) -> str:
-        """The digest of what was downloaded, read piece by piece."""
-        with closing(self._partial.hashed()) as pieces:
-            while (digest := await run_sync(next, pieces)) is None:
-                pass
-        return digest
 
 
 class Downloads:

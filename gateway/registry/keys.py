@@ -31,6 +31,7 @@ def parse(text: str) -> UserKey:
 
     try:
         key = serialization.load_ssh_private_key(text.encode(), password=None)
+    # This is how the library reports a missing password.
     except TypeError as error:
         raise ValueError("it is encrypted") from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -40,4 +41,5 @@ def parse(text: str) -> UserKey:
     line = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
+    # Without the type before it, which the header of Ollama's registry does not have.
     return UserKey(key, line.decode().split()[1])

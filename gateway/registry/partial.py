@@ -33,7 +33,7 @@ class Partial:
             if chunks_here and self.data.stat().st_size == chunks.total(chunks_here):
                 return chunks_here
         except (FileNotFoundError, ValueError):
-            pass
+            pass  # half of it was deleted, or a write was cut short: start anew below
         self.discard()
         return None
 
@@ -41,6 +41,7 @@ class Partial:
         """Start anew with these chunks."""
         self.discard()
         self._blobs.folder.mkdir(parents=True, exist_ok=True)
+        # Of full length at once, as Ollama has it: chunks write at their own offsets.
         with open(self.data, "wb") as file:
             file.truncate(chunks.total(planned))
         for chunk in planned:
@@ -69,6 +70,7 @@ class Partial:
     def finish(self, digest: str) -> bool:
         """Make it a blob if `digest`, that of what was read, is the right one; else drop it."""
         if digest != self.digest:
+            # Which of the bytes are wrong cannot be known.
             self.discard()
             return False
         with open(self.data, "rb") as file:
@@ -78,6 +80,7 @@ class Partial:
 
     def hashed(self) -> Generator[str | None, None, None]:
         """The digest of the data, last; None for each piece before, so that it can be ended."""
+        # Not buffered: the pieces are far larger than a buffer, which would copy them.
         hasher = hashlib.sha256()
         with open(self.data, "rb", buffering=0) as file:
             while piece := file.read(_PIECE):
@@ -91,7 +94,7 @@ class Partial:
             path.unlink(missing_ok=True)
 
     def _states(self) -> Iterable[Path]:
-        """The state files: by their beginning, for a folder's name may look like a pattern."""
+        # Compared by their beginning and not with a glob: a folder's name may look like a pattern.
         start = f"{self.data.name}-"
         try:
             with os.scandir(self.data.parent) as entries:
@@ -102,6 +105,7 @@ class Partial:
 
 def write(descriptor: int, data: bytes | bytearray, offset: int) -> None:
     """Put `data` at `offset`; OSError when the disk refuses it."""
+    # A write may take a part only. And memoryview, because slices of bytes are copies.
     view = memoryview(data)
     while view:
         count = os.pwrite(descriptor, view, offset)

@@ -1,7 +1,6 @@
 """push: the blobs that the registry lacks, then the manifest as it lies in the library."""
 
 import logging
-from typing import Any
 
 from anyio.to_thread import run_sync
 
@@ -30,8 +29,11 @@ async def push(
     await report({"status": "retrieving manifest"})
     name = registry.reference.name
     stored = await run_sync(library.manifests.read, name)
+    # The file's bytes, not an encoding of what was read from it: fields that we do not know stay,
+    # and so does the digest of the manifest after a pull elsewhere.
     data = await run_sync(library.manifests.path(name).read_bytes)
     await run_sync(require, library.blobs, stored.manifest.digests)
+    # The manifest is last: a registry refuses one whose blobs it lacks.
     for layer in blobs_of(stored.manifest):
         mount = mountable(layer.origin, name)
         upload = await run_sync(Upload, registry, library.blobs, layer, mount, policy)
@@ -60,6 +62,6 @@ def mountable(origin: str, goal: names.Name) -> str:
 
 def media_type(data: bytes) -> str:
     """What a manifest says it is; what is pulled from elsewhere need not be Docker's."""
-    manifest: Any = document.decode(data)
+    manifest: object = document.decode(data)
     kind = manifest.get("mediaType") if isinstance(manifest, dict) else ""
     return kind if isinstance(kind, str) and kind else MANIFEST_TYPE

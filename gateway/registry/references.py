@@ -13,6 +13,7 @@ from gateway.errors import Broken, Invalid
 from gateway.names import Name
 
 _VALUE = r'{name}="([^"]*)"'
+# At most 18 digits: more than any blob has, and few enough for a 64-bit integer.
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 # The hexadecimal text of the hash of an empty body, not the hash itself, is what gets encoded.
 _EMPTY = base64.b64encode(
@@ -87,10 +88,10 @@ def challenge(header: str) -> Challenge:
 def token_url(wanted: Challenge, *, origin: str, time: int, nonce: str) -> str:
     """Where to ask for a token; `origin` is the URL that was refused, `time` unix seconds.
 
-    Raises Invalid for a realm elsewhere: whoever runs one registry could have us fetch a token for
-    another, and be sent it.
+    Raises Invalid for a realm elsewhere.
     """
     there, here = urlsplit(wanted.realm), urlsplit(origin)
+    # Whoever runs one registry could otherwise have us fetch a token for another, and be sent it.
     if there.netloc != here.netloc and not {there.netloc, here.netloc} <= _TWINS:
         raise Invalid(f'realm host "{there.netloc}" does not match original host "{here.netloc}"')
     given = parse_qsl(there.query, keep_blank_values=True)
@@ -101,6 +102,7 @@ def token_url(wanted: Challenge, *, origin: str, time: int, nonce: str) -> str:
         ("ts", str(time)),
         ("nonce", nonce),
     ]
+    # Sorted as Ollama sends it: the text that is signed holds this URL, order and escapes included.
     query = urlencode(sorted(parameters, key=lambda item: item[0]))
     return there._replace(query=query, fragment="").geturl()
 
@@ -134,6 +136,7 @@ def content_range(header: str) -> tuple[int, int, int | None] | None:
 
 
 def with_query(url: str, extra: Mapping[str, str]) -> str:
-    """`url` with more in its query; what is there stays as it is, for it may be signed."""
+    """`url` with more in its query."""
+    # What is there stays as it is, byte for byte, for a storage may have signed it.
     query = "&".join(f"{quote(key)}={quote(value, safe='')}" for key, value in extra.items())
     return f"{url}{'&' if '?' in url else '?'}{query}"

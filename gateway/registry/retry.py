@@ -13,17 +13,20 @@ from gateway.errors import Broken
 
 T = TypeVar("T")
 
+# What OpenSSL reports when it reads plain HTTP instead of TLS. Clients know Ollama's text for it.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 _PLAIN = "http: server gave HTTP response to HTTPS client"
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often to try, how long to wait before the second time (then twice that, and so on), and
-    how long a connection may say nothing; in seconds."""
+    """In seconds; `pause` is that before the second attempt."""
 
+    # Ollama's figures. The pause doubles, so that a short failure costs a second, while a registry
+    # that restarts has half a minute in all, and is not kept busy by those who wait for it.
     attempts: int = 6
     pause: float = 1.0
+    # A connection that is alive but silent would hold its chunk for ever.
     stall: float = 30.0
 
 
@@ -36,7 +39,7 @@ class ConnectionStalled(ConnectionLost):
 
 
 class LostAfterProgress(ConnectionLost):
-    """It did so after it had gone well for a while, so that this try does not count."""
+    """It did so after bytes of it had arrived."""
 
 
 class NotInRegistry(Broken):
@@ -64,6 +67,8 @@ async def retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
             return await attempt()
         except LostAfterProgress:
+            # Not counted, and without a pause: a large blob may see more stalls than there are
+            # attempts, and each of them has brought bytes that need not come again.
             continue
         except ConnectionLost as error:
             failures += 1
@@ -74,6 +79,7 @@ async def retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
 
 def reason(error: BaseException) -> str:
     """Why a connection failed, from the innermost of the errors it was wrapped in."""
+    # The outer errors name the step of the HTTP library that failed, the innermost one the cause.
     inner = _innermost(error)
     if isinstance(inner, ssl.SSLError):
         why = str(getattr(inner, "reason", None) or inner)

@@ -55,9 +55,11 @@ class Upload:
             self.completed = self._total
             return
         session = await retry(self._policy, self._open)
+        # The registry has mounted it from the repository of the model it came from.
         if session is None:
             self.completed = self._total
             return
+        # Carried out of the task group, which would wrap them in an ExceptionGroup.
         failures: list[Exception] = []
         async with anyio.create_task_group() as tasks:
             try:
@@ -68,7 +70,16 @@ class Upload:
                 tasks.cancel_scope.cancel()
         if failures:
             raise failures[0]
-        await self._commit(session)
+        # The MD5 of all parts' MD5 and their number: how storages check what comes in parts.
+        digests = [self._digests[number] for number in sorted(self._digests)]
+        tag = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
+        url = with_query(session, {"digest": self._layer.digest, "etag": f"{tag}-{len(digests)}"})
+
+        async def commit() -> None:
+            async with self._registry.request("PUT", url, headers=_BINARY, body=b"") as response:
+                await _accept_part(response, whole=True)
+
+        await retry(self._policy, commit)
 
     async def _open(self) -> str | None:
         """The address of an upload session; None when the registry needs none after all."""
@@ -90,6 +101,7 @@ class Upload:
 
         A registry that wants the bytes elsewhere gets them from a task of `tasks`, all at once.
         """
+        # Hashed here, while the parts before it are still on their way elsewhere.
         self._digests[chunk.number] = await run_sync(self._hash, chunk)
         session, elsewhere = await retry(self._policy, lambda: self._patch(session, chunk))
         if elsewhere:
@@ -111,6 +123,7 @@ class Upload:
             **_BINARY,
             "Content-Length": str(chunk.size),
             "Content-Range": f"{chunk.offset}-{last}",
+            # The offer to send the bytes to the registry's storage, which is parallel.
             "X-Redirect-Uploads": "1",
         }
         sent = _SentBytes(self)
@@ -132,26 +145,20 @@ class Upload:
         sent = _SentBytes(self)
         try:
             async with self._registry.request(
-                "PUT", url, headers=headers, body=lambda: self._bytes(chunk, sent), own=False
+                "PUT",
+                url,
+                headers=headers,
+                body=lambda: self._bytes(chunk, sent),
+                own=False,  # the address is signed; the token is not the storage's to see
             ) as response:
                 await _accept_part(response)
         except BaseException:
             sent.take_back()
             raise
 
-    async def _commit(self, session: str) -> None:
-        digests = [self._digests[number] for number in sorted(self._digests)]
-        tag = hashlib.md5(b"".join(digests), usedforsecurity=False).hexdigest()
-        url = with_query(session, {"digest": self._layer.digest, "etag": f"{tag}-{len(digests)}"})
-
-        async def attempt() -> None:
-            async with self._registry.request("PUT", url, headers=_BINARY, body=b"") as response:
-                await _accept_part(response, whole=True)
-
-        await retry(self._policy, attempt)
-
     async def _bytes(self, chunk: Chunk, sent: "_SentBytes") -> AsyncIterator[bytes]:
         """The bytes of a chunk, from its beginning, counted as they go."""
+        # A request that is refused for want of a token reads its body a second time.
         sent.take_back()
         async with await anyio.open_file(self._path, "rb") as file:
             await file.seek(chunk.offset)
@@ -208,11 +215,9 @@ async def _accept_part(response: httpx.Response, *, whole: bool = False) -> None
     try:
         await accept(response)
     except Broken as error:
-        text = error.message if whole else _status_text(response, error.message)
+        # Ollama reports a part by its status line, and the whole by its number.
+        text = error.message
+        if not whole:
+            body = text.partition(": ")[2] if text[:3].isdecimal() else text
+            text = f"http status {status} {httpx.codes.get_reason_phrase(status)}: {body}"
         raise (ConnectionLost if status >= 500 or status == 429 else Broken)(text) from error
-
-
-def _status_text(response: httpx.Response, message: str) -> str:
-    body = message.partition(": ")[2] if message[:3].isdecimal() else message
-    phrase = httpx.codes.get_reason_phrase(response.status_code)
-    return f"http status {response.status_code} {phrase}: {body}"

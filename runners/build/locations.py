@@ -28,18 +28,17 @@ class Locations:
 
 def in_checkout(root: Path = ROOT) -> Locations | None:
     """The places in a checkout; None for a package that was installed from a wheel."""
+    # The wheel has no build.py: this is what tells a checkout from an installed package.
     if not (root / "build.py").is_file():
         return None
     return Locations(root / "vendor" / "llama.cpp", root / "vendor" / "engine")
 
 
 def in_cache(cache: Path, pin: Pin) -> Locations:
-    """The places of an installed package.
-
-    The link is named after the pin: installations of several versions share the cache, and each
-    needs the engine whose flags it knows. So an upgrade that moves the pin finds no engine, and
-    asks for a new one, rather than starting the old.
-    """
+    """The places of an installed package."""
+    # The link is named after the pin: installations of several versions share the cache, and each
+    # needs the engine whose flags it knows. So an upgrade that moves the pin has no engine until a
+    # new one is built, rather than starting the old.
     return Locations(cache / "source", cache / "current" / f"{pin.name}-{pin.version}")
 
 

@@ -39,7 +39,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReceivedRequest:
     """One request. `storage`: on the second port."""
 
     method: str
@@ -61,7 +61,7 @@ class FakeRegistry:
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
     """By `namespace/model:tag`."""
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     redirects: bool = False
     """Blobs, and parts of them that are sent, are at the storage."""
@@ -69,11 +69,11 @@ class FakeRegistry:
     """Every GET is sent where it came from."""
     ranges: bool = True
     sizes: bool = True
-    """HEAD tells the size of a blob."""
+    """HEAD has the size of a blob."""
     token: str = ""
     """What a request must bring; the token's own path hands it out."""
     realm: str = ""
-    """Where it is said to be handed out, if not here."""
+    """Where the challenge sends a client for it, if not here."""
     refusals: list[tuple[str, int, bytes]] = field(default_factory=list)
     """Beginnings of `METHOD path` with the status and body they get, each for one request."""
     mounts: bool = True
@@ -115,11 +115,11 @@ class FakeRegistry:
 
     def lines(self, method: str = "") -> list[str]:
         """`METHOD path` of every request so far."""
-        return [one.line for one in self.asked if one.method.startswith(method)]
+        return [one.line for one in self.requests if one.method.startswith(method)]
 
-    def of(self, method: str, start: str = "/") -> list[Asked]:
+    def of(self, method: str, start: str = "/") -> list[ReceivedRequest]:
         """The requests of one kind."""
-        return [one for one in self.asked if one.method == method and one.path.startswith(start)]
+        return [one for one in self.requests if one.method == method and one.path.startswith(start)]
 
     async def until_waiting(self, count: int = 1) -> None:
         """Until so many answers wait for `go`."""
@@ -127,7 +127,7 @@ class FakeRegistry:
             while self.waiting < count:
                 await anyio.lowlevel.checkpoint()
 
-    async def until_asked(self, *lines: str) -> None:
+    async def until_requested(self, *lines: str) -> None:
         """Until all these requests have come."""
         with anyio.fail_after(PATIENCE):
             while not set(lines) <= set(self.lines()):
@@ -137,67 +137,67 @@ class FakeRegistry:
         """One connection, one request."""
         async with stream:
             try:
-                asked = await _read(stream, self.storage_port)
-                self.asked.append(asked)
-                await self._answer(asked, stream)
+                request = await _read(stream, self.storage_port)
+                self.requests.append(request)
+                await self._answer(request, stream)
             except (anyio.BrokenResourceError, anyio.EndOfStream):
                 pass  # the client left
 
-    async def _answer(self, asked: Asked, stream: SocketStream) -> None:
+    async def _answer(self, request: ReceivedRequest, stream: SocketStream) -> None:
         for refusal in self.refusals:
-            if asked.line.startswith(refusal[0]):
+            if request.line.startswith(refusal[0]):
                 self.refusals.remove(refusal)
                 await _send(stream, refusal[1], refusal[2])
                 return
-        if self.circles and asked.method == "GET":
-            await _send(stream, 302, b"", {"Location": asked.path})
-        elif asked.storage:
-            await self._stored(asked, stream)
-        elif asked.path == "/token":
+        if self.circles and request.method == "GET":
+            await _send(stream, 302, b"", {"Location": request.path})
+        elif request.storage:
+            await self._stored(request, stream)
+        elif request.path == "/token":
             await _send(stream, 200, json.dumps({"token": self.token}).encode())
-        elif self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
+        elif self.token and request.headers.get("authorization") != f"Bearer {self.token}":
             realm = self.realm or f"http://{self.host}/token"
             wanted = f'Bearer realm="{realm}",service="fake",scope="repository:a:pull push"'
             await _send(stream, 401, b"{}", {"WWW-Authenticate": wanted})
-        elif asked.path.startswith("/v2/up/"):
-            await self._session(asked, stream)
-        elif found := _PATH.fullmatch(asked.path):
-            await self._resource(asked, stream, *found.groups())
+        elif request.path.startswith("/v2/up/"):
+            await self._session(request, stream)
+        elif match := _PATH.fullmatch(request.path):
+            await self._resource(request, stream, *match.groups())
         else:
             await _send(stream, 404)
 
     async def _resource(
-        self, asked: Asked, stream: SocketStream, repository: str, kind: str, last: str
+        self, request: ReceivedRequest, stream: SocketStream, repository: str, kind: str, last: str
     ) -> None:
         if kind == "manifests":
-            await self._manifest(asked, stream, f"{repository}:{last}")
-        elif asked.method == "POST":
-            await self._open(asked, stream)
+            await self._manifest(request, stream, f"{repository}:{last}")
+        elif request.method == "POST":
+            await self._open(request, stream)
         elif last not in self.blobs:
             await _send(stream, 404)
-        elif asked.method == "HEAD":
+        elif request.method == "HEAD":
             size = {"Content-Length": str(len(self.blobs[last]))} if self.sizes else {}
             await _send(stream, 200, None, size)
         elif self.redirects:
             await _send(stream, 307, b"moved", {"Location": self._elsewhere(f"/data/{last}")})
         else:
-            await self._bytes(asked, stream, last)
+            await self._bytes(request, stream, last)
 
-    async def _manifest(self, asked: Asked, stream: SocketStream, name: str) -> None:
-        if asked.method == "PUT":
-            self.manifests[name] = asked.body
+    async def _manifest(self, request: ReceivedRequest, stream: SocketStream, name: str) -> None:
+        if request.method == "PUT":
+            self.manifests[name] = request.body
             await _send(stream, 201)
         elif name in self.manifests:
             await _send(stream, 200, self.manifests[name])
         else:
             await _send(stream, 404, b'{"errors":[]}')
 
-    async def _bytes(self, asked: Asked, stream: SocketStream, digest: str) -> None:
+    async def _bytes(self, request: ReceivedRequest, stream: SocketStream, digest: str) -> None:
         data = self.blobs[digest]
-        found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.headers.get("range", ""))
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
         status, headers = 200, {}
-        if found and self.ranges:
-            first, last = int(found[1]), min(int(found[2]), len(data) - 1)
+        if match and self.ranges:
+            first, last = int(match[1]), min(int(match[2]), len(data) - 1)
             if first >= len(data):
                 await _send(stream, 416)
                 return
@@ -224,30 +224,30 @@ class FakeRegistry:
                 self.waiting -= 1
             await stream.send(data[fault.after :])
 
-    async def _stored(self, asked: Asked, stream: SocketStream) -> None:
-        kind, _, last = asked.path.removeprefix("/").partition("/")
+    async def _stored(self, request: ReceivedRequest, stream: SocketStream) -> None:
+        kind, _, last = request.path.removeprefix("/").partition("/")
         if kind == "data" and last in self.blobs:
-            await self._bytes(asked, stream, last)
+            await self._bytes(request, stream, last)
         elif kind == "part":
-            self.uploads[last] = asked.body
+            self.uploads[last] = request.body
             await _send(stream, 200)
         else:
             await _send(stream, 404)
 
-    async def _open(self, asked: Asked, stream: SocketStream) -> None:
-        mount = asked.query.get("mount", [""])[0]
+    async def _open(self, request: ReceivedRequest, stream: SocketStream) -> None:
+        mount = request.query.get("mount", [""])[0]
         if self.mounts and mount in self.blobs:
             await _send(stream, 201)
             return
-        await _send(stream, 202, b"", {"Location": f"/v2/up/{len(self.asked)}?n=0"})
+        await _send(stream, 202, b"", {"Location": f"/v2/up/{len(self.requests)}?n=0"})
 
-    async def _session(self, asked: Asked, stream: SocketStream) -> None:
-        session = asked.path.removeprefix("/v2/up/")
-        number = int(asked.query["n"][0])
-        if asked.method == "PUT":
+    async def _session(self, request: ReceivedRequest, stream: SocketStream) -> None:
+        session = request.path.removeprefix("/v2/up/")
+        number = int(request.query["n"][0])
+        if request.method == "PUT":
             parts = [self.uploads.pop(f"{session}.{part}") for part in range(number)]
             data = b"".join(parts)
-            if digest_of(data) != asked.query["digest"][0]:
+            if digest_of(data) != request.query["digest"][0]:
                 await _send(stream, 400, b'{"errors":"digest"}')
                 return
             self.put(data)
@@ -259,7 +259,7 @@ class FakeRegistry:
             headers = {"Location": goal, "Docker-Upload-Location": following}
             await _send(stream, 307, b"", headers)
         else:
-            self.uploads[f"{session}.{number}"] = asked.body
+            self.uploads[f"{session}.{number}"] = request.body
             await _send(stream, 202, b"", {"Location": following})
 
     def _elsewhere(self, path: str) -> str:
@@ -283,7 +283,7 @@ async def _send(
     await stream.send(_head(status, {**length, **(headers or {})}) + (body or b""))
 
 
-async def _read(stream: SocketStream, storage_port: int) -> Asked:
+async def _read(stream: SocketStream, storage_port: int) -> ReceivedRequest:
     data = b""
     while b"\r\n\r\n" not in data:
         data += await stream.receive()
@@ -303,7 +303,7 @@ async def _read(stream: SocketStream, storage_port: int) -> Asked:
     parts = urlsplit(target)
     storage = stream.extra(SocketAttribute.local_port) == storage_port
     query = parse_qs(parts.query, keep_blank_values=True)
-    return Asked(method, parts.path, query, headers, bytes(gathered), storage)
+    return ReceivedRequest(method, parts.path, query, headers, bytes(gathered), storage)
 
 
 @asynccontextmanager

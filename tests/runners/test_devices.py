@@ -53,7 +53,7 @@ def test_the_host_is_this_machine() -> None:
     assert 0 < host.free <= host.total <= psutil.virtual_memory().total
 
 
-async def test_gpus_are_asked_of_the_engine_and_remembered(tmp_path: Path) -> None:
+async def test_gpus_are_listed_by_the_engine_and_remembered(tmp_path: Path) -> None:
     engine = find(str(fake_engine(tmp_path, "--devices", "CUDA0:Card:1000:900")))
     probe = devices.Devices(engine)
     assert [device.name for device in probe()] == ["CPU"]

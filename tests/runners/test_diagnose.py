@@ -79,7 +79,7 @@ BUSY_SOCKET = (
         (None, HOST_MEMORY, Cause.MEMORY),
     ],
 )  # fmt: skip
-def test_a_cause_is_told_from_status_and_last_words(
+def test_a_cause_is_derived_from_status_and_last_words(
     exit_code: int | None, tail: str, cause: Cause
 ) -> None:
     assert cause_of(exit_code, tail) is cause
@@ -159,7 +159,7 @@ def test_an_explanation_has_the_ending_and_the_words() -> None:
     assert explain(-9, "") == "signal SIGKILL"
 
 
-def test_of_a_path_only_the_files_name_is_told() -> None:
+def test_of_a_path_only_the_files_name_is_shown() -> None:
     line = "srv    load_model: failed to create_context with model '/home/me/blobs/sha256-0a'"
     assert last_words(line) == "load_model: failed to create_context with model 'sha256-0a'"
     assert last_words("failed at 1/2 of https://x/y") == "failed at 1/2 of https://x/y"

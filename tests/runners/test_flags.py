@@ -67,7 +67,7 @@ def test_compute_options_come_before_offload() -> None:
     ]
 
 
-def test_mapping_can_be_asked_for() -> None:
+def test_mapping_can_be_requested() -> None:
     assert argv(replace(SPEC, mmap=True), HOST, SOCKET)[-2:] == ["--load-mode", "mmap"]
 
 
@@ -87,7 +87,7 @@ def test_an_embedding_model_never_shifts() -> None:
     ]
 
 
-def test_a_model_that_ranks_is_told_so_instead() -> None:
+def test_a_model_that_ranks_has_a_flag_for_it_instead() -> None:
     spec = replace(SPEC, embedding=True, ranking=True)
     assert argv(spec, HOST, SOCKET)[-1] == "--reranking"
     assert "--embedding" not in argv(spec, HOST, SOCKET)

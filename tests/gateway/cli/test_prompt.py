@@ -81,7 +81,7 @@ def test_the_end_of_input_leaves_on_an_empty_line_only(
         read()
 
 
-def test_the_terminal_is_not_asked_where_its_cursor_is(keys: PipeInput) -> None:
+def test_the_terminal_gets_no_query_for_its_cursor(keys: PipeInput) -> None:
     screen = Screen()
     output = terminal_output(console(screen))
     assert isinstance(output, Vt100_Output)

@@ -1,4 +1,4 @@
-"""pull and push: bodies, bars, errors and where a model can be found."""
+"""pull and push: bodies, bars, errors and the address of a model."""
 
 import re
 

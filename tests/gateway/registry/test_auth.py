@@ -1,4 +1,4 @@
-"""Tokens: asked for with a key or without, and what is said when there is none."""
+"""Tokens: requests with a key or without, and the error when there is none."""
 
 import base64
 import hashlib
@@ -36,14 +36,14 @@ def key_file(folder: Path) -> Path:
 
 
 class Service:
-    """Answers as told and keeps what it was asked."""
+    """Gives a fixed response and keeps the requests."""
 
     def __init__(self, status: int = 200, text: str = '{"token":"T"}') -> None:
         self.status, self.text = status, text
-        self.asked: list[httpx.Request] = []
+        self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
+        self.requests.append(request)
         return httpx.Response(self.status, text=self.text)
 
 
@@ -60,17 +60,17 @@ async def ask(
 async def test_without_a_key_nobody_signs(tmp_path: Path) -> None:
     service = Service()
     assert await ask(service, key=tmp_path / "none") == "T"
-    (request,) = service.asked
+    (request,) = service.requests
     assert "authorization" not in request.headers
-    asked = dict(request.url.params)
-    assert (asked.pop("ts").isdecimal(), len(asked.pop("nonce"))) == (True, 22)
-    assert asked == {"service": "s", "scope": "repository:n/m:pull"}
+    parameters = dict(request.url.params)
+    assert (parameters.pop("ts").isdecimal(), len(parameters.pop("nonce"))) == (True, 22)
+    assert parameters == {"service": "s", "scope": "repository:n/m:pull"}
 
 
 async def test_with_a_key_the_whole_address_is_signed(tmp_path: Path) -> None:
     service = Service()
     assert await ask(service, key=key_file(tmp_path)) == "T"
-    (request,) = service.asked
+    (request,) = service.requests
     nothing = base64.b64encode(hashlib.sha256(b"").hexdigest().encode()).decode()
     text = f"GET,{request.url},{nothing}"
     key = parse(key_file(tmp_path).read_text())
@@ -81,7 +81,7 @@ async def test_every_request_has_its_own_nonce() -> None:
     service = Service()
     await ask(service)
     await ask(service)
-    first, second = (request.url.params["nonce"] for request in service.asked)
+    first, second = (request.url.params["nonce"] for request in service.requests)
     assert first != second
 
 
@@ -106,7 +106,7 @@ async def test_the_other_spelling_of_a_token_is_taken() -> None:
         (Service(), Challenge("", "", ()), 'realm host "" does not match original host "h"'),
     ],
 )
-async def test_no_token_is_told(service: Service, wanted: Challenge, message: str) -> None:
+async def test_no_token_is_an_error(service: Service, wanted: Challenge, message: str) -> None:
     with pytest.raises(Broken) as caught:
         await ask(service, wanted=wanted)
     assert caught.value.message == message
@@ -120,9 +120,7 @@ def test_a_key_is_loaded(tmp_path: Path) -> None:
     assert load(tmp_path / "none") is None
 
 
-def test_a_key_that_is_none_is_told_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_key_that_is_none_is_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "id_ed25519"
     path.write_text("no")
     assert load(path) is None

@@ -56,7 +56,7 @@ def test_parts_are_joined_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "parts",
     [
         [],
         [Chunk(1, 0, 5)],
@@ -67,5 +67,5 @@ def test_parts_are_joined_in_order() -> None:
         [Chunk(0, 0, 5), Chunk(0, 0, 5)],
     ],
 )
-def test_parts_that_do_not_fit_together_are_none(found: list[Chunk]) -> None:
-    assert joined(found) is None
+def test_parts_that_do_not_fit_together_are_none(parts: list[Chunk]) -> None:
+    assert joined(parts) is None

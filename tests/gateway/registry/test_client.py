@@ -40,11 +40,11 @@ async def test_a_manifest_comes_byte_for_byte(fake: FakeRegistry) -> None:
     data = fake.add("ns/m:latest")
     async with opened(fake) as registry:
         assert await registry.manifest() == data
-    (asked,) = fake.asked
-    assert asked.line == "GET /v2/ns/m/manifests/latest"
-    assert asked.headers["accept"] == "application/vnd.docker.distribution.manifest.v2+json"
-    assert asked.headers["user-agent"] == client.agent()
-    assert "authorization" not in asked.headers
+    (request,) = fake.requests
+    assert request.line == "GET /v2/ns/m/manifests/latest"
+    assert request.headers["accept"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert request.headers["user-agent"] == client.agent()
+    assert "authorization" not in request.headers
 
 
 def test_registries_see_the_ollama_we_stand_for() -> None:
@@ -65,7 +65,7 @@ async def test_one_token_serves_a_whole_transfer(fake: FakeRegistry) -> None:
         "GET /v2/ns/m/manifests/latest",
         f"HEAD /v2/ns/m/blobs/{digest}",
     ]
-    assert fake.asked[1].query["scope"] == ["repository:a:pull", "push"]
+    assert fake.requests[1].query["scope"] == ["repository:a:pull", "push"]
 
 
 async def test_a_token_that_does_not_help_is_a_refusal(fake: FakeRegistry) -> None:
@@ -82,7 +82,7 @@ async def test_a_token_that_does_not_help_is_a_refusal(fake: FakeRegistry) -> No
             await registry.manifest()
 
 
-async def test_a_realm_elsewhere_is_not_asked(fake: FakeRegistry) -> None:
+async def test_a_realm_elsewhere_gets_no_request(fake: FakeRegistry) -> None:
     fake.token = "T"
     fake.realm = f"http://127.0.0.1:{fake.storage_port}/token"
     async with opened(fake) as registry:
@@ -91,7 +91,7 @@ async def test_a_realm_elsewhere_is_not_asked(fake: FakeRegistry) -> None:
     assert caught.value.message == (
         f'realm host "127.0.0.1:{fake.storage_port}" does not match original host "{fake.host}"'
     )
-    assert len(fake.asked) == 1
+    assert len(fake.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_a_manifest_has_an_end(fake: FakeRegistry) -> None:
 
 
 @pytest.mark.parametrize(("sizes", "size"), [(True, 5), (False, None)])
-async def test_a_size_is_told_or_not(fake: FakeRegistry, sizes: bool, size: int | None) -> None:
+async def test_a_size_is_reported_or_not(fake: FakeRegistry, sizes: bool, size: int | None) -> None:
     fake.sizes = sizes
     digest = fake.put(b"12345")
     async with opened(fake) as registry:
@@ -141,7 +141,7 @@ async def test_a_blob_is_there_or_not(fake: FakeRegistry) -> None:
             await registry.has(digest)
 
 
-async def test_a_blob_of_a_plain_registry_is_where_it_is_asked_for(fake: FakeRegistry) -> None:
+async def test_a_blob_of_a_plain_registry_is_at_its_own_address(fake: FakeRegistry) -> None:
     digest = fake.put(b"abc")
     async with opened(fake) as registry:
         place = await registry.locate(digest)
@@ -161,10 +161,10 @@ async def test_the_storage_does_not_see_the_token(fake: FakeRegistry) -> None:
         )
         async with registry.ranged(place, 1, 3) as response:
             assert (response.status_code, await response.aread()) == (206, b"bcd")
-    *_, asked = fake.asked
-    assert asked.storage
-    assert asked.headers["range"] == "bytes=1-3"
-    assert "authorization" not in asked.headers
+    *_, request = fake.requests
+    assert request.storage
+    assert request.headers["range"] == "bytes=1-3"
+    assert "authorization" not in request.headers
 
 
 async def test_not_even_where_the_registry_sends_an_upload(fake: FakeRegistry) -> None:
@@ -175,9 +175,9 @@ async def test_not_even_where_the_registry_sends_an_upload(fake: FakeRegistry) -
         url = f"http://127.0.0.1:{fake.storage_port}/part/x"
         async with registry.request("PUT", url, body=b"data") as response:
             assert response.status_code == 200
-    *_, asked = fake.asked
-    assert (asked.storage, asked.body) == (True, b"data")
-    assert "authorization" not in asked.headers
+    *_, request = fake.requests
+    assert (request.storage, request.body) == (True, b"data")
+    assert "authorization" not in request.headers
 
 
 async def test_a_registry_that_sends_us_in_circles_is_left(fake: FakeRegistry) -> None:
@@ -233,7 +233,7 @@ async def test_a_silent_connection_is_stalled(fake: FakeRegistry) -> None:
                 await response.aread()
 
 
-async def test_nobody_there_is_told_with_the_address() -> None:
+async def test_nobody_there_is_an_error_with_the_address() -> None:
     async with running_registry() as gone:
         reference = gone.reference()
     async with open_registry(reference, RetryPolicy(pause=0), None) as registry:
@@ -244,7 +244,7 @@ async def test_nobody_there_is_told_with_the_address() -> None:
     )
 
 
-async def test_plain_http_where_tls_was_expected_is_told(fake: FakeRegistry) -> None:
+async def test_plain_http_where_tls_was_expected_is_reported(fake: FakeRegistry) -> None:
     reference = Reference(fake.reference().name, "https")
     async with open_registry(reference, RetryPolicy(pause=0), None) as registry:
         with pytest.raises(ConnectionLost) as caught:

@@ -77,9 +77,9 @@ def names(blobs: Blobs) -> list[str]:
 
 
 def ranges(fake: FakeRegistry) -> list[str]:
-    """What was asked for, but for the probe."""
-    found = [one.headers["range"].removeprefix("bytes=") for one in fake.of("GET")]
-    return [text for text in found if text != "0-0"]
+    """The ranges that were requested, but for the probe."""
+    ranges = [one.headers["range"].removeprefix("bytes=") for one in fake.of("GET")]
+    return [text for text in ranges if text != "0-0"]
 
 
 @pytest.mark.parametrize("redirects", [False, True])
@@ -91,7 +91,7 @@ async def test_a_blob_comes_whole(fake: FakeRegistry, blobs: Blobs, redirects: b
     assert ranges(fake) == [f"0-{SIZE - 1}"]
 
 
-async def test_a_blob_that_is_here_is_not_asked_for(fake: FakeRegistry, blobs: Blobs) -> None:
+async def test_a_blob_that_is_here_is_not_requested(fake: FakeRegistry, blobs: Blobs) -> None:
     blobs.store(DATA)
     async with waiting(fake, downloads_of(blobs), size=1) as listener:
         await listener.complete()
@@ -102,7 +102,7 @@ async def test_a_blob_that_is_here_is_not_asked_for(fake: FakeRegistry, blobs: B
             "total": SIZE,
             "completed": SIZE,
         }
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 @pytest.mark.parametrize("redirects", [False, True])
@@ -121,7 +121,7 @@ async def test_what_is_complete_is_only_verified(fake: FakeRegistry, blobs: Blob
     begun(blobs, Chunk(0, 0, SIZE, SIZE))
     await fetch(fake, blobs)
     assert blobs.read(DIGEST) == DATA
-    assert fake.asked == []
+    assert fake.requests == []
 
 
 async def test_an_empty_blob_is_one(fake: FakeRegistry, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_stalls_without_any_do(fake: FakeRegistry, blobs: Blobs) -> None:
             await listener.complete()
 
 
-async def test_an_address_that_ran_out_is_asked_for_again(fake: FakeRegistry, blobs: Blobs) -> None:
+async def test_an_address_that_ran_out_is_requested_again(fake: FakeRegistry, blobs: Blobs) -> None:
     fake.redirects = True
     fake.refusals = [("GET /data/", 403, b"expired")]
     await fetch(fake, blobs)
@@ -219,13 +219,13 @@ async def test_an_address_that_ran_out_is_asked_for_again(fake: FakeRegistry, bl
     assert len(fake.of("GET", "/v2/")) == 2
 
 
-async def test_a_blob_that_is_not_there_is_not_asked_for_twice(
+async def test_a_blob_that_is_not_there_is_not_requested_twice(
     fake: FakeRegistry, blobs: Blobs
 ) -> None:
     fake.blobs.clear()
     with pytest.raises(NotInRegistry):
         await fetch(fake, blobs)
-    assert len(fake.asked) == 1
+    assert len(fake.requests) == 1
 
 
 async def test_wrong_bytes_are_dropped(fake: FakeRegistry, blobs: Blobs) -> None:
@@ -252,7 +252,7 @@ async def test_a_blob_of_another_size_is_not_gone_on_with(
     assert blobs.read(DIGEST) == DATA
 
 
-async def test_bytes_past_the_end_are_not_asked_for_again(fake: FakeRegistry, blobs: Blobs) -> None:
+async def test_bytes_past_the_end_are_not_requested_again(fake: FakeRegistry, blobs: Blobs) -> None:
     begun(blobs, Chunk(0, 0, SIZE, SIZE), Chunk(1, SIZE, 10))
     with pytest.raises(Broken, match=r"^unexpected status code 416$"):
         await fetch(fake, blobs)
@@ -325,31 +325,31 @@ async def test_the_next_goes_on_when_the_first_leaves(fake: FakeRegistry, blobs:
 async def test_all_who_wait_hear_of_one_failure(fake: FakeRegistry, blobs: Blobs) -> None:
     fake.faults = [Fault(DIGEST, 0)] * 6
     downloads = downloads_of(blobs)
-    told: list[str] = []
+    messages: list[str] = []
 
     async def want(listener: Listener) -> None:
         with pytest.raises(Broken) as caught:
             await listener.complete()
-        told.append(caught.value.message)
+        messages.append(caught.value.message)
 
     async with waiting(fake, downloads) as first, waiting(fake, downloads) as second:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(want, first)
             tasks.start_soon(want, second)
-    assert len(told) == 2
-    assert told[0] == told[1]
-    assert told[0].startswith("max retries exceeded: ")
+    assert len(messages) == 2
+    assert messages[0] == messages[1]
+    assert messages[0].startswith("max retries exceeded: ")
     assert len(ranges(fake)) == 6
 
 
-async def test_a_registry_that_does_not_say_where_is_asked_six_times(
+async def test_a_registry_without_an_address_gets_six_requests(
     fake: FakeRegistry, blobs: Blobs
 ) -> None:
     begun(blobs, *THREE)
     fake.refusals = [("GET", 500, b"")] * 20
     with pytest.raises(Broken, match=r"^max retries exceeded: unexpected status code 500$"):
         await fetch(fake, blobs)
-    assert len(fake.asked) == 6
+    assert len(fake.requests) == 6
 
 
 async def test_who_comes_after_a_failure_tries_anew(fake: FakeRegistry, blobs: Blobs) -> None:

@@ -23,8 +23,8 @@ def manifest(*layers: dict[str, Any], config: str = DIGESTS[2]) -> bytes:
 
 def test_blobs_are_layers_in_order_then_the_config() -> None:
     first, second = layer("model", DIGESTS[1], 5), layer("template", DIGESTS[0])
-    found = blobs_of(read(manifest(first, second, first), "ns/m"))
-    assert [(one.digest, one.size) for one in found] == [
+    blobs = blobs_of(read(manifest(first, second, first), "ns/m"))
+    assert [(one.digest, one.size) for one in blobs] == [
         (DIGESTS[1], 5),
         (DIGESTS[0], 1),
         (DIGESTS[2], 9),
@@ -32,8 +32,8 @@ def test_blobs_are_layers_in_order_then_the_config() -> None:
 
 
 def test_a_manifest_need_not_have_a_config() -> None:
-    found = blobs_of(read(manifest(layer("model", DIGESTS[0]), config=""), "ns/m"))
-    assert [one.digest for one in found] == [DIGESTS[0]]
+    blobs = blobs_of(read(manifest(layer("model", DIGESTS[0]), config=""), "ns/m"))
+    assert [one.digest for one in blobs] == [DIGESTS[0]]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_manifest_need_not_have_a_config() -> None:
         ),
     ],
 )
-def test_what_cannot_be_pulled_is_told(data: bytes, message: str) -> None:
+def test_what_cannot_be_pulled_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(Broken) as caught:
         read(data, "ns/m")
     assert caught.value.message == message

@@ -29,7 +29,7 @@ def test_models_of_the_default_registry_are_named_without_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "kind"),
     [
         (b'{"mediaType":"%s"}' % OCI.encode(), OCI),
         (b'{"mediaType":""}', DOCKER),
@@ -38,5 +38,5 @@ def test_models_of_the_default_registry_are_named_without_it() -> None:
         (b"[]", DOCKER),
     ],
 )
-def test_a_manifest_says_what_it_is(data: bytes, told: str) -> None:
-    assert media_type(data) == told
+def test_a_manifest_says_what_it_is(data: bytes, kind: str) -> None:
+    assert media_type(data) == kind

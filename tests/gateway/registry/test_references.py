@@ -73,7 +73,7 @@ def test_another_scheme_is_refused(text: str, insecure: bool, message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("header", "found"),
+    ("header", "expected"),
     [
         (
             'Bearer realm="https://h/token",service="s",scope="repository:n/m:pull push"',
@@ -84,11 +84,11 @@ def test_another_scheme_is_refused(text: str, insecure: bool, message: str) -> N
         ("", Challenge("", "", ())),
     ],
 )
-def test_a_challenge_is_taken_apart(header: str, found: Challenge) -> None:
-    assert challenge(header) == found
+def test_a_challenge_is_taken_apart(header: str, expected: Challenge) -> None:
+    assert challenge(header) == expected
 
 
-def test_a_token_is_asked_for_with_sorted_keys() -> None:
+def test_a_token_is_requested_with_sorted_keys() -> None:
     wanted = Challenge("https://h:1/t?account=me", "a b", ("repository:n/m:pull", "x"))
     url = token_url(wanted, origin="https://h:1/v2/n/m/manifests/t", time=17, nonce="N-_")
     assert url == (
@@ -134,7 +134,7 @@ def test_a_token_is_for_one_origin(first: str, second: str, same: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "found"),
+    ("header", "expected"),
     [
         ("bytes 5-9/20", (5, 9, 20)),
         (" bytes 0-0/* ", (0, 0, None)),
@@ -143,8 +143,8 @@ def test_a_token_is_for_one_origin(first: str, second: str, same: bool) -> None:
         ("", None),
     ],
 )
-def test_a_range_is_read(header: str, found: object) -> None:
-    assert content_range(header) == found
+def test_a_range_is_read(header: str, expected: object) -> None:
+    assert content_range(header) == expected
 
 
 def test_a_location_may_be_relative() -> None:
@@ -152,7 +152,7 @@ def test_a_location_may_be_relative() -> None:
     assert resolve("https://h/v2/a", "http://i:1/c") == "http://i:1/c"
 
 
-def test_a_location_that_is_none_is_told() -> None:
+def test_a_location_that_is_none_is_an_error() -> None:
     with pytest.raises(Broken, match=r"^the registry sends us to 'http://\['$"):
         resolve("https://h/", "http://[")
 

@@ -31,32 +31,32 @@ def test_counts_of_zero_are_left_out(total: int, completed: int, counts: dict[st
 
 
 class Work:
-    """Counts up when it is let, and is told of."""
+    """Counts up when it is let, and keeps what is reported."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.told: list[int] = []
+        self.reports: list[int] = []
         self.heard = anyio.Event()
 
     def look(self) -> Mapping[str, Any]:
         return {"count": self.count}
 
     async def report(self, seen: Mapping[str, Any]) -> None:
-        self.told.append(seen["count"])
+        self.reports.append(seen["count"])
         self.heard.set()
 
 
-async def test_what_is_over_at_once_is_told_once() -> None:
+async def test_what_is_over_at_once_is_reported_once() -> None:
     work = Work()
 
     async def run() -> None:
         work.count = 3
 
     await with_progress(run, work.look, work.report)
-    assert work.told == [3]
+    assert work.reports == [3]
 
 
-async def test_every_change_that_lasts_is_told_and_the_end_always() -> None:
+async def test_every_change_that_lasts_is_reported_and_the_end_always() -> None:
     work = Work()
 
     async def run() -> None:
@@ -66,7 +66,7 @@ async def test_every_change_that_lasts_is_told_and_the_end_always() -> None:
                 await work.heard.wait()
 
     await with_progress(run, work.look, work.report)
-    assert work.told == [1, 2, 2]
+    assert work.reports == [1, 2, 2]
 
 
 @pytest.mark.parametrize("error", [Broken("no"), OSError(28, "full")])
@@ -79,4 +79,4 @@ async def test_an_error_comes_as_it_is(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         await with_progress(run, work.look, work.report)
     assert caught.value is error
-    assert work.told == []
+    assert work.reports == []

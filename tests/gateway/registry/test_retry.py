@@ -1,4 +1,4 @@
-"""How often something is tried, and what is said of why it failed."""
+"""How often something is tried, and the reason that a failure gives."""
 
 import socket
 import ssl
@@ -24,7 +24,7 @@ EAGER = RetryPolicy(pause=0)
 
 
 class Attempts:
-    """Fails as told, then gives 7."""
+    """Fails with these, then gives 7."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)

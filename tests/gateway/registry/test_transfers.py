@@ -37,7 +37,7 @@ def transfers(library: Library) -> Transfers:
     return Transfers(library, policy=RetryPolicy(pause=0, stall=20.0), key=None)
 
 
-class Told(list[Mapping[str, Any]]):
+class Lines(list[Mapping[str, Any]]):
     """The lines of one transfer."""
 
     async def __call__(self, line: Mapping[str, Any]) -> None:
@@ -48,9 +48,9 @@ class Told(list[Mapping[str, Any]]):
         return list(dict.fromkeys(str(line["status"]) for line in self))
 
 
-def ends(told: Told) -> list[tuple[str, int, int]]:
+def ends(progress: Lines) -> list[tuple[str, int, int]]:
     """Digest, total and completed of the last line of every layer."""
-    last = {line["digest"]: line for line in told if "digest" in line}
+    last = {line["digest"]: line for line in progress if "digest" in line}
     return [(digest, line["total"], line["completed"]) for digest, line in last.items()]
 
 
@@ -66,10 +66,10 @@ def blobs(library: Library) -> set[str]:
     return {path.name.replace("-", ":", 1) for path in library.blobs.folder.iterdir()}
 
 
-async def pull(transfers: Transfers, name: Name) -> Told:
-    told = Told()
-    await transfers.pull(name, "http", told)
-    return told
+async def pull(transfers: Transfers, name: Name) -> Lines:
+    progress = Lines()
+    await transfers.pull(name, "http", progress)
+    return progress
 
 
 @pytest.mark.parametrize("redirects", [False, True])
@@ -80,17 +80,17 @@ async def test_a_pull_tells_its_steps_and_leaves_a_model(
     fake.redirects, fake.token = redirects, token
     weights, system = fake.layer("model", WEIGHTS), fake.layer("system", b"Be kind.")
     data = fake.add("ns/m:latest", weights, system)
-    told = await pull(transfers, here(fake))
+    progress = await pull(transfers, here(fake))
     (config,) = fake.blobs.keys() - {weights["digest"], system["digest"]}
     digests = [weights["digest"], system["digest"], config]
-    assert told.words() == [
+    assert progress.words() == [
         "pulling manifest",
         *(f"pulling {short(digest)}" for digest in digests),
         "verifying sha256 digest",
         "writing manifest",
         "success",
     ]
-    assert ends(told) == [
+    assert ends(progress) == [
         (digest, len(fake.blobs[digest]), len(fake.blobs[digest])) for digest in digests
     ]
     assert library.manifests.path(here(fake)).read_bytes() == data
@@ -103,14 +103,14 @@ async def test_a_second_pull_only_looks_at_the_manifest(
 ) -> None:
     fake.add("ns/m:latest", fake.layer("model", WEIGHTS))
     await pull(transfers, here(fake))
-    fake.asked.clear()
-    told = await pull(transfers, here(fake))
+    fake.requests.clear()
+    progress = await pull(transfers, here(fake))
     assert fake.lines() == ["GET /v2/ns/m/manifests/latest"]
-    assert [(total, completed) for _, total, completed in ends(told)] == [
+    assert [(total, completed) for _, total, completed in ends(progress)] == [
         (len(WEIGHTS), len(WEIGHTS)),
         (69, 69),
     ]
-    assert told.words()[-3:] == ["verifying sha256 digest", "writing manifest", "success"]
+    assert progress.words()[-3:] == ["verifying sha256 digest", "writing manifest", "success"]
 
 
 async def test_names_of_hugging_faces_kind_keep_their_case(
@@ -123,7 +123,7 @@ async def test_names_of_hugging_faces_kind_keep_their_case(
     assert fake.lines()[0] == "GET /v2/Org/Model-3.2-1B-GGUF/manifests/Q4_K_M"
 
 
-async def test_a_model_is_asked_for_by_its_stored_spelling(
+async def test_a_model_is_requested_by_its_stored_spelling(
     fake: FakeRegistry, library: Library, transfers: Transfers
 ) -> None:
     fake.add("Ns/M:T", fake.layer("model", WEIGHTS))
@@ -141,8 +141,8 @@ async def test_what_the_old_manifest_alone_used_is_removed(
     await pull(transfers, here(fake))
     new = fake.layer("system", b"new")
     fake.add("ns/m:latest", weights, new)
-    told = await pull(transfers, here(fake))
-    assert told.words()[-2:] == ["removing unused layers", "success"]
+    progress = await pull(transfers, here(fake))
+    assert progress.words()[-2:] == ["removing unused layers", "success"]
     assert not library.blobs.exists(old["digest"])
     assert library.blobs.exists(weights["digest"])
     assert library.get(here(fake)).system == "new"
@@ -155,18 +155,18 @@ async def test_or_kept_where_that_is_wanted(fake: FakeRegistry, tmp_path: Path) 
     fake.add("ns/m:latest", fake.layer("model", WEIGHTS), old)
     await pull(transfers, here(fake))
     fake.add("ns/m:latest", fake.layer("model", WEIGHTS))
-    told = await pull(transfers, here(fake))
-    assert "removing unused layers" not in told.words()
+    progress = await pull(transfers, here(fake))
+    assert "removing unused layers" not in progress.words()
     assert library.blobs.exists(old["digest"])
 
 
-async def test_a_model_that_is_not_there_is_told_in_ollamas_words(
+async def test_a_model_that_is_not_there_is_an_error_in_ollamas_words(
     fake: FakeRegistry, library: Library, transfers: Transfers
 ) -> None:
-    told = Told()
+    progress = Lines()
     with pytest.raises(Broken, match=r"^pull model manifest: file does not exist$"):
-        await transfers.pull(here(fake), "http", told)
-    assert told.words() == ["pulling manifest"]
+        await transfers.pull(here(fake), "http", progress)
+    assert progress.words() == ["pulling manifest"]
     assert library.entries() == []
 
 
@@ -197,20 +197,20 @@ async def test_two_pulls_at_once_download_once(
     for name in ("ns/m:latest", "ns/n:latest"):
         fake.add(name, weights)
     fake.faults = [Fault(weights["digest"], 1000, waits=True)]
-    told: list[Told] = []
+    reports: list[Lines] = []
 
     async def one(name: str) -> None:
-        told.append(await pull(transfers, here(fake, name)))
+        reports.append(await pull(transfers, here(fake, name)))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(one, "ns/m")
         tasks.start_soon(one, "ns/n")
         await fake.until_waiting()
-        await fake.until_asked("GET /v2/ns/m/manifests/latest", "GET /v2/ns/n/manifests/latest")
+        await fake.until_requested("GET /v2/ns/m/manifests/latest", "GET /v2/ns/n/manifests/latest")
         fake.go.set()
-    assert [lines.words()[-1] for lines in told] == ["success"] * 2
-    asked = [one for one in fake.of("GET") if one.path.endswith(weights["digest"])]
-    assert [one.headers["range"] for one in asked] == [
+    assert [one.words()[-1] for one in reports] == ["success"] * 2
+    requests = [one for one in fake.of("GET") if one.path.endswith(weights["digest"])]
+    assert [one.headers["range"] for one in requests] == [
         "bytes=0-0",
         f"bytes=0-{len(WEIGHTS) - 1}",
     ]
@@ -222,15 +222,15 @@ async def test_a_blob_that_is_deleted_meanwhile_is_fetched_again(
 ) -> None:
     weights = fake.layer("model", WEIGHTS)
     fake.add("ns/m:latest", weights)
-    told = Told()
+    progress = Lines()
 
     async def report(line: Mapping[str, Any]) -> None:
-        await told(line)
-        if line["status"] == "writing manifest" and told.count(line) == 1:
+        await progress(line)
+        if line["status"] == "writing manifest" and progress.count(line) == 1:
             library.blobs.remove(weights["digest"])
 
     await transfers.pull(here(fake), "http", report)
-    assert told.count({"status": "writing manifest"}) == 2
+    assert progress.count({"status": "writing manifest"}) == 2
     assert library.blobs.read(weights["digest"]) == WEIGHTS
 
 
@@ -257,13 +257,13 @@ async def test_a_push_sends_what_the_registry_lacks(
     await pull(transfers, here(fake))
     kept = fake.blobs.pop(weights["digest"])
     fake.manifests.clear()
-    fake.asked.clear()
-    told = Told()
-    await transfers.push(here(fake), "http", told)
-    words = told.words()
+    fake.requests.clear()
+    progress = Lines()
+    await transfers.push(here(fake), "http", progress)
+    words = progress.words()
     assert words[:2] == ["retrieving manifest", f"pushing {short(weights['digest'])}"]
     assert words[-2:] == ["pushing manifest", "success"]
-    assert [(total, completed) for _, total, completed in ends(told)] == [
+    assert [(total, completed) for _, total, completed in ends(progress)] == [
         (len(WEIGHTS), len(WEIGHTS)),
         (8, 8),
         (69, 69),
@@ -271,7 +271,7 @@ async def test_a_push_sends_what_the_registry_lacks(
     assert fake.blobs[weights["digest"]] == kept
     assert fake.manifests == {"ns/m:latest": data}
     assert len(fake.of("POST")) == 1
-    assert fake.asked[-1].headers["content-type"] == (
+    assert fake.requests[-1].headers["content-type"] == (
         "application/vnd.docker.distribution.manifest.v2+json"
     )
 
@@ -281,7 +281,7 @@ async def test_a_model_survives_a_journey(
 ) -> None:
     fake.add("ns/m:latest", fake.layer("model", WEIGHTS), fake.layer("system", b"S"))
     await pull(transfers, here(fake))
-    await transfers.push(here(fake), "http", Told())
+    await transfers.push(here(fake), "http", Lines())
     other = Library(tmp_path / "other")
     await pull(Transfers(other, key=None), here(fake))
     assert other.get(here(fake)).digest == library.get(here(fake)).digest
@@ -294,17 +294,17 @@ async def test_a_copy_of_a_model_is_mounted(
     fake.add("ns/m:latest", weights)
     await pull(transfers, here(fake))
     fake.refusals = [("HEAD", 404, b"")]
-    await transfers.push(here(fake), "http", Told())
-    (asked,) = fake.of("POST")
-    assert asked.query["from"] == ["other/base"]
+    await transfers.push(here(fake), "http", Lines())
+    (request,) = fake.of("POST")
+    assert request.query["from"] == ["other/base"]
 
 
 async def test_a_push_of_nothing_sends_nothing(fake: FakeRegistry, transfers: Transfers) -> None:
-    told = Told()
+    progress = Lines()
     with pytest.raises(NotFound):
-        await transfers.push(here(fake), "http", told)
-    assert told.words() == ["retrieving manifest"]
-    assert fake.asked == []
+        await transfers.push(here(fake), "http", progress)
+    assert progress.words() == ["retrieving manifest"]
+    assert fake.requests == []
 
 
 async def test_a_push_of_a_damaged_model_sends_nothing(
@@ -314,16 +314,16 @@ async def test_a_push_of_a_damaged_model_sends_nothing(
     fake.add("ns/m:latest", weights)
     await pull(transfers, here(fake))
     library.blobs.remove(weights["digest"])
-    fake.asked.clear()
+    fake.requests.clear()
     with pytest.raises(NotFound):
-        await transfers.push(here(fake), "http", Told())
-    assert fake.asked == []
+        await transfers.push(here(fake), "http", Lines())
+    assert fake.requests == []
 
 
-async def test_a_refused_manifest_is_told(fake: FakeRegistry, transfers: Transfers) -> None:
+async def test_a_refused_manifest_is_reported(fake: FakeRegistry, transfers: Transfers) -> None:
     fake.add("ns/m:latest", fake.layer("model", WEIGHTS))
     await pull(transfers, here(fake))
     fake.refusals = [("PUT /v2/ns/m/manifests", 403, b'{"errors":"denied"}')]
     with pytest.raises(Broken) as caught:
-        await transfers.push(here(fake), "http", Told())
+        await transfers.push(here(fake), "http", Lines())
     assert caught.value.message == '403: {"errors":"denied"}'

@@ -30,9 +30,9 @@ async def fake() -> AsyncIterator[FakeRegistry]:
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> Blobs:
-    found = Blobs(tmp_path / "blobs")
-    found.store(DATA)
-    return found
+    store = Blobs(tmp_path / "blobs")
+    store.store(DATA)
+    return store
 
 
 def thirds(total: int) -> tuple[Chunk, ...]:
@@ -77,7 +77,7 @@ async def test_parts_may_be_wanted_elsewhere(fake: FakeRegistry, blobs: Blobs) -
     last = await send(fake, blobs)
     assert fake.blobs == {DIGEST: DATA}
     assert last["completed"] == 300
-    stored = [one for one in fake.asked if one.storage]
+    stored = [one for one in fake.requests if one.storage]
     assert sorted(one.body for one in stored) == [DATA[:100]] * 3
     assert [one.headers.get("authorization") for one in stored] == [None] * 3
 
@@ -99,7 +99,7 @@ async def test_what_the_registry_has_is_not_sent(fake: FakeRegistry, blobs: Blob
     fake.put(DATA)
     last = await send(fake, blobs)
     assert last["completed"] == 300
-    assert [one.method for one in fake.asked] == ["HEAD"]
+    assert [one.method for one in fake.requests] == ["HEAD"]
 
 
 async def test_what_another_repository_has_is_mounted(fake: FakeRegistry, blobs: Blobs) -> None:
@@ -107,9 +107,9 @@ async def test_what_another_repository_has_is_mounted(fake: FakeRegistry, blobs:
     fake.put(DATA)
     last = await send(fake, blobs, mount="other/m")
     assert last["completed"] == 300
-    (asked,) = fake.of("POST")
-    assert (asked.query["mount"], asked.query["from"]) == ([DIGEST], ["other/m"])
-    assert len(fake.asked) == 2
+    (request,) = fake.of("POST")
+    assert (request.query["mount"], request.query["from"]) == ([DIGEST], ["other/m"])
+    assert len(fake.requests) == 2
 
 
 async def test_a_mount_that_is_refused_is_an_upload(fake: FakeRegistry, blobs: Blobs) -> None:
@@ -145,7 +145,7 @@ async def test_what_fails_once_is_sent_again(
         (("PUT", 400, b"digest"), "400: digest"),
     ],
 )
-async def test_a_refusal_is_told(
+async def test_a_refusal_is_reported(
     fake: FakeRegistry, blobs: Blobs, refusal: tuple[str, int, bytes], message: str
 ) -> None:
     fake.refusals = [refusal]
@@ -165,7 +165,7 @@ async def test_the_sixth_failure_ends_it(fake: FakeRegistry, blobs: Blobs) -> No
     )
 
 
-async def test_a_session_without_an_address_is_told(fake: FakeRegistry, blobs: Blobs) -> None:
+async def test_a_session_without_an_address_is_reported(fake: FakeRegistry, blobs: Blobs) -> None:
     fake.refusals = [("POST", 202, b"")]
     with pytest.raises(Broken, match=r"^http: no Location header in response$"):
         await send(fake, blobs)

@@ -74,7 +74,7 @@ def test_an_engine_that_answers_right_passes(tmp_path: Path, gpu: bool) -> None:
         (RIGHT, CRASHES, "llama-quantize died of SIGSEGV on a Q4_0 model"),
     ],
 )
-def test_a_crash_is_told_from_other_failures(
+def test_a_crash_is_distinguished_from_other_failures(
     tmp_path: Path, server: str, quantize: str, text: str
 ) -> None:
     with pytest.raises(trial.TrialCrashed) as caught:
