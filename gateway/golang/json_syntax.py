@@ -180,10 +180,24 @@ class _JsonScanner:
         while True:
             self._skip(_UNESCAPED)
             if self._expect(b'"\\', "in string literal") == b'"':
-                return _unescape(self._data[start : self._at - 1])
+                break
             if self._expect(b'bfnrtu\\/"', "in string escape code") == b"u":
                 for _ in range(4):
                     self._expect(b"0123456789abcdefABCDEF", "in \\u hexadecimal character escape")
+        raw = self._data[start : self._at - 1]
+        text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
+        if "\\" not in text:
+            return text
+        text = _ESCAPE.sub(
+            lambda escape: (
+                chr(int(escape["code"], 16))
+                if escape["code"]
+                else _SIMPLE.get(escape["char"], escape["char"])
+            ),
+            text,
+        )
+        # By way of UTF-16, which joins the halves of a pair; a lone one becomes U+FFFD.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def _number(self) -> JsonNumber:
         start = self._at
@@ -235,20 +249,3 @@ class _JsonScanner:
             raise Invalid("unexpected EOF")
         # Go reads bytes: the first one of a longer character is shown as if it were a character.
         raise Invalid(f"invalid character {quote(chr(char[0]), _APOSTROPHE)} {where}")
-
-
-def _unescape(raw: bytes) -> str:
-    """The text between the quotes of a string whose escapes the scanner has checked."""
-    text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
-    if "\\" not in text:
-        return text
-    text = _ESCAPE.sub(
-        lambda escape: (
-            chr(int(escape["code"], 16))
-            if escape["code"]
-            else _SIMPLE.get(escape["char"], escape["char"])
-        ),
-        text,
-    )
-    # By way of UTF-16, which joins the halves of a pair; a lone one becomes U+FFFD.
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -65,9 +65,17 @@ class CallParser:
             return text, []
         before = ""
         if self._state is _CallState.SEEKING:
-            before, text = self._seek(self._held + text)
-        if self._state is not _CallState.CALLING:
-            return before, []
+            text = self._held + text
+            before, tag, rest = text.partition(self._tag)
+            # A reply that begins as prose is prose to its end: a mere bracket in it is no tag.
+            if self._bare and before.strip():
+                self._state, self._held = _CallState.DONE, ""
+                return text, []
+            if not tag:
+                kept = len(text) - partial_tag_length(text, self._tag)
+                self._held = text[kept:]
+                return text[:kept], []
+            self._state, self._held, text = _CallState.CALLING, "", tag + rest
         calls = []
         for piece in self._objects.feed(text):
             call = self._call(piece)
@@ -95,19 +103,6 @@ class CallParser:
         held, self._held = self._held, ""
         self._state = _CallState.DONE
         return held, []
-
-    def _seek(self, text: str) -> tuple[str, str]:
-        """The text before the tag, and the output from the tag on."""
-        before, tag, rest = text.partition(self._tag)
-        if self._bare and before.strip():
-            self._state, self._held = _CallState.DONE, ""
-            return text, ""
-        if tag:
-            self._state, self._held = _CallState.CALLING, ""
-            return before, tag + rest
-        kept = len(text) - partial_tag_length(text, self._tag)
-        self._held = text[kept:]
-        return text[:kept], ""
 
     def _call(self, piece: "_Piece") -> ParsedCall | None:
         """The call in an object and the text before it; None keeps a name for the next object."""
