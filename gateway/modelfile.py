@@ -243,7 +243,14 @@ class _ModelfileScanner:
         # would copy all lines before it.
         if line > start and not self._text[line : self._at].rstrip(_BLANKS).endswith('"'):
             return None
-        return _unquote(self._text[start : self._at].strip(_BLANKS + _NEWLINES))
+        text = self._text[start : self._at].strip(_BLANKS + _NEWLINES)
+        # The longer mark first: it begins with the shorter one.
+        for mark in ('"""', '"'):
+            if text.startswith(mark):
+                # A lone mark both begins and ends with itself, but closes nothing.
+                whole = len(text) >= 2 * len(mark) and text.endswith(mark)
+                return text[len(mark) : -len(mark)] if whole else None
+        return text
 
     def _take_until_newline(self) -> None:
         end = _LINE_END.search(self._text, self._at)
@@ -261,15 +268,6 @@ class _ModelfileScanner:
 
     def _error(self, message: str) -> Invalid:
         return Invalid(f"(line {self._line}): {message}")
-
-
-def _unquote(text: str) -> str | None:
-    """`text` without the marks around it; None while an opening mark has no closing one."""
-    for mark in ('"""', '"'):
-        if text.startswith(mark):
-            whole = len(text) >= 2 * len(mark) and text.endswith(mark)
-            return text[len(mark) : -len(mark)] if whole else None
-    return text
 
 
 def render(instructions: Iterable[Instruction]) -> str:

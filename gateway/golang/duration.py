@@ -38,7 +38,19 @@ def parse_duration(text: str) -> float:
         part = _PART.match(rest, position)
         if part is None or not (part[1] or part[2]):
             raise _invalid(text)
-        total += _nanoseconds(part, text)
+        whole, fraction, unit = part[1].lstrip("0"), part[2] or "", part[3]
+        # The length first: Python refuses to read numbers of thousands of digits.
+        if len(whole) > 19 or int(whole or 0) > _LIMIT:
+            raise _invalid(text)
+        if not unit:
+            raise Invalid(f"time: missing unit in duration {_quoted(text)}")
+        if unit not in _NANOSECONDS:
+            raise Invalid(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
+        scale = _NANOSECONDS[unit]
+        # Go drops digits that its 64 bits cannot hold; eighteen always fit.
+        digits = fraction[:18]
+        divisor: int = 10 ** len(digits)
+        total += int(whole or 0) * scale + int(digits or 0) * scale // divisor
         position = part.end()
         if total > _LIMIT:
             raise _invalid(text)
@@ -91,22 +103,6 @@ def format_duration(seconds: float) -> str:
     if total >= 10**3:
         return f"{sign}{_decimal(total, 3)}\u00b5s"
     return f"{sign}{total}ns" if total else "0s"
-
-
-def _nanoseconds(part: re.Match[str], text: str) -> int:
-    """One number with its unit, in nanoseconds; `text` is the whole duration, for the errors."""
-    whole, fraction, unit = part[1].lstrip("0"), part[2] or "", part[3]
-    if len(whole) > 19 or int(whole or 0) > _LIMIT:
-        raise _invalid(text)
-    if not unit:
-        raise Invalid(f"time: missing unit in duration {_quoted(text)}")
-    if unit not in _NANOSECONDS:
-        raise Invalid(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
-    scale = _NANOSECONDS[unit]
-    # Go drops digits that its 64 bits cannot hold; eighteen always fit.
-    digits = fraction[:18]
-    divisor: int = 10 ** len(digits)
-    return int(whole or 0) * scale + int(digits or 0) * scale // divisor
 
 
 def _invalid(text: str) -> Invalid:

@@ -169,31 +169,24 @@ def _float(value: float, spec: FormatSpec) -> str:
         infinity = "-Inf" if value < 0 else (plus or "+") + "Inf"
         text = plus + "NaN" if math.isnan(value) else infinity
         return _pad(text, spec, zero=False)
-    text = _digits(abs(value), spec)
+    size, sharp = abs(value), "#" if spec.sharp else ""
+    if spec.verb in "eEfF":
+        text = format(size, f"{sharp}.{6 if spec.precision is None else spec.precision}{spec.verb}")
+    elif spec.verb in "xX":
+        head, power = size.hex().split("p")
+        head = head.rstrip("0").rstrip(".") if "." in head else head
+        text = f"{head}p{int(power):+03d}"
+    elif spec.precision is None:
+        text = f"{size:#.6g}" if sharp else format_float(size)
+    else:
+        text = format(size, f"{sharp}.{spec.precision}g")
+    if spec.verb in "XG":
+        text = text.upper()
     negative = math.copysign(1, value) < 0
     sign = "-" if negative else "+" if spec.plus else " " if spec.space else ""
     if spec.zero and not spec.minus and spec.width is not None:
         text = text.rjust(spec.width - len(sign), "0")
     return _pad(sign + text, spec)
-
-
-def _digits(value: float, spec: FormatSpec) -> str:
-    """A finite number that is not negative, without sign or padding."""
-    sharp = "#" if spec.sharp else ""
-    match spec.verb:
-        case "e" | "E" | "f" | "F":
-            precision = 6 if spec.precision is None else spec.precision
-            return format(value, f"{sharp}.{precision}{spec.verb}")
-        case "x" | "X":
-            head, power_text = value.hex().split("p")
-            head = head.rstrip("0").rstrip(".") if "." in head else head
-            text = f"{head}p{int(power_text):+03d}"
-            return text.upper() if spec.verb == "X" else text
-    if spec.precision is None:
-        text = f"{value:#.6g}" if sharp else format_float(value)
-    else:
-        text = format(value, f"{sharp}.{spec.precision}g")
-    return text.upper() if spec.verb == "G" else text
 
 
 # Composites.
@@ -286,12 +279,20 @@ class _Sprintf:
 
     def parts(self) -> Iterator[str]:
         form, here = self._form, 0
-        while (found := form.find("%", here)) >= 0:
-            yield form[here:found]
-            texts, here = self._directive(found + 1)
+        while (percent := form.find("%", here)) >= 0:
+            yield form[here:percent]
+            texts, here = self._directive(percent + 1)
             yield from texts
         yield form[here:]
-        yield from self._extra()
+        # Go does not look for left-over arguments once a format has named one by its index.
+        if not self._reordered and self._taken < len(self._values):
+            shown = (
+                "<nil>"
+                if value is None or isinstance(value, MissingValue)
+                else f"{type_name(value)}={format_value(value, VALUE)}"
+                for value in self._values[self._taken :]
+            )
+            yield f"%!(EXTRA {', '.join(shown)})"
 
     def _directive(self, here: int) -> tuple[list[str], int]:
         """The output of one directive, and the offset after it."""
@@ -308,9 +309,21 @@ class _Sprintf:
             space=" " in flags,
             zero="0" in flags and "-" not in flags,
         )
-        spec = self._width(spec, width, out)
+        form, number = self._number(width)
+        if form == "*" and number is None:
+            out.append("%!(BADWIDTH)")
+        if number is not None and number < 0:
+            # In Go, as in C, a negative width from an argument is a minus flag.
+            spec = replace(spec, width=-number, minus=True, zero=False)
+        else:
+            spec = replace(spec, width=number)
         if dot:
-            spec = self._precision(spec, precision, out)
+            form, number = self._number(precision)
+            if form == "*" and number is None:
+                out.append("%!(BADPREC)")
+            # Go ignores a negative precision, and one without digits is 0.
+            given = number if form == "*" else number or 0
+            spec = replace(spec, precision=None if given is None or given < 0 else given)
         if match := _ARGUMENT_INDEX.match(self._form, here):
             self._jump(match.group(1) if match.group().endswith("]") else "")
             here = match.end() if match.group().endswith("]") else here + 1
@@ -338,22 +351,6 @@ class _Sprintf:
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX_WIDTH:
             return rest, None
         return rest, value
-
-    def _width(self, spec: FormatSpec, text: str, out: list[str]) -> FormatSpec:
-        form, number = self._number(text)
-        if form == "*" and number is None:
-            out.append("%!(BADWIDTH)")
-        if number is not None and number < 0:
-            return replace(spec, width=-number, minus=True, zero=False)
-        return replace(spec, width=number)
-
-    def _precision(self, spec: FormatSpec, text: str, out: list[str]) -> FormatSpec:
-        form, number = self._number(text)
-        if form == "*":
-            if number is None:
-                out.append("%!(BADPREC)")
-            return replace(spec, precision=None if number is None or number < 0 else number)
-        return replace(spec, precision=number or 0)
 
     def _jump(self, index: str) -> None:
         """Go on with the argument that `[index]` names, counting from 1."""
@@ -388,16 +385,3 @@ class _Sprintf:
                 plus=False,
             )
         return format_value(value, spec)
-
-    def _extra(self) -> Iterator[str]:
-        # Go does not look for left-over arguments once a format has named one by its index.
-        if self._reordered or self._taken >= len(self._values):
-            return
-        rest = self._values[self._taken :]
-        shown = (
-            "<nil>"
-            if value is None or isinstance(value, MissingValue)
-            else f"{type_name(value)}={format_value(value, VALUE)}"
-            for value in rest
-        )
-        yield f"%!(EXTRA {', '.join(shown)})"

@@ -3,9 +3,6 @@
 The second parser, for bodies that orjson refuses. Only the first value counts, whatever follows.
 Broken UTF-8 and lone surrogates become U+FFFD, a byte or an escape at a time. Of equal keys the
 last one wins.
-
-Reading is synchronous, so the exact wording of an error must not delay other requests: a long body
-is read by the standard library, whose errors give the place but not what was expected there.
 """
 
 import json
@@ -17,7 +14,9 @@ from gateway.golang.strconv import quote
 
 MAX_DEPTH = 200  # orjson writes 254 levels, and requests are wrapped before they are forwarded
 
-# Bytes that `_JsonScanner` reads in a fifth of a second at worst.
+# Bytes that `_JsonScanner` reads in a fifth of a second at worst. Reading is synchronous, so the
+# exact wording of an error must not delay other requests: a longer body is read by the standard
+# library, whose errors give the place but not what was expected there.
 _LONG = 1 << 16
 _SPACES = re.compile(rb"[ \t\r\n]*")
 _DIGITS = re.compile(rb"[0-9]*")
@@ -55,23 +54,8 @@ def first_value(data: bytes) -> object:
     """
     if not data.strip(b" \t\r\n"):
         raise Invalid("missing request body")
-    return _JsonScanner(data).value(0) if len(data) <= _LONG else _long_value(data)
-
-
-def too_deep(value: object) -> bool:
-    """Is `value` nested beyond MAX_DEPTH?"""
-    level: list[Any] = [value] if type(value) in _NESTS else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for nest in level
-            for child in (nest.values() if type(nest) is dict else nest)
-            if type(child) in _NESTS
-        ]
-    return bool(level)
-
-
-def _long_value(data: bytes) -> object:
+    if len(data) <= _LONG:
+        return _JsonScanner(data).value(0)
     text = _SURROGATES.sub("\ufffd", data.decode("utf-8", "surrogateescape"))
     if "\\ud" in text or "\\uD" in text:
         text = _LONE.sub(lambda escape: "\\ufffd" if escape["lone"] else escape[0], text)
@@ -87,6 +71,19 @@ def _long_value(data: bytes) -> object:
     if too_deep(value):
         raise _bottomless(data)
     return value
+
+
+def too_deep(value: object) -> bool:
+    """Is `value` nested beyond MAX_DEPTH?"""
+    level: list[Any] = [value] if type(value) in _NESTS else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for nest in level
+            for child in (nest.values() if type(nest) is dict else nest)
+            if type(child) in _NESTS
+        ]
+    return bool(level)
 
 
 def _bottomless(data: bytes) -> Invalid:
@@ -109,17 +106,14 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def _integer(text: str) -> int | JsonNumber:
-    return int(text) if len(text) < 19 else JsonNumber(text)
-
-
 def _no_number(text: str) -> NoReturn:
     raise Invalid(f"invalid character '{text.lstrip('-')[0]}' looking for beginning of value")
 
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_members,
-    parse_int=_integer,
+    # Python is slow with long numbers, and Go quotes them in its errors as they were written.
+    parse_int=lambda text: int(text) if len(text) < 19 else JsonNumber(text),
     parse_float=JsonNumber,
     parse_constant=_no_number,
 )
@@ -186,10 +180,24 @@ class _JsonScanner:
         while True:
             self._skip(_UNESCAPED)
             if self._expect(b'"\\', "in string literal") == b'"':
-                return _unescape(self._data[start : self._at - 1])
+                break
             if self._expect(b'bfnrtu\\/"', "in string escape code") == b"u":
                 for _ in range(4):
                     self._expect(b"0123456789abcdefABCDEF", "in \\u hexadecimal character escape")
+        raw = self._data[start : self._at - 1]
+        text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
+        if "\\" not in text:
+            return text
+        text = _ESCAPE.sub(
+            lambda escape: (
+                chr(int(escape["code"], 16))
+                if escape["code"]
+                else _SIMPLE.get(escape["char"], escape["char"])
+            ),
+            text,
+        )
+        # By way of UTF-16, which joins the halves of a pair; a lone one becomes U+FFFD.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def _number(self) -> JsonNumber:
         start = self._at
@@ -241,18 +249,3 @@ class _JsonScanner:
             raise Invalid("unexpected EOF")
         # Go reads bytes: the first one of a longer character is shown as if it were a character.
         raise Invalid(f"invalid character {quote(chr(char[0]), _APOSTROPHE)} {where}")
-
-
-def _unescape(raw: bytes) -> str:
-    """The text between the quotes of a string whose escapes the scanner has checked."""
-    text = _SURROGATES.sub("\ufffd", raw.decode("utf-8", "surrogateescape"))
-    if "\\" not in text:
-        return text
-    text = _ESCAPE.sub(_unescaped_char, text)
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _unescaped_char(escape: re.Match[str]) -> str:
-    if escape["code"]:
-        return chr(int(escape["code"], 16))
-    return _SIMPLE.get(escape["char"], escape["char"])

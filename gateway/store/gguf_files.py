@@ -132,7 +132,17 @@ def _part(shards: Sequence[_UploadedFile]) -> ModelPart:
         tensors=tuple(tensor for shard in shards for tensor in shard.header.tensors),
         size=sum(shard.header.size for shard in shards),
     )
-    role = _role(header)
+    kind = header.get("general.type")
+    encoders = ("has_vision_encoder", "has_audio_encoder")
+    encodes = header.architecture == "clip" and any(header.get(key) is True for key in encoders)
+    towers = header.block_count == 0 and (bool(header.get("vision.block_count")) or encodes)
+    if kind == "adapter":
+        role = "adapter"
+    # Older projectors have no `general.type`: they are known by their towers, without text layers.
+    elif kind in ("projector", "mmproj") or towers:
+        role = "projector"
+    else:
+        role = "model"
     part = ModelPart(
         Layer(LAYER_TYPE + role, first.digest, header.size),
         header,
@@ -142,16 +152,3 @@ def _part(shards: Sequence[_UploadedFile]) -> ModelPart:
     # Ollama rewrites plain models, so their layers name no file as their origin.
     rewritten = role == "model" and (part.split or not part.towers)
     return part if rewritten else replace(part, layer=replace(part.layer, origin=first.name))
-
-
-def _role(header: Header) -> str:
-    kind = header.get("general.type")
-    if kind == "adapter":
-        return "adapter"
-    encoders = ("has_vision_encoder", "has_audio_encoder")
-    encodes = header.architecture == "clip" and any(header.get(key) is True for key in encoders)
-    vision = bool(header.get("vision.block_count"))
-    # Older projectors have no `general.type`: they are known by their towers, without text layers.
-    if kind in ("projector", "mmproj") or (header.block_count == 0 and (vision or encodes)):
-        return "projector"
-    return "model"

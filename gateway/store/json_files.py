@@ -36,12 +36,10 @@ def decode(data: bytes) -> object:
     return json.loads(encoded) if "\\ud" in text.lower() else value
 
 
-def _integer(text: str) -> int | float:
-    # Python refuses to convert integers of more than 4300 digits; 18 always fit 64 bits.
-    return int(text) if len(text) < 19 else float(text)
-
-
-_DECODER = json.JSONDecoder(parse_int=_integer)
+# Python refuses to convert integers of more than 4300 digits; 18 always fit 64 bits.
+_DECODER = json.JSONDecoder(
+    parse_int=lambda text: int(text) if len(text) < 19 else float(text),
+)
 
 
 def reason(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """The local store: names to manifests to blobs, in Ollama's own layout, read and written.
 
-Nothing here waits or knows HTTP. Every method may run in any thread; those that change the store
-take `lock`, so that no blob is removed between the check for it and the manifest that names it.
+Nothing here waits or knows HTTP. Every method may run in any thread.
 """
 
 import logging
@@ -46,6 +45,8 @@ class Library:
         self.root = root
         self.blobs = Blobs(root / "blobs")
         self.manifests = Manifests(root / "manifests", clock)
+        # Taken by all that changes the store, so that no blob is removed between the check for it
+        # and the manifest that names it. Reentrant, for `publish` is called by its holders.
         self.lock = threading.RLock()
         self._prune = prune
         self._clock = clock
@@ -196,7 +197,16 @@ class Library:
             # Another process on the same store may be in the middle of a pull or a create: what is
             # younger than an hour may get its manifest yet.
             before = self._clock() - _HOUR
-            self._sweep(before)
+            needed = self._needed()
+            for entry in () if needed is None else self.blobs.files():
+                # Leftovers have names that are no digests, and go by their age alone.
+                with suppress(Invalid):
+                    if needed is not None and digests.parse(entry.name) in needed:
+                        continue
+                # Another process may do the same sweep at the same time.
+                with suppress(FileNotFoundError):
+                    if entry.stat().st_mtime <= before:
+                        Path(entry.path).unlink()
             self.manifests.tidy(before)
 
     def header(self, digest: str) -> Header:
@@ -260,7 +270,18 @@ class Library:
         manifest = stored.manifest
         config = self._config(manifest)
         weights = manifest.last("model")
-        outline = self._outline(weights)
+        outline: Metadata | None = None
+        if weights is not None:
+            with self._cache_lock:
+                outline = self._outlines.get(weights.digest)
+            if outline is None:
+                # As in `_readable_header`: what cannot be read is listed all the same.
+                try:
+                    outline = gguf.read_outline(self.blobs.path(weights.digest))
+                    with self._cache_lock:
+                        self._outlines[weights.digest] = outline
+                except (Invalid, OSError) as error:
+                    log.warning("cannot read the header of %s: %s", weights.digest, error)
         return Entry(
             name=stored.name,
             digest=stored.digest,
@@ -300,22 +321,6 @@ class Library:
             log.warning("cannot read the header of %s: %s", layer.digest, error)
             return None
 
-    def _outline(self, layer: Layer | None) -> Metadata | None:
-        if layer is None:
-            return None
-        with self._cache_lock:
-            cached = self._outlines.get(layer.digest)
-        if cached is not None:
-            return cached
-        try:
-            outline = gguf.read_outline(self.blobs.path(layer.digest))
-        except (Invalid, OSError) as error:
-            log.warning("cannot read the header of %s: %s", layer.digest, error)
-            return None
-        with self._cache_lock:
-            self._outlines[layer.digest] = outline
-        return outline
-
     def _remove_unused(self, candidates: frozenset[str]) -> None:
         """Remove those of `candidates` that no manifest names any more."""
         needed = self._needed() if candidates else None
@@ -334,17 +339,3 @@ class Library:
             log.warning("kept all blobs, for one manifest cannot be read: %s", error)
             return None
         return frozenset().union(*(one.manifest.digests for one in stored))
-
-    def _sweep(self, before: float) -> None:
-        """Remove blobs without a manifest, and leftovers, last changed before a unix time."""
-        needed = self._needed()
-        if needed is None:
-            return
-        for entry in self.blobs.files():
-            with suppress(Invalid):
-                if digests.parse(entry.name) in needed:
-                    continue
-            # Another process may do the same sweep at the same time.
-            with suppress(FileNotFoundError):
-                if entry.stat().st_mtime <= before:
-                    Path(entry.path).unlink()

@@ -189,7 +189,16 @@ class Manifests:
             try:
                 yield self._visit(path, parts, stamp)
             except (OSError, ValueError) as error:
-                self._log_damage(path, error)
+                try:
+                    identity = file_identity(os.stat(path))
+                except OSError:
+                    if not os.path.islink(path):
+                        continue  # deleted since the folder was listed, which is no damage
+                    identity = None
+                # Once for each state of the file, or every list of models would log it again.
+                if self._logged.get(path, ()) != identity:
+                    self._logged[path] = identity
+                    log.warning("skipped manifest %s: %s", path, error)
         # `pop`, for another thread may do the same scan at the same time.
         for path in self._known.keys() - seen:
             self._known.pop(path, None)
@@ -317,18 +326,6 @@ class Manifests:
         )
         self._known[path] = stored
         return stored
-
-    def _log_damage(self, path: str, error: Exception) -> None:
-        """Log a damaged manifest, once for each state its file is in."""
-        try:
-            identity = file_identity(os.stat(path))
-        except OSError:
-            if not os.path.islink(path):
-                return  # deleted since the folder was listed, which is no damage
-            identity = None
-        if self._logged.get(path, ()) != identity:
-            self._logged[path] = identity
-            log.warning("skipped manifest %s: %s", path, error)
 
 
 def _folders(

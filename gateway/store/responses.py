@@ -28,8 +28,8 @@ _VERSION = 1
 _BUSY_TIMEOUT = 10.0
 """Seconds to wait for another server's write."""
 _UNREADABLE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# The column `said` is 1 for the items of the output and 0 for those of the input. Its name is part
-# of files that exist.
+# The second column of `items` is 1 for those of the output and 0 for those of the input. It keeps
+# its odd name, which is part of files that exist.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS responses (
     id TEXT PRIMARY KEY, previous TEXT, used REAL NOT NULL, size INTEGER NOT NULL,
@@ -108,7 +108,17 @@ class Responses:
             response = (ident, previous, self._now(), size, body)
             database.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?)", response)
             database.executemany("INSERT INTO items VALUES (?, ?, ?, ?, ?)", rows)
-            self._prune(database)
+            # What is too old, then the least recently used until the rest has room. Here, since
+            # only a new response can make the file too large.
+            database.execute("DELETE FROM responses WHERE used <= ?", (self._oldest(),))
+            (total,) = database.execute("SELECT sum(size) FROM responses").fetchone()
+            if total > self._room:
+                oldest = database.execute("SELECT id, size FROM responses ORDER BY used").fetchall()
+                for unused, freed in oldest:
+                    if total <= self._room:
+                        break
+                    database.execute("DELETE FROM responses WHERE id = ?", (unused,))
+                    total -= freed
             return True
 
         return self._do(write)
@@ -120,7 +130,7 @@ class Responses:
             query = "SELECT body FROM responses WHERE id = ? AND used > ?"
             row = database.execute(query, (ident, self._oldest())).fetchone()
             if row is None:
-                raise _not_found(ident)
+                raise _missing(ident)
             return {**json.loads(row[0]), "output": _items(database, ident, output=True)}
 
         return self._do(read)
@@ -141,7 +151,7 @@ class Responses:
             query = f"{_CHAIN} SELECT id, previous FROM chain ORDER BY depth DESC"
             chain = database.execute(query, (ident, self._oldest())).fetchall()
             if not chain or chain[0][1] is not None:
-                raise _not_found(ident)
+                raise _missing(ident)
             # All of them, or the oldest would expire under a conversation that still goes on.
             used = [(self._now(), each) for each, _ in chain]
             database.executemany("UPDATE responses SET used = ? WHERE id = ?", used)
@@ -174,7 +184,7 @@ class Responses:
     def delete(self, ident: str) -> None:
         def write(database: sqlite3.Connection) -> None:
             if not database.execute("DELETE FROM responses WHERE id = ?", (ident,)).rowcount:
-                raise _not_found(ident)
+                raise _missing(ident)
 
         self._do(write)
 
@@ -184,19 +194,6 @@ class Responses:
 
     def _oldest(self) -> float:
         return self._now() - self._lifetime
-
-    def _prune(self, database: sqlite3.Connection) -> None:
-        """Delete what is too old, then the least recently used until the rest has room."""
-        database.execute("DELETE FROM responses WHERE used <= ?", (self._oldest(),))
-        (total,) = database.execute("SELECT sum(size) FROM responses").fetchone()
-        if total <= self._room:
-            return
-        oldest = database.execute("SELECT id, size FROM responses ORDER BY used").fetchall()
-        for ident, size in oldest:
-            if total <= self._room:
-                break
-            database.execute("DELETE FROM responses WHERE id = ?", (ident,))
-            total -= size
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction; again on a new file if this one is unreadable."""
@@ -223,8 +220,14 @@ class Responses:
 
     def _put_aside(self, error: Exception) -> None:
         self._close()
-        if _sound(self._path):
-            return  # another server has renamed it already
+        # All of it is read first: another server may have renamed the broken file already, and
+        # the one that is here now be sound.
+        with (
+            suppress(sqlite3.DatabaseError, _ForeignDatabase),
+            closing(_open(self._path)) as database,
+        ):
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+                return
         aside = self._path.with_name(f"{self._path.name}.broken-{int(self._now())}")
         log.warning("%s cannot be read (%s): it is now %s", self._path, error, aside.name)
         # With its journal, or SQLite would replay that into the new file.
@@ -238,16 +241,7 @@ class Responses:
             self._database = None
 
 
-def _sound(path: Path) -> bool:
-    """Whether all of the file can be read."""
-    try:
-        with closing(_open(path)) as database:
-            return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
-    except (sqlite3.DatabaseError, _ForeignDatabase):
-        return False
-
-
-def _not_found(ident: str) -> NotFound:
+def _missing(ident: str) -> NotFound:
     return NotFound(f"Response with id '{ident}' not found.")
 
 

@@ -3,9 +3,7 @@
 Ollama compares a chat template with the thirty-seven it knows and takes the nearest below a hundred
 edits. Their texts belong to the models they came with and are not carried here. Those very inputs
 are known by length and digest; what is near is measured against short forms written for this file,
-one or two for a name whose templates are short enough for a hundred edits to mean something. A form
-counts only for a text that has its marks: two short templates with different marks can be near each
-other, and would format every prompt wrongly.
+one or two for a name whose templates are short enough for a hundred edits to mean something.
 """
 
 import hashlib
@@ -284,6 +282,8 @@ def nearest(chat_template: str) -> str | None:
         return None
     name, least = None, CUTOFF
     for form in FORMS:
+        # Two short templates with different marks can be near each other, and the wrong one would
+        # format every prompt wrongly.
         if all(mark in chat_template for mark in form.marks):
             edits = distance(form.text, chat_template, least)
             if edits < least:

@@ -103,27 +103,21 @@ def template_messages(
     for message in messages:
         content, images = marked(message.get("content"), len(media))
         media += images
+        calls: list[TemplateToolCall] = []
+        for index, call in enumerate(message.get("tool_calls") or ()):
+            function = call["function"]
+            arguments = CallArguments(floats(orjson.loads(function.get("arguments") or "{}")))
+            called = TemplateCallFunction(index, function.get("name") or "", arguments)
+            calls.append(TemplateToolCall(call.get("id") or "", called))
         converted.append(
             TemplateMessage(
                 role=message.get("role") or "",
                 content=content,
                 thinking=message.get("reasoning_content") or "",
                 images=images,
-                calls=tuple(
-                    _tool_call(index, call)
-                    for index, call in enumerate(message.get("tool_calls") or ())
-                ),
+                calls=tuple(calls),
                 tool_name=message.get("name") or "",
                 tool_call_id=message.get("tool_call_id") or "",
             )
         )
     return tuple(converted), tuple(media)
-
-
-def _tool_call(index: int, call: Mapping[str, Any]) -> TemplateToolCall:
-    function = call["function"]
-    arguments = orjson.loads(function.get("arguments") or "{}")
-    return TemplateToolCall(
-        call.get("id") or "",
-        TemplateCallFunction(index, function.get("name") or "", CallArguments(floats(arguments))),
-    )

@@ -92,7 +92,7 @@ class ReasoningParser:
 def partial_tag_length(text: str, tag: str) -> int:
     """How many characters at the end of `text` may be the beginning of `tag`, short of all of it.
 
-    >>> beginning("2 <", "<think>")
+    >>> partial_tag_length("2 <", "<think>")
     1
     """
     for size in range(min(len(text), len(tag) - 1), 0, -1):

@@ -45,7 +45,9 @@ class CallParser:
 
     def __init__(self, tag: str, tools: Sequence[Mapping[str, object]]) -> None:
         self._tag = tag
-        self._names = tuple(_tool_names(tools))
+        functions = (tool.get("function") for tool in tools)
+        names = (item.get("name") for item in functions if isinstance(item, Mapping))
+        self._names = tuple(name for name in names if isinstance(name, str) and name)
         # Whether the tag is a mere bracket, which also begins JSON that is the reply itself.
         self._bare = tag in _BRACKETS
         self._state = _CallState.SEEKING
@@ -63,9 +65,17 @@ class CallParser:
             return text, []
         before = ""
         if self._state is _CallState.SEEKING:
-            before, text = self._seek(self._held + text)
-        if self._state is not _CallState.CALLING:
-            return before, []
+            text = self._held + text
+            before, tag, rest = text.partition(self._tag)
+            # A reply that begins as prose is prose to its end: a mere bracket in it is no tag.
+            if self._bare and before.strip():
+                self._state, self._held = _CallState.DONE, ""
+                return text, []
+            if not tag:
+                kept = len(text) - partial_tag_length(text, self._tag)
+                self._held = text[kept:]
+                return text[:kept], []
+            self._state, self._held, text = _CallState.CALLING, "", tag + rest
         calls = []
         for piece in self._objects.feed(text):
             call = self._call(piece)
@@ -82,32 +92,17 @@ class CallParser:
         return before + after, calls
 
     def flush(self) -> tuple[str, list[ParsedCall]]:
-        """The rest of the text at the end of the output; a call without its end is text.
-
-        It is given as it stands, tag and all, lest a reply cut short be empty. Dropped are objects
-        that name no tool after a tag that is more than a bracket, and all that follows a call,
-        which is mostly the closing tag.
-        """
+        """The rest of the text at the end of the output; a call without its end is text."""
         if self._state is _CallState.CALLING:
+            # It is given as it stands, tag and all, lest a reply cut short be empty. Dropped are
+            # objects that name no tool after a tag that is more than a bracket, and all that
+            # follows a call, which is mostly the closing tag.
             complete = self._objects.ended and not self._objects.open
             dropped = self._has_call or (complete and not self._bare)
             self._held = "" if dropped else "".join(self._raw)
         held, self._held = self._held, ""
         self._state = _CallState.DONE
         return held, []
-
-    def _seek(self, text: str) -> tuple[str, str]:
-        """The text before the tag, and the output from the tag on."""
-        before, tag, rest = text.partition(self._tag)
-        if self._bare and before.strip():
-            self._state, self._held = _CallState.DONE, ""
-            return text, ""
-        if tag:
-            self._state, self._held = _CallState.CALLING, ""
-            return before, tag + rest
-        kept = len(text) - partial_tag_length(text, self._tag)
-        self._held = text[kept:]
-        return text[:kept], ""
 
     def _call(self, piece: "_Piece") -> ParsedCall | None:
         """The call in an object and the text before it; None keeps a name for the next object."""
@@ -167,13 +162,25 @@ class _ObjectSplitter:
         """Objects that end in `text`; reads no further than the bracket that closes a bare tag."""
         taken = 0
         for at in self._marks(text):
-            if self._enter(text[at]):
-                self._start = self._size + at - taken
-            elif self._leave(text[at]):
-                self._keep(text[taken : at + 1])
-                yield _Piece("".join(self._parts), self._start)
-                self._parts.clear()
-                self.ended, self._size, taken = True, 0, at + 1
+            match text[at]:
+                case "{":
+                    self._curly += 1
+                    self._depth += 1
+                    if self._curly == 1:
+                        self._start = self._size + at - taken
+                case "[" if self._square:
+                    self._depth += 1
+                case "}" if self._curly:
+                    self._curly -= 1
+                    self._depth -= 1
+                    if not self._curly:
+                        self._keep(text[taken : at + 1])
+                        yield _Piece("".join(self._parts), self._start)
+                        self._parts.clear()
+                        self.ended, self._size, taken = True, 0, at + 1
+                # One too many must not close the braces around it.
+                case "]" if self._square and self._depth > self._curly:
+                    self._depth -= 1
             if self._bare and not self._depth:
                 self.balanced, self.rest = True, text[at + 1 :]
                 return
@@ -198,32 +205,6 @@ class _ObjectSplitter:
             elif self._quoted:
                 self._escaped = position == len(text)
                 position += 1
-
-    def _enter(self, bracket: str) -> bool:
-        """Count an opening bracket; whether an object begins with it."""
-        if bracket == "{":
-            self._curly += 1
-        if bracket == "{" or (bracket == "[" and self._square):
-            self._depth += 1
-        return bracket == "{" and self._curly == 1
-
-    def _leave(self, bracket: str) -> bool:
-        """Count a closing bracket; whether an object ends with it."""
-        if bracket == "}" and self._curly:
-            self._curly -= 1
-            self._depth -= 1
-            return self._curly == 0
-        if bracket == "]" and self._square and self._depth > self._curly:
-            self._depth -= 1
-        return False
-
-
-def _tool_names(tools: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    for tool in tools:
-        function = tool.get("function")
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if isinstance(name, str) and name:
-            yield name
 
 
 def _arguments(value: object, name: str) -> dict[str, Any] | None:

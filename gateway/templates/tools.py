@@ -175,7 +175,31 @@ class TemplateTools(GoList):
 
 def template_tools(tools: Sequence[Mapping[str, object]]) -> TemplateTools:
     """The tools of a request in the engine's form; members that Go's structs lack are left out."""
-    return TemplateTools(map(_tool, tools))
+    converted = TemplateTools()
+    for tool in tools:
+        function = _mapping(tool.get("function"))
+        parameters = _mapping(function.get("parameters"))
+        properties = parameters.get("properties")
+        converted.append(
+            TemplateTool(
+                _text(tool.get("type")),
+                floats(tool.get("items")),
+                ToolFunction(
+                    _text(function.get("name")),
+                    _text(function.get("description")),
+                    ToolParameters(
+                        kind=_text(parameters.get("type")),
+                        definitions=floats(parameters.get("$defs")),
+                        items=floats(parameters.get("items")),
+                        required=_texts(parameters.get("required")),
+                        properties=ToolProperties(_properties(properties))
+                        if isinstance(properties, Mapping)
+                        else None,
+                    ),
+                ),
+            )
+        )
+    return converted
 
 
 def typescript_type(value: object) -> str:
@@ -202,29 +226,6 @@ def floats(value: object) -> Any:
         case list() | tuple():
             return [floats(item) for item in value]
     return value
-
-
-def _tool(tool: Mapping[str, object]) -> TemplateTool:
-    function = _mapping(tool.get("function"))
-    parameters = _mapping(function.get("parameters"))
-    properties = parameters.get("properties")
-    return TemplateTool(
-        _text(tool.get("type")),
-        floats(tool.get("items")),
-        ToolFunction(
-            _text(function.get("name")),
-            _text(function.get("description")),
-            ToolParameters(
-                kind=_text(parameters.get("type")),
-                definitions=floats(parameters.get("$defs")),
-                items=floats(parameters.get("items")),
-                required=_texts(parameters.get("required")),
-                properties=ToolProperties(_properties(properties))
-                if isinstance(properties, Mapping)
-                else None,
-            ),
-        ),
-    )
 
 
 def _properties(given: Mapping[str, object]) -> Iterable[tuple[str, ToolProperty]]:

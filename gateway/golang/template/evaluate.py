@@ -34,6 +34,9 @@ from gateway.golang.values import (
     utf8,
 )
 
+# Templates come from other people's model files, so steps and depth are counted: a runaway must not
+# hold up the requests of everybody else.
+#
 # Go allows templates to invoke each other a hundred thousand deep; none that ends needs this many.
 MAX_DEPTH = 150
 # One step of work is one node, or this many characters that a function read or made.
@@ -55,9 +58,7 @@ def _arity(function: Callable[..., object]) -> tuple[int, bool]:
 class Evaluator:
     """The variables in sight, the node under evaluation, and the steps that are left.
 
-    `name` is the template under execution, `at` the last node looked at. Templates come from
-    other people's model files, so steps and depth are counted: a runaway must not hold up the
-    requests of everybody else.
+    `name` is the template under execution, `at` the last node looked at.
     """
 
     def __init__(
@@ -117,7 +118,21 @@ class Evaluator:
         value = _NONE
         for command in pipe.commands:
             self.spend(1)
-            value = self._command(dot, command, value)
+            first, operands = command.operands[0], command.operands
+            match first:
+                case FieldNode() | VariableNode() | ChainNode():
+                    value = self._chained(dot, first, operands, value)
+                case IdentifierNode():
+                    value = self._function(dot, first, command, operands, value)
+                case PipeNode():
+                    self._no_arguments(operands, value)
+                    value = self.pipeline(dot, first)
+                case _:
+                    self.at = first
+                    self._no_arguments(operands, value)
+                    if isinstance(first, NilNode):
+                        raise self.error("nil is not a command")
+                    value = self._constant(dot, first)
             if isinstance(value, MissingValue):
                 value = None
         for name in pipe.variables:
@@ -127,22 +142,6 @@ class Evaluator:
                 self.variables.append((name, value))
         self.shallower()
         return value
-
-    def _command(self, dot: object, command: CommandNode, final: object) -> object:
-        first = command.operands[0]
-        match first:
-            case FieldNode() | VariableNode() | ChainNode():
-                return self._chained(dot, first, command.operands, final)
-            case IdentifierNode():
-                return self._function(dot, first, command, command.operands, final)
-            case PipeNode():
-                self._no_arguments(command.operands, final)
-                return self.pipeline(dot, first)
-        self.at = first
-        self._no_arguments(command.operands, final)
-        if isinstance(first, NilNode):
-            raise self.error("nil is not a command")
-        return self._constant(dot, first)
 
     def _no_arguments(self, operands: tuple[Operand, ...], final: object) -> None:
         if len(operands) > 1 or final is not _NONE:

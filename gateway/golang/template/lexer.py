@@ -229,45 +229,36 @@ class Lexer:
             return TokenKind.DECLARE, here + 2
         following = text[here + 1 : here + 2]
         if char == "$" or (char == "." and following and not "0" <= following <= "9"):
-            return self._name(here, TokenKind.VARIABLE if char == "$" else TokenKind.FIELD)
+            kind = TokenKind.VARIABLE if char == "$" else TokenKind.FIELD
+            if self._terminated(here + 1):
+                # The mark alone: `$` is a variable like others, the dot a word of the language.
+                return kind if char == "$" else TokenKind.KEYWORD, here + 1
+            return kind, self._name_end(here + 1)
         if char in "+-." or "0" <= char <= "9":
             return self._number(here)
         if alphanumeric(char):
-            return self._word(here)
+            end = self._name_end(here)
+            word = text[here:end]
+            if word in self._keywords:
+                return TokenKind.KEYWORD, end
+            return TokenKind.BOOL if word in ("true", "false") else TokenKind.IDENTIFIER, end
         if char.isascii() and char.isprintable():
             return TokenKind.CHAR, here + 1
         raise _LexError(f"unrecognized character in action: {_code_point(char)}")
 
-    def _letters(self, here: int) -> int:
+    def _name_end(self, here: int) -> int:
+        """The end of the letters and digits from here on."""
         text, end = self._text, here
         while end < len(text) and alphanumeric(text[end]):
             end += 1
+        if not self._terminated(end):
+            raise _LexError(f"bad character {_code_point(text[end])}")
         return end
 
     def _terminated(self, end: int) -> bool:
         """Whether a name may end here."""
         following = self._text[end : end + 1]
         return following in ("", *SPACES, *".,|:()") or self._text.startswith(_RIGHT, end)
-
-    def _name(self, here: int, kind: TokenKind) -> tuple[TokenKind, int]:
-        """A field or a variable; a lone dot is a keyword."""
-        if self._terminated(here + 1):
-            return (
-                TokenKind.VARIABLE if kind is TokenKind.VARIABLE else TokenKind.KEYWORD
-            ), here + 1
-        end = self._letters(here + 1)
-        if not self._terminated(end):
-            raise _LexError(f"bad character {_code_point(self._text[end])}")
-        return kind, end
-
-    def _word(self, here: int) -> tuple[TokenKind, int]:
-        end = self._letters(here)
-        if not self._terminated(end):
-            raise _LexError(f"bad character {_code_point(self._text[end])}")
-        word = self._text[here:end]
-        if word in self._keywords:
-            return TokenKind.KEYWORD, end
-        return (TokenKind.BOOL if word in ("true", "false") else TokenKind.IDENTIFIER), end
 
     def _number(self, here: int) -> tuple[TokenKind, int]:
         end = self._digits(here, here)

@@ -192,7 +192,14 @@ class _Parser:
                     self._tokens.expect(TokenKind.RIGHT, "end")
                     return _ListEnd.END
                 case "break" | "continue":
-                    return self._leave(token)
+                    shape = "{{" + token.text + "}}"
+                    after = self._tokens.next_solid()
+                    if after.kind is not TokenKind.RIGHT:
+                        raise self._tokens.unexpected(after, shape)
+                    if not self._loops:
+                        raise self._tokens.error(f"{shape} outside {{{{range}}}}")
+                    kind = BreakNode if token.text == "break" else ContinueNode
+                    return kind(token.line, pos=token.pos)
                 case "template":
                     token = self._tokens.next_solid()
                     name = self._name(token, "template clause")
@@ -235,16 +242,6 @@ class _Parser:
         del self._variables[kept:]
         kind = _CONTROLS[context]
         return kind(pipe, body, otherwise, pipe.line, pos=pipe.pos)
-
-    def _leave(self, word: Token) -> Node:
-        shape = "{{" + word.text + "}}"
-        token = self._tokens.next_solid()
-        if token.kind is not TokenKind.RIGHT:
-            raise self._tokens.unexpected(token, shape)
-        if not self._loops:
-            raise self._tokens.error(f"{shape} outside {{{{range}}}}")
-        kind = BreakNode if word.text == "break" else ContinueNode
-        return kind(word.line, pos=word.pos)
 
     def _name(self, token: Token, context: str) -> str:
         if token.kind not in (TokenKind.STRING, TokenKind.RAW):
