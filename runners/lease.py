@@ -34,7 +34,7 @@ class Lease:
 
     runner: Runner
     waited: float
-    """Seconds in the queue."""
+    """Seconds from the request to the grant, a load included."""
     loaded: float
     """Seconds of those in which the runner was started; 0 if it was ready."""
 

@@ -1,7 +1,8 @@
 """The runners and pending leases there are, and the machinery that carries `plan` out.
 
 State changes only in synchronous code, followed by `_replan`; between two awaits nothing else
-runs, so there are no locks. Nothing here decides anything.
+runs, so there are no locks. What to start, stop and grant is for `plan` to decide. Decided here: a
+full queue, when a model's failures are forgotten, and which requests one of them ends.
 """
 
 import itertools
@@ -43,7 +44,7 @@ from runners.supervise import Endpoint, Supervise
 
 log = logging.getLogger(__name__)
 
-_SERVING = (RunnerState.STARTING, RunnerState.READY)
+_WANTED = (RunnerState.STARTING, RunnerState.READY)
 # A runner that becomes ready and crashes at its first request is a failure like one that does not
 # start. One that was ready for this many seconds has shown that its model can be run.
 _STABLE = 10.0
@@ -115,7 +116,7 @@ class Scheduler:
         for pending in list(self._pending.values()):
             self._settle(pending, error=Stopped("the server is stopping"))
         for runner in list(self._runners.values()):
-            if runner.state in _SERVING:
+            if runner.state in _WANTED:
                 self._apply(StopRunner(runner.id, "the server is stopping"))
             # The engine does not end before its calls have ended.
             for call in list(runner.calls):
@@ -163,7 +164,7 @@ class Scheduler:
         mine = [
             runner
             for runner in self._runners.values()
-            if runner.spec.digest == digest and runner.state in _SERVING
+            if runner.spec.digest == digest and runner.state in _WANTED
         ]
         for runner in mine:
             runner.keep_alive = 0.0
@@ -208,7 +209,7 @@ class Scheduler:
             assert runner.state is not RunnerState.GONE
             assert len(runner.leases) <= runner.spec.parallel
             assert not runner.leases or runner.state is not RunnerState.STARTING
-            if runner.state in _SERVING:
+            if runner.state in _WANTED:
                 serving[runner.spec] = serving.get(runner.spec, 0) + 1
         assert all(count == 1 for count in serving.values()), serving
         assert all(not pending.settled.is_set() for pending in self._pending.values())
@@ -247,7 +248,7 @@ class Scheduler:
             )
             for runner in self._runners.values()
         )
-        served = [r.spec for r in self._runners.values() if r.state in _SERVING]
+        served = [r.spec for r in self._runners.values() if r.state in _WANTED]
         without_runner = [lease.spec for lease in pending if lease.spec not in served]
         for spec in without_runner:
             if spec not in self._estimates and (known := self._estimator.known(spec)):

@@ -75,7 +75,10 @@ UPSTREAM_STEPS: dict[tuple[UpstreamState, UpstreamEvent], UpstreamState] = {
 
 
 class Upstream(asyncio.Protocol):
-    """One request and its reply. `read` yields the body as it comes, b"" at its end."""
+    """One request and its reply.
+
+    `flow` hands the body on as it comes; `read` returns what has come, b"" at its end.
+    """
 
     def __init__(self) -> None:
         self.status = 0
@@ -160,8 +163,8 @@ class Upstream(asyncio.Protocol):
     async def flow(self, take: TakeBody) -> bool:
         """Hand the body on as it comes, with no task in between: the way of nearly every token.
 
-        Until `take` wants no more (True), or all has come (False). What `take` raises is raised
-        here; ConnectionError if the body was cut short.
+        True: `take` returned False and wants no more for now. False: all has come. What `take`
+        raises is raised here; ConnectionError if the body was cut short.
         """
         if self._unread and not take(self._take_unread()):
             return True

@@ -127,8 +127,9 @@ PURE = (
     "gateway.llama.requests gateway.llama.events gateway.llama.sse gateway.llama.schema_limits "
     "gateway.inference.types gateway.inference.options gateway.inference.history "
     "gateway.inference.encoder gateway.inference.launch "
-    "gateway.api.*.fields gateway.api.*.requests gateway.api.*.messages gateway.api.*.stream "
-    "gateway.api.*.tools gateway.api.*.replies "
+    "gateway.api.fields gateway.api.*.object gateway.api.openai.passthrough "
+    "gateway.api.openai.completions gateway.api.*.fields gateway.api.*.requests "
+    "gateway.api.*.messages gateway.api.*.stream gateway.api.*.tools gateway.api.*.replies "
     "runners.errors runners.spec runners.states runners.diagnose runners.memory runners.place "
     "runners.evict runners.flags runners.plan runners.build.progress runners.build.recipe"
 )

@@ -16,7 +16,7 @@ _LEVELS: dict[str, bool | str] = {
 
 
 def think_level(effort: object) -> ThinkLevel:
-    """What an `effort` means to a model; None for none. Invalid for one that OpenAI lacks."""
+    """None where there is no `effort`, False for "none". Invalid for a level that is not known."""
     if effort in (None, ""):
         return None
     if not isinstance(effort, str) or effort not in _LEVELS:

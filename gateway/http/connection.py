@@ -150,7 +150,7 @@ class Connection:
     def stop(self) -> None:
         """End it now if it is idle, else with the reply that is under way."""
         self._last = True
-        if self._stream is None:
+        if self.state is _S.IDLE:
             self._close()
 
     def _step(self, event: ConnectionEvent) -> None:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import httptools
 from hypercorn.protocol.events import Body, EndBody, Request
-from hypercorn.typing import ConnectionState
+from hypercorn.typing import ConnectionState as HypercornState
 
 # This stands in place of h11, Hypercorn's own: that is Python, and in a server that only relays it
 # took a quarter of the time to the first byte and a fifth of a token's. llhttp, the parser behind
@@ -118,7 +118,7 @@ class RequestParser:
             slash = target.find(b"/", 7)
             target = b"/" if slash < 0 else target[slash:]
         method = self._parser.get_method().decode()
-        request = Request(STREAM, headers, version, method, target, ConnectionState({}))
+        request = Request(STREAM, headers, version, method, target, HypercornState({}))
         wishes = [value.lower() for name, value in headers if name == b"expect"]
         expects = version != "1.0" and wishes == [b"100-continue"]
         last = version == "1.0" or not self._parser.should_keep_alive()

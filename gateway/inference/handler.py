@@ -1,7 +1,6 @@
 """The one handler of inference: from a request of any API to the response that serves it.
 
-Here, and nowhere else, the model is looked up, what it can do is checked, and the prompt's way is
-chosen.
+It looks the model of a generation up, checks what it can do, and chooses the prompt's way.
 """
 
 import logging
@@ -117,7 +116,7 @@ async def generate(
 
     An `encoder` in its place gets the engine's own bytes: for models that `engine_renders`.
     """
-    models: ServedModels = http.app.state.services.models
+    models = _models(http)
     record: RequestRecord = http.state.record
     if media_parts(request.messages):
         request = replace(request, messages=await images.readable(request.messages))
@@ -144,14 +143,14 @@ async def generate(
 
 async def find_model(http: Request, name: str) -> Model:
     """The model that a request names, noted for its line in the log."""
-    models: ServedModels = http.app.state.services.models
+    models = _models(http)
     http.state.record.model = name
     return models.peek(name) or await models.find(name)
 
 
 def unload(http: Request, model: Model) -> None:
     """Let the model's runners go as soon as they are idle."""
-    models: ServedModels = http.app.state.services.models
+    models = _models(http)
     models.scheduler.expire(model.weights_digest)
 
 
@@ -167,7 +166,7 @@ def compute(
 
     `run` gives the whole reply; its second argument is the most tokens that one input may have.
     """
-    models: ServedModels = http.app.state.services.models
+    models = _models(http)
     known, unknown = merge(model.parameters, options)
     if unknown:
         log.info("ignored options: %s", ", ".join(sorted(unknown)))
@@ -270,3 +269,9 @@ def keep_alive_of(http: Request, seconds: float | None) -> float | None:
         return parse_keep_alive(float(header))
     except ValueError:
         return parse_keep_alive(header)
+
+
+def _models(http: Request) -> ServedModels:
+    # Not `services_of`, for `gateway.services` imports inference.
+    models: ServedModels = http.app.state.services.models
+    return models

@@ -32,7 +32,7 @@ _NO_SHIFT = ("deepseek2",)
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the settings say about every child."""
+    """What the settings say about every runner."""
 
     context: int = 4096
     """Tokens, where neither request nor model says."""

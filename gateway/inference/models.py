@@ -22,7 +22,6 @@ _launch_options = attrgetter(
     "main_gpu",
     "use_mmap",
     "num_thread",
-    "draft_num_predict",
 )
 
 

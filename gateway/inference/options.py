@@ -61,7 +61,8 @@ class Options:
     """Every option with its value. `given` names those that the model or the request set.
 
     `num_ctx`, `main_gpu` and `use_mmap` are None, and `num_thread` is 0, where the launcher is to
-    choose; `num_batch` and `draft_num_predict` are only a hint to it unless they are given.
+    choose; `num_batch` is only a hint to it unless it is given, and
+    `draft_num_predict` is read and not used.
     """
 
     num_ctx: int | None = _load("integer", None)

@@ -65,7 +65,8 @@ async def _without_oldest(builder: PromptBuilder, lease: Lease, state: PromptSta
     # By halving: a conversation of 60 messages takes six counts. From the second time on, one
     # message goes: what fits by Ollama's count may be a token or two too long for the engine.
     points = drop_points(state.messages)
-    low, high = 0, 0 if state.shortened else len(points) - 1
+    low = 0
+    high = 0 if state.shortened else len(points) - 1
     while low < high:
         middle = (low + high) // 2
         if await builder.fits(lease, drop_before(state.messages, points[middle])):
@@ -93,7 +94,8 @@ async def cut_middle(
     plain = await tokenize(lease, attempt.text)
     keep = generation.sampling["n_keep"]
     assert isinstance(keep, int)
-    keep = keep + len(whole) - len(plain) if keep >= 0 else -1
+    # `num_keep` does not count what the vocabulary puts before a prompt.
+    keep = (keep + len(whole) - len(plain)) if keep >= 0 else -1
     kept = middle_removed(whole, generation.context, keep)
     return replace(
         attempt.state,
@@ -127,8 +129,8 @@ async def continue_reply(
     )
 
 
-# No two answer to the same failure but the last two of an overflow: whole messages go before part
-# of one does, for a model makes more of a conversation that begins late than of a torn message.
+# Each failure has one answer, but an overflow has two, `drop_oldest` before `cut_middle`: a model
+# makes more of a conversation that begins late than of a torn message.
 RECOVERIES: tuple[Recovery, ...] = (
     retry_uncached,
     merge_system,
@@ -150,8 +152,8 @@ async def recover(
 
 async def hold_to_context(builder: PromptBuilder, lease: Lease, attempt: Attempt) -> Attempt:
     """An attempt whose prompt fits the request's own context, on a runner that has a larger one."""
-    # The runner would not refuse what is too long here, so the tokens are counted; but for a body
-    # of fewer bytes than the context has tokens, which surely fits.
+    # The runner would not refuse what is too long here, so the tokens are counted. That is spared a
+    # body of fewer bytes than the context has tokens.
     context = builder.generation.context
     while len(attempt.call.body) >= context:
         count = await builder.count_sent(lease, attempt)

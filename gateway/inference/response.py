@@ -100,10 +100,8 @@ class GenerationResponse(Response):
                         raise
                     attempt = again
                 else:
-                    usage, work.record.tokens = (
-                        work.encoder.usage,
-                        work.encoder.usage.completion_tokens,
-                    )
+                    usage = work.encoder.usage
+                    work.record.tokens = usage.completion_tokens
                     if usage.completion_seconds > 0:
                         work.record.rate = usage.completion_tokens / usage.completion_seconds
                     return last

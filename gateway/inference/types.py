@@ -20,7 +20,8 @@ class GenerationRequest:
     """As the client wrote it."""
     messages: Sequence[Message]
     kind: Literal["chat", "generate"] = "chat"
-    """A conversation, or one prompt: the engine renders the first if it can, never the second."""
+    """A conversation, or one prompt. Of a prompt the reply's text is always read here, whoever
+    rendered it."""
     system: str = ""
     """In place of the model's SYSTEM."""
     stored: bool = True
@@ -46,6 +47,7 @@ class GenerationRequest:
     truncate: bool = False
     """Whether the oldest messages may go when the prompt is too long."""
     shift: bool | None = None
+    """Whether a reply may push the oldest tokens out; None: as the model's family can."""
 
     # Of "generate" alone:
     raw_prompt: str | None = None
@@ -147,10 +149,17 @@ class Encoder(Protocol):
         """The bytes from here on are those of a new call, whose events `reader` reads."""
 
     def feed(self, data: bytes) -> bytes:
-        """What can be written now; EngineError if that is nothing but that the engine failed."""
+        """What can be written now.
+
+        Raises EngineError if the engine failed before there was anything to write, RestartNeeded if
+        the rest must come from another call.
+        """
 
     def flush(self) -> bytes:
-        """The rest, after the end; EngineError if the engine failed or the reply was cut short."""
+        """The rest, once the call has ended.
+
+        Raises EngineError if the engine failed or the reply was cut short, RestartNeeded as `feed`.
+        """
 
     def failure(self, message: str, status: int) -> bytes:
         """How a stream that has begun ends when it must end early."""

@@ -119,10 +119,10 @@ def _classify(message: str, status: int, kind: object) -> EngineError:
     for pattern, room in _OVERFLOWS:
         if match := pattern.search(message):
             limit = int(match[2])
-            return ContextOverflow(message, status, int(match[1] or 0), limit, limit + room)
+            return ContextOverflow(message, 400, int(match[1] or 0), limit, limit + room)
     # An overflow in words that are not known: without its counts it can still be shortened for.
     if kind == _OVERFLOW_TYPE:
-        return ContextOverflow(message, status, 0, 0, 0)
+        return ContextOverflow(message, 400, 0, 0, 0)
     if _TEMPLATE_REFUSED in message:
         return TemplateRefused(message, status)
     if _CACHE_MISS in message:

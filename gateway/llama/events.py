@@ -58,7 +58,7 @@ class Delta:
     logprobs: Sequence[Mapping[str, Any]] = ()
     """The engine's entries: token, logprob, bytes, top_logprobs."""
     held: bool = False
-    """Whether there was text that is kept back until it is clear what it is."""
+    """Whether the engine's event had text at all, even if all of it is kept back for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class EventReader(ABC):
         self.usage = Usage()
         self.end: End | None = None
         self.restart_needed = False
-        """Whether the rest must come from another call, one that is held to the format."""
+        """Whether the rest must come from another call, one that is held to the format or to
+        a tool call."""
 
     @abstractmethod
     def feed(self, event: Mapping[str, Any]) -> Delta | None:

@@ -38,7 +38,8 @@ class Passthrough:
         """A no-op: no field of a chat completion says when that was."""
 
     def start(self, reader: EventReader) -> None:
-        """A no-op: the engine's events are passed on, not read."""
+        # Half a line of the call before is no part of this one. The events are passed on, not read.
+        self._decoder = SSEDecoder(self._event)
 
     def feed(self, data: bytes) -> bytes:
         return self._decoder.feed(data)

@@ -38,8 +38,6 @@ _OF_CHATS = (
     "tool_choice",
     "reasoning",
     "reasoning_effort",
-    "functions",
-    "function_call",
     "top_logprobs",
 )
 _OF_COMPLETIONS = ("prompt", "suffix", "best_of")
@@ -115,7 +113,7 @@ def chat(request: ChatCompletionRequest, messages: Sequence[Message]) -> Generat
         alternatives = request.top_logprobs
         if alternatives is None:
             alternatives = request.n_probs
-    # The engine always streams to us, and counts in a stream only where it must.
+    # The engine always streams; a client that does not has no say in how.
     if not request.stream:
         extra["stream_options"] = {"include_usage": True}
     effort = request.reasoning.get("effort") or request.reasoning_effort

@@ -26,7 +26,7 @@ from runners import ALIAS
 
 
 async def chat_completions(http: Request) -> Response:
-    """The engine's own bytes where it makes the reply by itself and streams it."""
+    """The reply to a conversation; a stream that the engine makes by itself in its own bytes."""
     request = _decode(CHAT, await http.body(), "missing request body")
     check_chat(request)
     generation = chat(request, check_messages(request.messages))
@@ -37,8 +37,8 @@ async def chat_completions(http: Request) -> Response:
         whole = ChatObject(request.model, ident, created, alternatives=alternatives)
         return await generate(http, model, generation, whole)
     usage = bool(request.stream_options.get("include_usage"))
-    # The engine takes one call at most for a hint, and gives each token an alternative at least;
-    # then its events are not passed on as they are.
+    # Passed on as it is, a reply could have several calls where one is allowed, and an alternative
+    # for each token where none is wanted: the engine heeds neither.
     restricted = request.parallel_tool_calls is False or generation.top_logprobs == 0
     if engine_renders(model) and not restricted:
         encoder = Passthrough(request.model, ALIAS, usage=usage)
