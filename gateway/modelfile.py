@@ -131,20 +131,21 @@ def typed(name: str, text: str) -> int | float | bool:
     """
     for names, kind, parse in (
         (INTEGERS, "int", parse_int),
-        (FLOATS, "float", _parse_float32),
+        (FLOATS, "float", parse_float),
         (BOOLEANS, "bool", parse_bool),
     ):
         if name in names:
             try:
-                return parse(text)
+                value = parse(text)
+                # A float32 in Ollama, and printed by its shortest decimal as Go does.
+                if names is FLOATS:
+                    value = shortest_float32(value)
+                    if value.is_integer() and abs(value) < 1e21:
+                        return int(value)
+                return value
             except (ValueError, OverflowError) as exc:
                 raise Invalid(f"invalid {kind} value [{text}]") from exc
     raise Invalid(f"unknown parameter '{name}'")
-
-
-def _parse_float32(text: str) -> int | float:
-    number = shortest_float32(parse_float(text))
-    return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 
 def decode(data: bytes) -> str:

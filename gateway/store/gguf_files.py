@@ -1,7 +1,7 @@
 """Uploaded GGUF files as parts of a model: which role each has, and which belong together."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +87,36 @@ def read_parts(blobs: Blobs, files: Mapping[str, str]) -> tuple[ModelPart, ...]:
         if len(group) != count:
             raise Invalid(f'split GGUF "{group[0].name}" has {len(group)} shards, expected {count}')
         # The number is enough: file names are unique, and `_group` has checked the index in each.
-        parts.append(_part(sorted(group, key=lambda file: file.name)))
+        shards = sorted(group, key=lambda file: file.name)
+        first = shards[0]
+        header = replace(
+            first.header,
+            tensors=tuple(tensor for shard in shards for tensor in shard.header.tensors),
+            size=sum(shard.header.size for shard in shards),
+        )
+        kind = header.get("general.type")
+        encoders = ("has_vision_encoder", "has_audio_encoder")
+        encodes = header.architecture == "clip" and any(header.get(key) is True for key in encoders)
+        towers = header.block_count == 0 and (bool(header.get("vision.block_count")) or encodes)
+        if kind == "adapter":
+            role = "adapter"
+        # Older projectors have no `general.type`: they are known by their towers, without text
+        # layers.
+        elif kind in ("projector", "mmproj") or towers:
+            role = "projector"
+        else:
+            role = "model"
+        part = ModelPart(
+            Layer(LAYER_TYPE + role, first.digest, header.size),
+            header,
+            tuple(shard.digest for shard in shards),
+            len(shards),
+        )
+        # Ollama rewrites plain models, so their layers name no file as their origin.
+        rewritten = role == "model" and (part.split or not part.towers)
+        if not rewritten:
+            part = replace(part, layer=replace(part.layer, origin=first.name))
+        parts.append(part)
     return tuple(parts)
 
 
@@ -122,33 +151,3 @@ def _group(file: _UploadedFile) -> tuple[str, int]:
             f"metadata index {number}"
         )
     return match[1], count
-
-
-def _part(shards: Sequence[_UploadedFile]) -> ModelPart:
-    """The part of a file, or of all shards of one; its role is what the first header says."""
-    first = shards[0]
-    header = replace(
-        first.header,
-        tensors=tuple(tensor for shard in shards for tensor in shard.header.tensors),
-        size=sum(shard.header.size for shard in shards),
-    )
-    kind = header.get("general.type")
-    encoders = ("has_vision_encoder", "has_audio_encoder")
-    encodes = header.architecture == "clip" and any(header.get(key) is True for key in encoders)
-    towers = header.block_count == 0 and (bool(header.get("vision.block_count")) or encodes)
-    if kind == "adapter":
-        role = "adapter"
-    # Older projectors have no `general.type`: they are known by their towers, without text layers.
-    elif kind in ("projector", "mmproj") or towers:
-        role = "projector"
-    else:
-        role = "model"
-    part = ModelPart(
-        Layer(LAYER_TYPE + role, first.digest, header.size),
-        header,
-        tuple(shard.digest for shard in shards),
-        len(shards),
-    )
-    # Ollama rewrites plain models, so their layers name no file as their origin.
-    rewritten = role == "model" and (part.split or not part.towers)
-    return part if rewritten else replace(part, layer=replace(part.layer, origin=first.name))

@@ -36,8 +36,18 @@ class ReasoningParser:
         if self._state is _ReasoningState.BEFORE:
             text = self._before(text)
         thinking = ""
-        if self._state in (_ReasoningState.OPENED, _ReasoningState.INSIDE):
-            thinking, text = self._inside(text)
+        if self._state is _ReasoningState.OPENED:
+            text = text.lstrip()
+            if text:
+                self._state = _ReasoningState.INSIDE
+        if self._state is _ReasoningState.INSIDE:
+            thinking, closing, text = (self._held + text).partition(self._closing)
+            self._held = ""
+            if closing:
+                self._state = _ReasoningState.CLOSED
+            else:
+                kept = len(thinking) - partial_tag_length(thinking, self._closing)
+                thinking, self._held = thinking[:kept], thinking[kept:]
         if self._state is _ReasoningState.CLOSED:
             text = text.lstrip()
             if text:
@@ -70,23 +80,6 @@ class ReasoningParser:
         text = "".join(self._space) + body
         self._space.clear()
         return text
-
-    def _inside(self, text: str) -> tuple[str, str]:
-        """Thinking, and the text after the closing tag if that has come."""
-        if self._state is _ReasoningState.OPENED:
-            text = text.lstrip()
-            if not text:
-                return "", ""
-            self._state = _ReasoningState.INSIDE
-        text = self._held + text
-        self._held = ""
-        thinking, closing, rest = text.partition(self._closing)
-        if closing:
-            self._state = _ReasoningState.CLOSED
-            return thinking, rest
-        kept = len(text) - partial_tag_length(text, self._closing)
-        self._held = text[kept:]
-        return text[:kept], ""
 
 
 def partial_tag_length(text: str, tag: str) -> int:
