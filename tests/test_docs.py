@@ -53,14 +53,14 @@ def code(text: str) -> list[str]:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of every row of every table."""
-    found = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)] for row in found]
+    result = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)] for row in result]
 
 
 def section(text: str, title: str) -> str:
     """What stands below a heading, down to the next of its rank; empty if there is none."""
-    found = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    return found[1] if found else ""
+    result = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return result[1] if result else ""
 
 
 def anchors(text: str) -> set[str]:
@@ -99,8 +99,8 @@ def settings_table() -> list[list[str]]:
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
-    found = rows(PAGES["docs/reference/settings.md"].partition("\n## ")[0])
-    assert [row for row in found if row[0].startswith("`")] == settings_table()
+    result = rows(PAGES["docs/reference/settings.md"].partition("\n## ")[0])
+    assert [row for row in result if row[0].startswith("`")] == settings_table()
 
 
 def test_ignored_variables_are_named_and_no_others() -> None:
@@ -120,17 +120,17 @@ def test_a_variable_that_a_page_names_exists(page: str) -> None:
 
 
 def test_the_table_of_routes_is_that_of_the_code() -> None:
-    found = {
+    result = {
         (row[0], row[1].strip("`"))
         for row in rows(PAGES["docs/reference/http-api.md"])
         if row[1].startswith(("`/api", "`/v1", "`/v2", "`/`"))
     }
-    assert found == {(allow(route.methods or ()), route.path) for route in ROUTES}
+    assert result == {(allow(route.methods or ()), route.path) for route in ROUTES}
 
 
 def test_every_option_is_described_with_its_default() -> None:
     table = section(PAGES["docs/reference/http-api.md"], "Options")
-    found = {row[0]: row[1:3] for row in rows(table) if row[0].startswith("`")}
+    result = {row[0]: row[1:3] for row in rows(table) if row[0].startswith("`")}
     wanted = {
         f"`{option.name}`": [
             option.type.replace("float32", "number").replace("array", "list of strings"),
@@ -138,7 +138,7 @@ def test_every_option_is_described_with_its_default() -> None:
         ]
         for option in TABLE.values()
     }
-    assert found == wanted
+    assert result == wanted
 
 
 # The command line
@@ -169,7 +169,9 @@ def test_no_other_command_is_described() -> None:
 def test_a_command_that_a_page_runs_exists(page: str) -> None:
     known = {*root.commands, *ALIASES}
     run = {
-        found[1] for line in code(PAGES[page]) for found in re.finditer(r"\bpaddock ([a-z]+)", line)
+        result[1]
+        for line in code(PAGES[page])
+        for result in re.finditer(r"\bpaddock ([a-z]+)", line)
     }
     assert run - known == set()
 
@@ -191,9 +193,9 @@ def test_every_option_of_the_build_is_described(capsys: pytest.CaptureFixture[st
 
 
 def test_every_flavour_is_described() -> None:
-    found = re.search(r"^\| `--flavour` (.*?) \|", PAGES["docs/guides/install.md"], re.MULTILINE)
-    assert found is not None
-    flavours = SPAN.findall(found[1])
+    result = re.search(r"^\| `--flavour` (.*?) \|", PAGES["docs/guides/install.md"], re.MULTILINE)
+    assert result is not None
+    flavours = SPAN.findall(result[1])
     assert [build.parse(["--flavour", name]).flavour for name in flavours] == flavours
     assert {"auto", "cpu", *recipe.TOOLKITS} == set(flavours)
 
@@ -204,13 +206,13 @@ def targets() -> set[str]:
 
 def made(text: str) -> set[str]:
     """The targets that a page asks make for."""
-    found = set()
+    result = set()
     for line in code(text):
         # Not what a comment says, nor the value of a variable.
         command = re.sub(r'"[^"]*"', "", line.partition(" #")[0])
         for words in re.findall(r"\bmake((?: [^\s#`]+)+)", command):
-            found |= {word for word in words.split() if re.fullmatch("[a-z]+(-[a-z]+)*", word)}
-    return found
+            result |= {word for word in words.split() if re.fullmatch("[a-z]+(-[a-z]+)*", word)}
+    return result
 
 
 def test_every_target_is_described() -> None:
@@ -229,8 +231,8 @@ def test_a_target_that_a_page_names_exists(page: str) -> None:
 def test_every_field_of_a_requests_line_is_described() -> None:
     record = RequestRecord("id", 0.0, "m", 200, 1.0, 1.0, 1.0, 1, 1.0, "1 message", "why")
     table = section(PAGES["docs/reference/logs.md"], "A request")
-    found = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
-    assert found == list(summary(record, "GET", "/", 1.0))
+    result = [row[0].strip("`") for row in rows(table) if row[0].startswith("`")]
+    assert result == list(summary(record, "GET", "/", 1.0))
 
 
 # Pages
@@ -298,5 +300,5 @@ def test_every_field_of_a_request_is_in_its_table_with_what_happens(
     title: str, fields: Mapping[str, RequestField]
 ) -> None:
     page = (REFERENCE / "openai.md").read_text()
-    found = [tuple(row) for row in rows(section(page, title)) if row[0].startswith("`")]
-    assert found == [(f"`{name}`", field.doc) for name, field in fields.items()]
+    result = [tuple(row) for row in rows(section(page, title)) if row[0].startswith("`")]
+    assert result == [(f"`{name}`", field.doc) for name, field in fields.items()]

@@ -161,12 +161,12 @@ class Import:
 
 def sources() -> dict[str, Path]:
     """Every module of both packages and where it is."""
-    found = {}
+    result = {}
     for package in ("gateway", "runners"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+            result[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return result
 
 
 SOURCES = sources()
@@ -215,10 +215,10 @@ def below(module: str, name: str) -> bool:
 
 
 def allowed(one: Import) -> bool:
-    found = row(one.module)
-    if found is None:
+    result = row(one.module)
+    if result is None:
         return False
-    ours, others = found
+    ours, others = result
     top = one.target.partition(".")[0]
     if top in ("gateway", "runners"):
         if one.target in SOURCES and package(one.target) == package(one.module) != "runners":

@@ -79,8 +79,8 @@ def test_the_table_has_a_line_for_each_row_and_the_notes_below() -> None:
 
 
 def test_the_document_holds_rows_with_verdicts_machine_and_failures() -> None:
-    told = document([Row("r", 2.0, "ms", 1.0)], {"cores": 2}, ["r: late"])
-    assert told["machine"] == {"cores": 2}
-    assert told["failures"] == ["r: late"]
-    [row] = told["rows"]
+    reported = document([Row("r", 2.0, "ms", 1.0)], {"cores": 2}, ["r: late"])
+    assert reported["machine"] == {"cores": 2}
+    assert reported["failures"] == ["r: late"]
+    [row] = reported["rows"]
     assert (row["name"], row["value"], row["target"], row["verdict"]) == ("r", 2.0, 1.0, "miss")

@@ -9,11 +9,11 @@ def test_every_other_round_goes_backwards() -> None:
     order: list[str] = []
 
     def turn(name: str) -> Callable[[], int]:
-        def told() -> int:
+        def reported() -> int:
             order.append(name)
             return len(order)
 
-        return told
+        return reported
 
     samples = taking_turns(3, turn("a"), turn("b"))
     assert order == ["a", "b", "b", "a", "a", "b"]

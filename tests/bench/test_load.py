@@ -33,5 +33,5 @@ def test_both_dialects_ask_for_the_same() -> None:
 def test_no_question_is_asked_twice() -> None:
     questions = Questions()
     bodies = questions.bodies(OPENAI, "m", 3, 1) + questions.bodies(OLLAMA, "m", 2, 1)
-    asked = [json.loads(body)["messages"][0]["content"] for body in bodies]
-    assert asked == [f"question {number}" for number in range(5)]
+    requested = [json.loads(body)["messages"][0]["content"] for body in bodies]
+    assert requested == [f"question {number}" for number in range(5)]

@@ -160,5 +160,5 @@ def test_the_listing_keeps_the_order_and_marks_coroutines() -> None:
     ],
 )
 def test_a_prompt_goes_where_the_api_has_it(name: str, body: Mapping[str, object]) -> None:
-    [found] = [probe for probe in PROBES if probe.name == name]
-    assert found.body("hi") == {"model": found.model, **body}
+    [result] = [probe for probe in PROBES if probe.name == name]
+    assert result.body("hi") == {"model": result.model, **body}

@@ -46,7 +46,7 @@ def tell(
     `after`: what was said to the tool's result, by clients that run tools themselves.
     """
     assert isinstance(parsed, Answer), repr(parsed)
-    told = {
+    reported = {
         "dialect": dialect,
         "chat": chat,
         "stream": [piece for piece in stream if piece],
@@ -54,4 +54,4 @@ def tell(
         "answer": parsed.model_dump(),
         "after": after,
     }
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(reported) + "\n")

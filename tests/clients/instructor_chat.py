@@ -15,12 +15,12 @@ class weather(BaseModel):
 openai = OpenAI(base_url=f"{URL}/v1", api_key="any", max_retries=0)
 schemas = instructor.from_openai(openai, mode=instructor.Mode.JSON_SCHEMA)
 tools = instructor.from_openai(openai, mode=instructor.Mode.TOOLS)
-asked = {"model": "json", "messages": HI, "response_model": Answer, "max_retries": 0}
+requested = {"model": "json", "messages": HI, "response_model": Answer, "max_retries": 0}
 call, reply = tools.chat.completions.create_with_completion(
     model="tools", messages=HI, response_model=weather, max_retries=0
 )
 plain = {"model": "plain", "messages": HI, "response_model": None}
-*_, last = schemas.chat.completions.create_partial(**asked)
+*_, last = schemas.chat.completions.create_partial(**requested)
 assert last.answer == 42
 tell(
     "openai",
@@ -30,5 +30,5 @@ tell(
         for chunk in tools.chat.completions.create(**plain, stream=True)
     ],
     (reply.choices[0].message.tool_calls[0].function.name, call.model_dump()),
-    schemas.chat.completions.create(**asked),
+    schemas.chat.completions.create(**requested),
 )

@@ -25,14 +25,14 @@ def message(reply: Any) -> Any:
 
 
 for dialect, way in WAYS.items():
-    asked = partial(ask, *way)
-    (call,) = message(asked("tools", tools=[WEATHER])).tool_calls
+    requested = partial(ask, *way)
+    (call,) = message(requested("tools", tools=[WEATHER])).tool_calls
     # It asks a model of Anthropic's for JSON by a schema, and any other by a tool.
     name = "claude-sonnet-4-5" if dialect == "anthropic" else "json"
     tell(
         dialect,
-        message(asked("plain")).content,
-        [chunk.choices[0].delta.content for chunk in asked("plain", stream=True)],
+        message(requested("plain")).content,
+        [chunk.choices[0].delta.content for chunk in requested("plain", stream=True)],
         (call.function.name, json.loads(call.function.arguments)),
-        Answer.model_validate_json(message(asked(name, response_format=Answer)).content),
+        Answer.model_validate_json(message(requested(name, response_format=Answer)).content),
     )

@@ -54,13 +54,13 @@ class Programs:
         self._home = home
         self._ran: dict[str, subprocess.CompletedProcess[str]] = {}
 
-    def told(self, program: str, dialect: str) -> Any:
+    def reported(self, program: str, dialect: str) -> Any:
         if program not in self._ran:
             self._ran[program] = self._run(PROGRAMS / program)
         done = self._ran[program]
         assert done.returncode == 0, done.stderr[-4000:]
-        found = [json.loads(line) for line in done.stdout.splitlines()]
-        return {value["dialect"]: value for value in found}[dialect]
+        result = [json.loads(line) for line in done.stdout.splitlines()]
+        return {value["dialect"]: value for value in result}[dialect]
 
     def _run(self, path: Path) -> subprocess.CompletedProcess[str]:
         command, folder = _node(path) if path.suffix == ".mjs" else _python(path)
@@ -112,24 +112,24 @@ def programs(
 
 @ways
 def test_a_chat_in_one_piece(programs: Programs, program: str, dialect: str) -> None:
-    assert programs.told(program, dialect)["chat"] == PLAIN.text
+    assert programs.reported(program, dialect)["chat"] == PLAIN.text
 
 
 @ways
 def test_a_chat_in_pieces(programs: Programs, program: str, dialect: str) -> None:
-    assert programs.told(program, dialect)["stream"] == [*PLAIN.pieces]
+    assert programs.reported(program, dialect)["stream"] == [*PLAIN.pieces]
 
 
 @ways
 def test_a_tool_is_called_with_its_arguments(
     programs: Programs, program: str, dialect: str
 ) -> None:
-    assert programs.told(program, dialect)["call"] == ["weather", {"city": "Paris"}]
+    assert programs.reported(program, dialect)["call"] == ["weather", {"city": "Paris"}]
 
 
 @ways
 def test_what_follows_a_schema_is_an_object(programs: Programs, program: str, dialect: str) -> None:
-    assert programs.told(program, dialect)["answer"] == {"answer": 42}
+    assert programs.reported(program, dialect)["answer"] == {"answer": 42}
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_what_follows_a_schema_is_an_object(programs: Programs, program: str, di
 )
 def test_what_a_tool_gave_back_is_answered(programs: Programs, program: str) -> None:
     dialect = "ollama" if program == "llm_chat.py" else "openai"
-    assert programs.told(program, dialect)["after"].endswith("It is warm.")
+    assert programs.reported(program, dialect)["after"].endswith("It is warm.")

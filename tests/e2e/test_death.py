@@ -45,8 +45,8 @@ def loaded(client: httpx.Client) -> list[str]:
 
 
 def child(gateway: Gateway) -> psutil.Process:
-    (found,) = gateway.children()
-    return found
+    (result,) = gateway.children()
+    return result
 
 
 def error_of(line: bytes) -> Any:
@@ -105,9 +105,9 @@ def test_a_whole_reply_whose_engine_dies_has_its_status(
     with Caller(fresh.url, path, body(mortal, stream=False)) as caller:
         eventually(lambda: loaded(client))
         child(fresh).kill()
-        said = error_of(caller.end())
+        output = error_of(caller.end())
     assert caller.status == 500
-    assert (said if isinstance(said, str) else said["message"]) == KILLED
+    assert (output if isinstance(output, str) else output["message"]) == KILLED
 
 
 def test_streams_of_other_models_go_on(fresh: Gateway, client: httpx.Client, mortal: str) -> None:

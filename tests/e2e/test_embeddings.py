@@ -230,14 +230,14 @@ def test_the_official_client_reads_the_same_floats_from_both_forms(
     inputs = ["hello", "wörld \N{LLAMA}", ""]
     more: Any = {} if dimensions is None else {"dimensions": dimensions}
     with OpenAI(base_url=f"{serving.url}/v1", api_key="x", max_retries=0) as official:
-        found = official.embeddings.create(model="mean", input=inputs, user="u", **more)
-    assert [item.index for item in found.data] == [0, 1, 2]
+        result = official.embeddings.create(model="mean", input=inputs, user="u", **more)
+    assert [item.index for item in result.data] == [0, 1, 2]
     reply = ask(client, "/v1/embeddings", model="mean", input=inputs, **more)
-    assert [array("f", item.embedding) for item in found.data] == [
+    assert [array("f", item.embedding) for item in result.data] == [
         array("f", item["embedding"]) for item in reply["data"]
     ]
-    assert len(found.data[0].embedding) == (dimensions or WIDTH)
-    assert found.usage.total_tokens == reply["usage"]["total_tokens"] == 6 + 12 + 1
+    assert len(result.data[0].embedding) == (dimensions or WIDTH)
+    assert result.usage.total_tokens == reply["usage"]["total_tokens"] == 6 + 12 + 1
 
 
 def test_the_official_client_is_told_that_tokens_are_no_input(serving: Gateway) -> None:

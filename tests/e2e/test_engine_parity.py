@@ -45,20 +45,20 @@ def asking(path: str, text: str = "hi", **more: Any) -> dict[str, Any]:
     message = [{"role": "user", "content": text}]
     if path == RESPONSES and "max_tokens" in more:
         more["max_output_tokens"] = more.pop("max_tokens")
-    said: dict[str, dict[str, Any]] = {
+    output: dict[str, dict[str, Any]] = {
         CHAT: {"messages": message},
         COMPLETIONS: {"prompt": text},
         RESPONSES: {"input": text},
         MESSAGES: {"messages": message, "max_tokens": 50},
     }
-    return {**said[path], **more}
+    return {**output[path], **more}
 
 
 def ask(client: httpx.Client, path: str, model: str, **more: Any) -> dict[str, Any]:
     reply = client.post(path, json={**asking(path, **more), "model": model})
     assert reply.status_code == 200, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
+    result: dict[str, Any] = reply.json()
+    return result
 
 
 def events(client: httpx.Client, path: str, model: str, **more: Any) -> list[dict[str, Any]]:
@@ -80,17 +80,17 @@ def text_of(path: str, reply: dict[str, Any]) -> str:
     return "".join(part["text"] for item in reply["output"] for part in item["content"])
 
 
-def streamed(path: str, told: list[dict[str, Any]]) -> str:
+def streamed(path: str, reported: list[dict[str, Any]]) -> str:
     """The text of a stream of events, put together."""
     match path:
         case "/v1/chat/completions":
-            deltas = [choice["delta"] for event in told for choice in event["choices"]]
+            deltas = [choice["delta"] for event in reported for choice in event["choices"]]
             return "".join(delta.get("content") or "" for delta in deltas)
         case "/v1/completions":
-            return "".join(choice["text"] for event in told for choice in event["choices"])
+            return "".join(choice["text"] for event in reported for choice in event["choices"])
         case "/v1/messages":
-            return "".join(event.get("delta", {}).get("text", "") for event in told)
-    return "".join(e["delta"] for e in told if e["type"] == "response.output_text.delta")
+            return "".join(event.get("delta", {}).get("text", "") for event in reported)
+    return "".join(e["delta"] for e in reported if e["type"] == "response.output_text.delta")
 
 
 def counts(reply: dict[str, Any]) -> tuple[int, int, int]:
@@ -132,8 +132,10 @@ def test_a_limit_is_the_same_by_every_name(
     reply = ask(client, path, f"{family}-endless", max_tokens=limit)
     assert text_of(path, reply) == (ENDLESS.text * 3)[: 5 * limit]
     assert counts(reply)[2] == limit
-    told = reply.get("stop_reason") or reply.get("status") or reply["choices"][0]["finish_reason"]
-    assert told in {"max_tokens", "incomplete", "length"}
+    reported = (
+        reply.get("stop_reason") or reply.get("status") or reply["choices"][0]["finish_reason"]
+    )
+    assert reported in {"max_tokens", "incomplete", "length"}
 
 
 def test_the_end_of_a_reply_can_be_forbidden(client: httpx.Client) -> None:
@@ -171,42 +173,42 @@ def test_a_stream_says_what_the_whole_says(
     if path in (RESPONSES, MESSAGES):
         more: dict[str, Any] = {"max_tokens": seed * 3}
         whole = ask(client, path, f"{family}-endless", **more)
-        told = events(client, path, f"{family}-endless", **more)
+        reported = events(client, path, f"{family}-endless", **more)
     else:
         more = {**HOT, "seed": seed}
         whole = ask(client, path, f"{family}-plain", **more)
-        told = events(client, path, f"{family}-plain", **more)
-    assert streamed(path, told) == text_of(path, whole) != ""
+        reported = events(client, path, f"{family}-plain", **more)
+    assert streamed(path, reported) == text_of(path, whole) != ""
 
 
 @both
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
 def test_the_last_chunk_has_the_counts(client: httpx.Client, family: str, path: str) -> None:
     more = {"stream_options": {"include_usage": True}, "max_tokens": 3}
-    *told, last = events(client, path, f"{family}-endless", **more)
-    assert [event for event in told if event.get("usage")] == []
-    assert {event["id"] for event in told} == {last["id"]}
+    *reported, last = events(client, path, f"{family}-endless", **more)
+    assert [event for event in reported if event.get("usage")] == []
+    assert {event["id"] for event in reported} == {last["id"]}
     assert (last["choices"], counts(last)[2]) == ([], 3)
-    assert told[-1]["choices"][0]["finish_reason"] == "length"
+    assert reported[-1]["choices"][0]["finish_reason"] == "length"
     if (family, path) == ("native", CHAT):  # the engine's own chunks, passed on
         assert last["timings"]["predicted_n"] == 3
-        assert "timings" not in told[0]
+        assert "timings" not in reported[0]
 
 
 @both
 def test_the_events_of_a_response_name_one_response(client: httpx.Client, family: str) -> None:
-    told = events(client, RESPONSES, f"{family}-thinking")
-    (ident,) = {event["response"]["id"] for event in told if "response" in event}
+    reported = events(client, RESPONSES, f"{family}-thinking")
+    (ident,) = {event["response"]["id"] for event in reported if "response" in event}
     assert ident.startswith("resp_")
-    items = [e["item"]["id"] for e in told if e["type"] == "response.output_item.added"]
+    items = [e["item"]["id"] for e in reported if e["type"] == "response.output_item.added"]
     assert [item.split("_")[0] for item in items] == ["rs", "msg"]
-    assert {event["item_id"] for event in told if "item_id" in event} == set(items)
-    assert [item["id"] for item in told[-1]["response"]["output"]] == items
+    assert {event["item_id"] for event in reported if "item_id" in event} == set(items)
+    assert [item["id"] for item in reported[-1]["response"]["output"]] == items
 
 
 def test_many_at_once_are_each_told_their_own(client: httpx.Client) -> None:
     models = {"plain": PLAIN.text, "json": JSON.text, "agent": "<tool_call>"}
-    asked = [
+    requested = [
         (family, name, path)
         for family in ("native", "layered")
         for name in models
@@ -216,12 +218,12 @@ def test_many_at_once_are_each_told_their_own(client: httpx.Client) -> None:
     def one(what: tuple[str, str, str]) -> tuple[bool, str]:
         family, name, path = what
         whole = text_of(path, ask(client, path, f"{family}-{name}"))
-        told = events(client, path, f"{family}-{name}")
-        return whole == streamed(path, told), whole
+        reported = events(client, path, f"{family}-{name}")
+        return whole == streamed(path, reported), whole
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(one, asked))
-    for (_, name, _), (same, whole) in zip(asked, found, strict=True):
+        result = list(pool.map(one, requested))
+    for (_, name, _), (same, whole) in zip(requested, result, strict=True):
         assert same
         assert whole.startswith(models[name])
 
@@ -248,8 +250,8 @@ def test_chances_add_up_to_one_at_most(client: httpx.Client, family: str, most: 
     more = {"logprobs": True, "top_logprobs": most, **HOT, "seed": 5}
     (choice,) = ask(client, CHAT, f"{family}-plain", **more)["choices"]
     entries = choice["logprobs"]["content"]
-    told = events(client, CHAT, f"{family}-plain", **more)
-    parts = [choice.get("logprobs") for event in told for choice in event["choices"]]
+    reported = events(client, CHAT, f"{family}-plain", **more)
+    parts = [choice.get("logprobs") for event in reported for choice in event["choices"]]
     assert [entry for part in parts if part for entry in part["content"]] == entries
     assert {len(entry["top_logprobs"]) for entry in entries} == {most}
     for entry in entries:
@@ -264,16 +266,16 @@ def test_chances_add_up_to_one_at_most(client: httpx.Client, family: str, most: 
 def test_chances_come_with_their_text(client: httpx.Client, family: str, path: str) -> None:
     more = {"logprobs": 2} if path == COMPLETIONS else {"top_logprobs": 2}
     whole = ask(client, path, f"{family}-plain", **more)
-    told = events(client, path, f"{family}-plain", **more)
+    reported = events(client, path, f"{family}-plain", **more)
     if path == RESPONSES:
-        (done,) = [event for event in told if event["type"] == "response.output_text.done"]
-        deltas = [event for event in told if event["type"] == "response.output_text.delta"]
-        found = [entry for delta in deltas for entry in delta["logprobs"]]
+        (done,) = [event for event in reported if event["type"] == "response.output_text.done"]
+        deltas = [event for event in reported if event["type"] == "response.output_text.delta"]
+        result = [entry for delta in deltas for entry in delta["logprobs"]]
         assert done["logprobs"] == whole["output"][0]["content"][0]["logprobs"]
-        assert found == done["logprobs"][: len(found)]
-        assert [entry["token"] for entry in found][: len(PLAIN.pieces)] == [*PLAIN.pieces]
+        assert result == done["logprobs"][: len(result)]
+        assert [entry["token"] for entry in result][: len(PLAIN.pieces)] == [*PLAIN.pieces]
         return
-    parts = [event["choices"][0].get("logprobs") for event in told]
+    parts = [event["choices"][0].get("logprobs") for event in reported]
     for name, values in whole["choices"][0]["logprobs"].items():
         assert [value for part in parts if part for value in part[name]] == values
         assert len(values) >= len(PLAIN.pieces)
@@ -285,8 +287,8 @@ def test_the_tokens_with_chances_make_the_text(client: httpx.Client, family: str
     script = UNICODE if family == "layered" else PLAIN
     more = {"logprobs": True, "top_logprobs": 2}
     (choice,) = ask(client, CHAT, model, **more)["choices"]
-    told = events(client, CHAT, model, **more)
-    parts = [choice.get("logprobs") for event in told for choice in event["choices"]]
+    reported = events(client, CHAT, model, **more)
+    parts = [choice.get("logprobs") for event in reported for choice in event["choices"]]
     one_by_one = [entry for part in parts if part for entry in part["content"]]
     for entries in (choice["logprobs"]["content"], one_by_one):
         data = b"".join(bytes(entry["bytes"]) for entry in entries)

@@ -42,7 +42,7 @@ def _messages(*messages: Any) -> dict[str, Any]:
     return {"messages": list(messages)}
 
 
-def _said(content: Any, role: str = "user") -> dict[str, Any]:
+def _output(content: Any, role: str = "user") -> dict[str, Any]:
     return _messages({"role": role, "content": content})
 
 
@@ -79,10 +79,10 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         _messages({"role": 123, "content": "hi"}),
         _messages({"content": "hi"}),
         _messages(*HI, {}),
-        _said(123),
-        _said(None),
-        _said([{"type": "mystery"}]),
-        _said([{"type": "text", "text": 5}]),
+        _output(123),
+        _output(None),
+        _output([{"type": "mystery"}]),
+        _output([{"type": "text", "text": 5}]),
         _messages(
             {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}
         ),
@@ -135,10 +135,10 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         {"messages": []},
         _messages(5),
         _messages({}),
-        _said("hi", role="mystery"),
-        _said(5),
-        _said([{"type": "mystery"}]),
-        _said([{"type": "tool_result"}]),
+        _output("hi", role="mystery"),
+        _output(5),
+        _output([{"type": "mystery"}]),
+        _output([{"type": "tool_result"}]),
         {"max_tokens": None},
         {"max_tokens": "x"},
         {"system": 5},

@@ -43,17 +43,17 @@ def client(served: Gateway, folder: Path) -> Iterator[httpx.Client]:
 
 
 def post(client: httpx.Client, path: str, model: str, **more: Any) -> httpx.Response:
-    said: dict[str, Any] = {"input": HI} if path == RESPONSES else {"messages": HI}
+    output: dict[str, Any] = {"input": HI} if path == RESPONSES else {"messages": HI}
     if path == MESSAGES:
-        said["max_tokens"] = 200
-    return client.post(path, json={"model": model, **said, **more})
+        output["max_tokens"] = 200
+    return client.post(path, json={"model": model, **output, **more})
 
 
-def told(client: httpx.Client, path: str, model: str, **more: Any) -> dict[str, Any]:
+def reported(client: httpx.Client, path: str, model: str, **more: Any) -> dict[str, Any]:
     reply = post(client, path, model, **more)
     assert reply.status_code == 200, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
+    result: dict[str, Any] = reply.json()
+    return result
 
 
 def events(client: httpx.Client, path: str, model: str, **more: Any) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def test_a_reply_keeps_to_a_schema(
     schema, right = SCHEMAS[name]
     form = {"type": "json_schema", "json_schema": {"name": "form", "schema": schema}}
     body = {"response_format": form, "max_tokens": 300, **chance}
-    (choice,) = told(client, CHAT, f"{family}-plain", **body)["choices"]
+    (choice,) = reported(client, CHAT, f"{family}-plain", **body)["choices"]
     text = choice["message"]["content"]
     assert right(json.loads(text)), text
     assert choice["finish_reason"] == "stop"
@@ -146,14 +146,14 @@ def test_a_schema_binds_in_other_dialects(
         form.pop("name")
         body = {"output_config": {"format": form}, "temperature": 0}
     if stream:
-        found = events(client, path, f"{family}-plain", **body)
-        deltas = [event.get("delta", "") for event in found]
+        result = events(client, path, f"{family}-plain", **body)
+        deltas = [event.get("delta", "") for event in result]
         parts = [delta if isinstance(delta, str) else delta.get("text", "") for delta in deltas]
         value = json.loads("".join(parts))
     elif path == MESSAGES:
-        value = json.loads(told(client, path, f"{family}-plain", **body)["content"][0]["text"])
+        value = json.loads(reported(client, path, f"{family}-plain", **body)["content"][0]["text"])
     else:
-        (item,) = told(client, path, f"{family}-plain", **body)["output"]
+        (item,) = reported(client, path, f"{family}-plain", **body)["output"]
         value = json.loads(item["content"][0]["text"])
     assert value in ({"kind": "x", "sure": True}, {"kind": "y", "sure": True})
 
@@ -191,8 +191,8 @@ def test_members_of_the_engine_s_own_constrain_a_chat(
     def text(**more: Any) -> str:
         body = {"temperature": 0, "max_tokens": 200, **more}
         if not stream:
-            found = told(client, CHAT, f"{family}-plain", **body)
-            return str(found["choices"][0]["message"]["content"])
+            result = reported(client, CHAT, f"{family}-plain", **body)
+            return str(result["choices"][0]["message"]["content"])
         chunks = events(client, CHAT, f"{family}-plain", **body)
         deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
         return "".join(delta.get("content") or "" for delta in deltas)
@@ -258,11 +258,11 @@ def test_a_call_that_must_be_made_keeps_to_its_schema(
         tools.insert(0, _tool(_object(never={"const": 1}), "other"))
         choice = {"type": "function", "function": {"name": "act"}}
     body = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": True, "max_tokens": 400}
-    (found,) = told(client, CHAT, CALLER[family], temperature=0, **body)["choices"]
-    (call,) = found["message"]["tool_calls"]
+    (result,) = reported(client, CHAT, CALLER[family], temperature=0, **body)["choices"]
+    (call,) = result["message"]["tool_calls"]
     assert (call["type"], call["function"]["name"]) == ("function", "act")
     assert right(json.loads(call["function"]["arguments"])), call
-    assert found["finish_reason"] == "tool_calls"
+    assert result["finish_reason"] == "tool_calls"
     chunks = events(client, CHAT, CALLER[family], temperature=0, **body)
     (streamed,) = joined(chunks)
     # Only the whole is spelled without spaces whoever made it.
@@ -278,9 +278,9 @@ def test_a_call_that_must_be_made_keeps_to_its_schema(
 def test_without_tools_nothing_is_called(
     client: httpx.Client, family: str, model: str, more: dict[str, Any]
 ) -> None:
-    (found,) = told(client, CHAT, f"{family}-{model}", **more)["choices"]
-    assert "tool_calls" not in found["message"]
-    assert found["finish_reason"] == "stop"
+    (result,) = reported(client, CHAT, f"{family}-{model}", **more)["choices"]
+    assert "tool_calls" not in result["message"]
+    assert result["finish_reason"] == "stop"
     assert joined(events(client, CHAT, f"{family}-{model}", **more)) == []
 
 
@@ -297,8 +297,8 @@ def test_tools_that_are_not_needed_are_not_called(
         assert "".join(delta.get("content") or "" for delta in deltas) == PLAIN.text
         assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
         return
-    (found,) = told(client, CHAT, model, tools=[WEATHER])["choices"]
-    assert found["message"] == {"role": "assistant", "content": PLAIN.text}
+    (result,) = reported(client, CHAT, model, tools=[WEATHER])["choices"]
+    assert result["message"] == {"role": "assistant", "content": PLAIN.text}
 
 
 @both
@@ -312,7 +312,7 @@ def test_tokens_have_their_chances_beside_tools(
             choice for chunk in events(client, CHAT, model, **more) for choice in chunk["choices"]
         ]
     else:
-        choices = told(client, CHAT, model, **more)["choices"]
+        choices = reported(client, CHAT, model, **more)["choices"]
     entries = [e for choice in choices for e in (choice.get("logprobs") or {}).get("content", ())]
     assert [entry["token"] for entry in entries][:4] == [*PLAIN.pieces]
 
@@ -336,20 +336,20 @@ def test_text_comes_before_its_call(client: httpx.Client, family: str) -> None:
 @both
 def test_the_blocks_of_a_message_are_numbered(client: httpx.Client, family: str) -> None:
     tool = {"name": "weather", "input_schema": CITY}
-    found = events(client, MESSAGES, f"{family}-chatty", tools=[tool], metadata={"user_id": "u"})
-    started = [event for event in found if event["type"] == "content_block_start"]
+    result = events(client, MESSAGES, f"{family}-chatty", tools=[tool], metadata={"user_id": "u"})
+    started = [event for event in result if event["type"] == "content_block_start"]
     assert [event["content_block"]["type"] for event in started] == ["text", "tool_use"]
     assert [event["index"] for event in started] == [0, 1]
-    stopped = [event["index"] for event in found if event["type"] == "content_block_stop"]
+    stopped = [event["index"] for event in result if event["type"] == "content_block_stop"]
     assert stopped == [0, 1]
-    pieces = [event["delta"] for event in found if event["type"] == "content_block_delta"]
+    pieces = [event["delta"] for event in result if event["type"] == "content_block_delta"]
     arguments = "".join(piece.get("partial_json", "") for piece in pieces)
-    whole = told(client, MESSAGES, f"{family}-chatty", tools=[tool])
+    whole = reported(client, MESSAGES, f"{family}-chatty", tools=[tool])
     assert json.loads(arguments) == whole["content"][1]["input"] == {"city": "Paris"}
     assert whole["stop_reason"] == "tool_use"
-    assert found[-2]["delta"]["stop_reason"] == "tool_use"
-    assert found[-2]["usage"]["output_tokens"] == whole["usage"]["output_tokens"]
-    assert not [event for event in found if "timings" in event]
+    assert result[-2]["delta"]["stop_reason"] == "tool_use"
+    assert result[-2]["usage"]["output_tokens"] == whole["usage"]["output_tokens"]
+    assert not [event for event in result if "timings" in event]
 
 
 @both
@@ -358,14 +358,14 @@ def test_a_response_must_call_too(client: httpx.Client, family: str, choice: Any
     parameters, right = PARAMETERS["several"]
     tool = {"type": "function", "name": "act", "parameters": parameters}
     body = {"tools": [tool], "tool_choice": choice, "temperature": 0}
-    whole = told(client, RESPONSES, CALLER[family], **body)
+    whole = reported(client, RESPONSES, CALLER[family], **body)
     call = whole["output"][-1]
     assert (call["type"], call["name"]) == ("function_call", "act")
     assert right(json.loads(call["arguments"]))
-    found = events(client, RESPONSES, CALLER[family], **body)
-    pieces = [e["delta"] for e in found if e["type"] == "response.function_call_arguments.delta"]
+    result = events(client, RESPONSES, CALLER[family], **body)
+    pieces = [e["delta"] for e in result if e["type"] == "response.function_call_arguments.delta"]
     assert "".join(pieces) == call["arguments"]
-    last = found[-1]["response"]["output"][-1]
+    last = result[-1]["response"]["output"][-1]
     assert (last["arguments"], last["call_id"] == call["call_id"]) == (call["arguments"], False)
 
 
@@ -375,10 +375,10 @@ def test_a_message_must_call_too(client: httpx.Client, family: str, choice: Any)
     parameters, right = PARAMETERS["several"]
     tool = {"name": "act", "input_schema": parameters}
     body = {"tools": [tool], "tool_choice": choice, "temperature": 0}
-    whole = told(client, MESSAGES, CALLER[family], **body)
+    whole = reported(client, MESSAGES, CALLER[family], **body)
     call = whole["content"][-1]
     assert (call["type"], call["name"]) == ("tool_use", "act")
     assert right(call["input"])
-    found = events(client, MESSAGES, CALLER[family], **body)
-    pieces = [e["delta"].get("partial_json", "") for e in found if "delta" in e]
+    result = events(client, MESSAGES, CALLER[family], **body)
+    pieces = [e["delta"].get("partial_json", "") for e in result if "delta" in e]
     assert json.loads("".join(pieces)) == call["input"]

@@ -289,12 +289,12 @@ def test_a_tool_is_called(client: httpx.Client, whole: bool) -> None:
 
 def test_the_answer_of_a_tool_reaches_the_prompt(client: httpx.Client) -> None:
     call = {"function": {"name": "weather", "arguments": {"city": "Paris"}}}
-    told = [
+    reported = [
         *HI,
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "tool_name": "weather", "content": "11 degrees"},
     ]
-    prompt = prompt_of(client, "/api/chat", model="tools", messages=told)
+    prompt = prompt_of(client, "/api/chat", model="tools", messages=reported)
     assert '{"name": "weather", "arguments": {"city": "Paris"}}' in prompt
     assert "<|im_start|>tool11 degrees<|im_end|>" in prompt
 

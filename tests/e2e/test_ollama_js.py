@@ -65,9 +65,9 @@ def package() -> Path:
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home.parent) as name:
-            told = ["install", "--prefix", name, "--no-audit", "--no-fund", "--ignore-scripts"]
+            reported = ["install", "--prefix", name, "--no-audit", "--no-fund", "--ignore-scripts"]
             done = subprocess.run(
-                [npm, *told, f"ollama@{VERSION}"], capture_output=True, text=True, timeout=120
+                [npm, *reported, f"ollama@{VERSION}"], capture_output=True, text=True, timeout=120
             )
             if done.returncode:
                 pytest.skip(f"npm cannot fetch the client: {done.stderr.strip()[-200:]}")

@@ -115,8 +115,8 @@ async def test_a_function_of_python_is_called(client: Client) -> None:
     reply = await client.ask("chat", "tools", HI, tools=[weather])
     (call,) = reply.message.tool_calls
     assert (call.function.name, call.function.arguments) == ("weather", {"city": "Paris"})
-    said = {"role": "tool", "tool_name": "weather", "content": weather(**call.function.arguments)}
-    again = await client.ask("chat", "plain", [*HI, reply.message, said])
+    output = {"role": "tool", "tool_name": "weather", "content": weather(**call.function.arguments)}
+    again = await client.ask("chat", "plain", [*HI, reply.message, output])
     assert again.message.content == PLAIN.text
 
 

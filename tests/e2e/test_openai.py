@@ -39,7 +39,7 @@ def stream(client: httpx.Client, path: str, **body: Any) -> list[dict[str, Any]]
     return [json.loads(event.removeprefix(b"data: ")) for event in events]
 
 
-def said(events: list[dict[str, Any]]) -> str:
+def output(events: list[dict[str, Any]]) -> str:
     deltas = [choice["delta"] for event in events for choice in event["choices"]]
     return "".join(delta.get("content") or "" for delta in deltas)
 
@@ -47,8 +47,8 @@ def said(events: list[dict[str, Any]]) -> str:
 def choice_of(reply: dict[str, Any]) -> dict[str, Any]:
     (choice,) = reply["choices"]
     assert choice["index"] == 0
-    found: dict[str, Any] = choice
-    return found
+    result: dict[str, Any] = choice
+    return result
 
 
 # Chat completions
@@ -78,14 +78,14 @@ def test_a_chat_completion_event_by_event(client: httpx.Client, model: str) -> N
     assert all(choice["finish_reason"] is None for choice in (first, *others))
     assert len({event["id"] for event in events}) == 1
     shared = ("object", "model", "system_fingerprint")
-    told = {tuple(event[name] for name in shared) for event in events}
-    assert told == {("chat.completion.chunk", model, "fp_ollama")}
+    reported = {tuple(event[name] for name in shared) for event in events}
+    assert reported == {("chat.completion.chunk", model, "fp_ollama")}
 
 
 def test_usage_comes_as_an_event_of_its_own(client: httpx.Client) -> None:
     options = {"stream_options": {"include_usage": True}, "max_tokens": 3}
     *events, last = stream(client, CHAT, model="endless", **options)
-    assert said(events) == "tick tack tock "
+    assert output(events) == "tick tack tock "
     assert choice_of(events[-1])["finish_reason"] == "length"
     assert last["choices"] == []
     assert last["usage"]["completion_tokens"] == 3
@@ -100,7 +100,7 @@ def test_a_chat_completion_without_text(client: httpx.Client) -> None:
 
 def test_text_of_every_kind_survives(client: httpx.Client) -> None:
     assert choice_of(ask(client, CHAT, model="unicode"))["message"]["content"] == UNICODE.text
-    assert said(stream(client, CHAT, model="unicode")) == UNICODE.text
+    assert output(stream(client, CHAT, model="unicode")) == UNICODE.text
     assert choice_of(ask(client, COMPLETIONS, model="unicode"))["text"] == UNICODE.text
 
 
@@ -139,7 +139,7 @@ def test_reasoning_is_set_apart(client: httpx.Client) -> None:
     events = stream(client, CHAT, model="thinking")
     deltas = [choice_of(event)["delta"] for event in events]
     assert "".join(delta.get("reasoning", "") for delta in deltas) == "Let me see.\n"
-    assert said(events) == "It is 4."
+    assert output(events) == "It is 4."
 
 
 def test_reasoning_can_be_switched_off(client: httpx.Client) -> None:
@@ -174,9 +174,9 @@ def test_a_completion_in_one_object(client: httpx.Client, model: str) -> None:
     assert (reply["object"], reply["model"]) == ("text_completion", model)
     assert choice_of(reply) == {"text": PLAIN.text, "index": 0, "finish_reason": "stop"}
     spoken = len(PLAIN.pieces) + 1
-    found = reply["usage"]
-    assert 0 <= found.pop("prompt_tokens_details")["cached_tokens"] < TOKENS[model]
-    assert found == {
+    result = reply["usage"]
+    assert 0 <= result.pop("prompt_tokens_details")["cached_tokens"] < TOKENS[model]
+    assert result == {
         "prompt_tokens": TOKENS[model],
         "completion_tokens": spoken,
         "total_tokens": TOKENS[model] + spoken,

@@ -21,7 +21,7 @@ from openai.types.chat import (
 )
 from pydantic import BaseModel
 
-from tests.fakes.gpt import HI, add_all, ask, connected, message_of, said, stream, waiting
+from tests.fakes.gpt import HI, add_all, ask, connected, message_of, output, stream, waiting
 from tests.fakes.process import Gateway, eventually
 from tests.fakes.scripts import ENDLESS, PLAIN, WEATHER
 
@@ -61,12 +61,12 @@ def parsed_of(completion: ParsedChatCompletion[Any]) -> Any:
 
 
 def calls_of(message: ChatCompletionMessage) -> list[tuple[str, Any]]:
-    found = []
+    result = []
     for call in message.tool_calls or ():
         assert isinstance(call, ChatCompletionMessageFunctionToolCall)
         assert call.id
-        found.append((call.function.name, json.loads(call.function.arguments)))
-    return found
+        result.append((call.function.name, json.loads(call.function.arguments)))
+    return result
 
 
 # Chats
@@ -84,7 +84,7 @@ async def test_coroutines_get_the_same(serving: Gateway, gpt: OpenAI, family: st
         text = await client.completions.create(model=body["model"], prompt="hi")
         models = [model.id async for model in client.models.list()]
         vectors = await client.embeddings.create(model="embedding", input="a")
-    assert message_of(reply).content == said(chunks) == text.choices[0].text == PLAIN.text
+    assert message_of(reply).content == output(chunks) == text.choices[0].text == PLAIN.text
     assert models == [model.id for model in gpt.models.list()]
     same = gpt.embeddings.create(model="embedding", input="a")
     assert vectors.data[0].embedding == same.data[0].embedding
@@ -123,7 +123,7 @@ def test_reasoning_is_a_member_of_its_own(gpt: OpenAI, family: str) -> None:
     chunks = stream(gpt, name)
     deltas = [choice.delta.to_dict() for chunk in chunks for choice in chunk.choices]
     assert "".join(str(delta.get("reasoning", "")) for delta in deltas) == "Let me see.\n"
-    assert said(chunks) == "It is 4."
+    assert output(chunks) == "It is 4."
     assert "reasoning" not in message_of(ask(gpt, name, reasoning_effort="none")).to_dict()
 
 
@@ -198,9 +198,9 @@ def test_a_tool_is_called(gpt: OpenAI, family: str, choice: Any, parallel: bool)
         "tool_choice": choice,
         "parallel_tool_calls": parallel,
     }
-    (found,) = ask(gpt, f"{family}-agent", **body).choices
-    assert calls_of(found.message) == [("weather", {"city": "Paris"})]
-    assert found.finish_reason == "tool_calls"
+    (result,) = ask(gpt, f"{family}-agent", **body).choices
+    assert calls_of(result.message) == [("weather", {"city": "Paris"})]
+    assert result.finish_reason == "tool_calls"
     chunks = stream(gpt, f"{family}-agent", **body)
     pieces = [
         piece
@@ -245,9 +245,9 @@ def test_one_tool_at_most_is_called_where_the_client_says_so(gpt: OpenAI, family
 
 @both
 def test_no_tool_is_called_where_none_may_be(gpt: OpenAI, family: str) -> None:
-    (found,) = ask(gpt, f"{family}-agent", tools=[WEATHER], tool_choice="none").choices
-    assert found.message.tool_calls is None
-    assert found.finish_reason == "stop"
+    (result,) = ask(gpt, f"{family}-agent", tools=[WEATHER], tool_choice="none").choices
+    assert result.message.tool_calls is None
+    assert result.finish_reason == "stop"
 
 
 @both

@@ -11,7 +11,7 @@ from openai import BadRequestError, OpenAI
 from openai.types import Completion
 
 from gateway.api.openai.fields import CHAT, COMPLETION
-from tests.fakes.gpt import HI, add_all, ask, connected, message_of, said, stream
+from tests.fakes.gpt import HI, add_all, ask, connected, message_of, output, stream
 from tests.fakes.process import Gateway
 from tests.fakes.scripts import ENDLESS, PLAIN, WEATHER
 
@@ -186,13 +186,13 @@ def completion(gpt: OpenAI, model: str, **body: Any) -> Completion:
 
 
 def cases(*tables: dict[str, list[Sent | Refused]]) -> pytest.MarkDecorator:
-    found = [
+    result = [
         pytest.param(case, id=f"{name}-{at}")
         for table in tables
         for name, list_ in table.items()
         for at, case in enumerate(list_)
     ]
-    return pytest.mark.parametrize("case", found)
+    return pytest.mark.parametrize("case", result)
 
 
 def check(case: Sent, text: str | None, reason: str) -> None:
@@ -220,7 +220,7 @@ def test_a_member_of_a_chat_completion(gpt: OpenAI, family: str, case: Sent | Re
     (choice,) = ask(gpt, f"{family}-{case.model}", **case.body).choices
     check(case, choice.message.content, choice.finish_reason)
     chunks = stream(gpt, f"{family}-{case.model}", **case.body)
-    check(case, said(chunks), chunks[-1].choices[0].finish_reason or "")
+    check(case, output(chunks), chunks[-1].choices[0].finish_reason or "")
 
 
 @both
@@ -266,8 +266,8 @@ def test_a_stream_ends_with_counts_if_they_are_wanted(gpt: OpenAI, family: str) 
         last = chunks[-1]
         assert last.choices == []
         assert last.usage is not None
-        told = last.usage
-        assert (told.prompt_tokens, told.completion_tokens, told.total_tokens) == counts
+        reported = last.usage
+        assert (reported.prompt_tokens, reported.completion_tokens, reported.total_tokens) == counts
         assert all(chunk.usage is None for chunk in chunks[:-1])
         assert all("usage" in chunk.model_fields_set for chunk in chunks)
     assert all("usage" not in chunk.model_fields_set for chunk in stream(gpt, name))
@@ -296,9 +296,9 @@ def test_how_long_a_model_stays_is_up_to_the_client(
         (ends,) = [m["expires_at"] for m in models if m["name"] == f"{family}-plain:latest"]
         return datetime.fromisoformat(ends) - datetime.now(UTC)
 
-    for asked in (ask, completion):
+    for requested in (ask, completion):
         for hours in (7, 3):
-            asked(gpt, f"{family}-plain", extra_body={"keep_alive": f"{hours}h"})
+            requested(gpt, f"{family}-plain", extra_body={"keep_alive": f"{hours}h"})
             assert timedelta(hours=hours - 1) < left() < timedelta(hours=hours + 1)
 
 
@@ -313,8 +313,8 @@ def test_the_tokens_of_a_chat_have_their_chances(gpt: OpenAI, family: str) -> No
     assert all(entry.top_logprobs[0].token == entry.token for entry in entries)
     assert all(-1e-3 < entry.logprob <= 0 for entry in entries)
     assert bytes(entries[0].bytes or ()) == PLAIN.pieces[0].encode()
-    found = [c.logprobs for chunk in stream(gpt, f"{family}-plain", **body) for c in chunk.choices]
-    streamed = [entry for part in found if part for entry in part.content or ()]
+    result = [c.logprobs for chunk in stream(gpt, f"{family}-plain", **body) for c in chunk.choices]
+    streamed = [entry for part in result if part for entry in part.content or ()]
     assert [entry.token for entry in streamed] == [entry.token for entry in entries]
     (plain,) = ask(gpt, f"{family}-plain", logprobs=True).choices
     assert plain.logprobs is not None
@@ -327,14 +327,14 @@ def test_the_tokens_of_a_chat_have_their_chances(gpt: OpenAI, family: str) -> No
 @both
 def test_the_tokens_of_a_completion_have_their_chances(gpt: OpenAI, family: str) -> None:
     (choice,) = completion(gpt, f"{family}-plain", logprobs=2).choices
-    found = choice.logprobs
-    assert found is not None
-    assert (found.tokens or [])[:4] == [*PLAIN.pieces]
-    assert (found.text_offset or [])[:4] == [0, 6, 11, 17]
-    assert all(-1e-3 < value <= 0 for value in found.token_logprobs or ())
-    assert [len(tops) for tops in found.top_logprobs or ()][:4] == [2] * 4
+    result = choice.logprobs
+    assert result is not None
+    assert (result.tokens or [])[:4] == [*PLAIN.pieces]
+    assert (result.text_offset or [])[:4] == [0, 6, 11, 17]
+    assert all(-1e-3 < value <= 0 for value in result.token_logprobs or ())
+    assert [len(tops) for tops in result.top_logprobs or ()][:4] == [2] * 4
     (same,) = completion(gpt, f"{family}-plain", extra_body={"n_probs": 2}).choices
-    assert same.logprobs == found
+    assert same.logprobs == result
 
 
 def test_a_gap_is_filled(gpt: OpenAI) -> None:
@@ -358,6 +358,6 @@ def test_the_gguf_s_own_template_is_told_more(gpt: OpenAI) -> None:
     ],
 )
 def test_values_of_wrong_types_are_refused(gpt: OpenAI, body: dict[str, Any], words: str) -> None:
-    for asked in (ask, completion):
+    for requested in (ask, completion):
         with pytest.raises(BadRequestError, match=words):
-            asked(gpt, "native-plain", **body)
+            requested(gpt, "native-plain", **body)

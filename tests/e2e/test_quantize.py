@@ -86,11 +86,11 @@ def test_a_quantized_model_says_the_same(
     shown = client.post("/api/show", json={"model": "made"}).json()
     assert shown["details"]["quantization_level"] == kind.upper()
     assert shown["details"]["parent_model"] == ""
-    said = client.post(
+    output = client.post(
         "/api/chat",
         json={"model": "made", "stream": False, "messages": [{"role": "user", "content": "x"}]},
     ).json()
-    assert said["message"]["content"] == "".join(PIECES)
+    assert output["message"]["content"] == "".join(PIECES)
 
 
 def test_a_stored_model_is_quantized_once(client: httpx.Client, blobs: Path, plain: str) -> None:
@@ -102,8 +102,8 @@ def test_a_stored_model_is_quantized_once(client: httpx.Client, blobs: Path, pla
         "/api/create", json={"model": "made", "from": "made", "quantize": "Q4_K_S"}
     )
     assert refused.status_code == 400
-    told = "quantization is only supported for F16, BF16 and F32 models"
-    assert refused.json() == {"error": told}
+    reported = "quantization is only supported for F16, BF16 and F32 models"
+    assert refused.json() == {"error": reported}
 
 
 def test_an_unknown_type_is_refused(client: httpx.Client, blobs: Path, plain: str) -> None:

@@ -94,11 +94,11 @@ def test_documents_can_be_cut_at_a_token(client: httpx.Client) -> None:
 
 def test_the_fields_of_objects_can_be_chosen(client: httpx.Client) -> None:
     documents = [{"title": "9", "text": "1"}, {"title": "2", "text": "8"}]
-    found = [
+    result = [
         [item["index"] for item in rerank(client, documents, rank_fields=fields)["results"]]
         for fields in (["title"], ["text"], ["text", "title"])
     ]
-    assert found == [[0, 1], [1, 0], [0, 1]]
+    assert result == [[0, 1], [1, 0], [0, 1]]
 
 
 def test_more_documents_than_are_asked_at_once_keep_their_numbers(client: httpx.Client) -> None:

@@ -93,7 +93,7 @@ def requests(model: str, data: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def said(path: str, reply: dict[str, Any]) -> tuple[str, int]:
+def output(path: str, reply: dict[str, Any]) -> tuple[str, int]:
     """The text of a reply, and the tokens of its prompt."""
     if path == "/api/generate":
         return reply["response"], reply["prompt_eval_count"]
@@ -120,13 +120,13 @@ def test_every_dialect_lets_models_hear(client: httpx.Client, model: str) -> Non
         for sample, word in ((9000, "High"), (-9000, "Low")):
             reply = client.post(path, json=requests(model, sound(sample))[path])
             assert reply.status_code == 200, reply.text
-            assert said(path, reply.json())[0] == word
+            assert output(path, reply.json())[0] == word
 
 
 def test_sound_counts_as_its_tokens(client: httpx.Client) -> None:
     for path in requests("", ""):
         short, long = (
-            said(path, client.post(path, json=requests("native", sound(1, frames))[path]).json())
+            output(path, client.post(path, json=requests("native", sound(1, frames))[path]).json())
             for frames in (1, 25)
         )
         assert long[1] - short[1] == 24
@@ -149,7 +149,7 @@ def test_recordings_are_transcribed(client: httpx.Client, model: str) -> None:
 def test_the_official_client_reads_transcripts(official: OpenAI) -> None:
     create, file = official.audio.transcriptions.create, ("a.wav", base64.b64decode(sound(9000)))
     assert create(model="brief", file=file).text == "HighHigh"
-    said = create(
+    output = create(
         model="brief",
         file=file,
         language="de",
@@ -160,7 +160,7 @@ def test_the_official_client_reads_transcripts(official: OpenAI) -> None:
         chunking_strategy="auto",
         response_format="text",
     )
-    assert said == "HighHigh"
+    assert output == "HighHigh"
 
 
 def test_the_official_client_reads_events(official: OpenAI) -> None:
@@ -208,13 +208,13 @@ def test_mp3_is_sound_too(client: httpx.Client) -> None:
     """Frames of silence, with and without the tag that many files begin with, are a silent WAV."""
     frames = (b"\xff\xfb\x90\x64" + bytes(413)) * 20
     wav = base64.b64decode(sound(0))
-    said = [
+    output = [
         client.post(
             "/v1/audio/transcriptions", data={"model": "brief"}, files={"file": ("a", data)}
         ).json()
         for data in (wav, frames, b"ID3\4\0\0\0\0\0\0" + frames)
     ]
-    assert said == [{"text": "I see"}] * 3
+    assert output == [{"text": "I see"}] * 3
 
 
 def test_models_without_ears_refuse_sound(client: httpx.Client) -> None:

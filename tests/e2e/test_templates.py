@@ -129,8 +129,8 @@ def joined(lines: list[dict[str, Any]], member: str) -> str:
 
 
 def test_a_chat_is_counted_in_the_tokens_of_its_text(client: httpx.Client) -> None:
-    told = chat(client, "plain", _debug_render_only=True).json()
-    assert told["_debug_info"]["rendered_template"] == HI_PROMPT
+    reported = chat(client, "plain", _debug_render_only=True).json()
+    assert reported["_debug_info"]["rendered_template"] == HI_PROMPT
     reply = chat(client, "plain")
     assert reply.json()["message"]["content"] == "Alpha beta."
     # A letter is a token, and one stands before them all.
@@ -141,8 +141,8 @@ def test_a_chat_is_counted_in_the_tokens_of_its_text(client: httpx.Client) -> No
 
 @pytest.mark.parametrize("model", ["begun", "begins"])
 def test_a_prompt_begins_once(client: httpx.Client, model: str) -> None:
-    told = chat(client, model, _debug_render_only=True).json()
-    assert told["_debug_info"]["rendered_template"] == BEGIN + HI_PROMPT
+    reported = chat(client, model, _debug_render_only=True).json()
+    assert reported["_debug_info"]["rendered_template"] == BEGIN + HI_PROMPT
     count = 1 + len(HI_PROMPT)
     assert chat(client, model).json()["prompt_eval_count"] == count
     reply = generate(client, model, prompt="hi there").json()
@@ -186,10 +186,10 @@ def test_a_cut_prompt_begins_once(client: httpx.Client, model: str) -> None:
 def test_answers_that_follow_each_other_are_gone_on_with(client: httpx.Client) -> None:
     answers = [{"role": "assistant", "content": text} for text in ("First, ", "a")]
     joined = "user: hi there \nassistant: First, \n\na \nassistant: "
-    told = chat(client, "plain", messages=[*HI, *answers], _debug_render_only=True).json()
-    assert told["_debug_info"]["rendered_template"] == joined
-    told = chat(client, "native", messages=[*HI, *answers], _debug_render_only=True).json()
-    shown = told["_debug_info"]["rendered_template"]
+    reported = chat(client, "plain", messages=[*HI, *answers], _debug_render_only=True).json()
+    assert reported["_debug_info"]["rendered_template"] == joined
+    reported = chat(client, "native", messages=[*HI, *answers], _debug_render_only=True).json()
+    shown = reported["_debug_info"]["rendered_template"]
     assert shown.endswith("<|im_start|>assistant\nFirst, <|im_end|><|im_start|>assistanta")
     reply = chat(client, "native", messages=[*HI, *answers]).json()
     assert reply["message"]["content"] == "Delta eta."
@@ -219,8 +219,8 @@ def test_as_many_messages_as_fit_stay(client: httpx.Client) -> None:
     roles = [("user", "assistant")[at % 2] for at in range(41)]
     talk = [{"role": role, "content": f"message {at}"} for at, role in enumerate(roles)]
     messages = [{"role": "system", "content": "Be brief."}, *talk]
-    told = chat(client, "plain", messages=messages, _debug_render_only=True).json()
-    shown = told["_debug_info"]["rendered_template"]
+    reported = chat(client, "plain", messages=messages, _debug_render_only=True).json()
+    shown = reported["_debug_info"]["rendered_template"]
     reply = chat(client, "plain", messages=messages)
     assert reply.json()["prompt_eval_count"] == 1 + len(shown) < CONTEXT
     gone = len(messages) - shown.count(" \n")
@@ -321,12 +321,12 @@ def test_without_tools_a_call_is_text(client: httpx.Client) -> None:
 
 def test_earlier_calls_and_their_results_are_in_the_prompt(client: httpx.Client) -> None:
     call = {"function": {"name": "weather", "arguments": {"city": "Paris"}}}
-    told = [
+    reported = [
         *HI,
         {"role": "assistant", "content": "", "tool_calls": [call]},
         {"role": "tool", "tool_name": "weather", "content": "11 degrees"},
     ]
-    reply = chat(client, "tools", messages=told, _debug_render_only=True).json()
+    reply = chat(client, "tools", messages=reported, _debug_render_only=True).json()
     assert reply["_debug_info"]["rendered_template"] == (
         "user: hi there \nassistant: <tool_call>"
         '{"name": "weather", "arguments": {"city":"Paris"}}</tool_call> \n'
@@ -341,12 +341,12 @@ def test_a_call_that_must_be_made_is_made(client: httpx.Client, stream: bool) ->
     if stream:
         events = [json.loads(line[6:]) for line in reply.text.split("\n\n")[:-2]]
         choices = [choice for event in events for choice in event["choices"]]
-        said = [choice["delta"] for choice in choices]
+        output = [choice["delta"] for choice in choices]
     else:
         choices = reply.json()["choices"]
-        said = [choices[0]["message"]]
-    assert "".join(part.get("content") or "" for part in said) == "No, thanks."
-    (call,) = [call for part in said for call in part.get("tool_calls") or ()]
+        output = [choices[0]["message"]]
+    assert "".join(part.get("content") or "" for part in output) == "No, thanks."
+    (call,) = [call for part in output for call in part.get("tool_calls") or ()]
     assert call["function"]["name"] == "weather"
     assert json.loads(call["function"]["arguments"]) == {"city": "Paris"}
     assert choices[-1]["finish_reason"] == "tool_calls"
@@ -370,12 +370,12 @@ def test_so_it_is_for_every_other_dialect(client: httpx.Client) -> None:
         {**message, "role": message["role"].replace("system", "developer")} for message in LATE
     ]
     body = {"model": "strict", "messages": developer}
-    told = ask(client, "/v1/chat/completions", **body).json()
-    assert told["choices"][0]["message"]["content"] == "Theta iota."
+    reported = ask(client, "/v1/chat/completions", **body).json()
+    assert reported["choices"][0]["message"]["content"] == "Theta iota."
     streamed = ask(client, "/v1/chat/completions", **body, stream=True).text
     assert streamed.endswith("data: [DONE]\n\n")
-    told = ask(client, "/v1/responses", model="strict", input=developer).json()
-    assert told["output"][-1]["content"][0]["text"] == "Theta iota."
+    reported = ask(client, "/v1/responses", model="strict", input=developer).json()
+    assert reported["output"][-1]["content"][0]["text"] == "Theta iota."
 
 
 def test_what_it_refuses_all_the_same_is_told(client: httpx.Client) -> None:

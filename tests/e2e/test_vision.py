@@ -129,7 +129,7 @@ def requests(model: str, data: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def said(path: str, reply: dict[str, Any]) -> str:
+def output(path: str, reply: dict[str, Any]) -> str:
     """The text of a reply."""
     text = {
         "/api/chat": lambda: reply["message"]["content"],
@@ -171,7 +171,7 @@ def test_every_dialect_shows_images(client: httpx.Client, path: str, model: str)
     for colour in COLOURS:
         reply = client.post(path, json=requests(model, picture(colour))[path])
         assert reply.status_code == 200, reply.text
-        assert said(path, reply.json()) == colour
+        assert output(path, reply.json()) == colour
 
 
 def test_without_an_image_nothing_is_seen(client: httpx.Client) -> None:
@@ -226,7 +226,7 @@ def test_a_prompt_may_end_with_an_image(client: httpx.Client, prompt: str) -> No
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
 def test_images_of_these_kinds_are_read(client: httpx.Client, form: str) -> None:
     for path, body in requests("native", picture("Green", form)).items():
-        assert said(path, client.post(path, json=body).json()) == "Green"
+        assert output(path, client.post(path, json=body).json()) == "Green"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3000, 2000)])
@@ -240,7 +240,7 @@ def test_images_of_any_size_are_read(client: httpx.Client, size: tuple[int, int]
 def test_an_image_url_may_be_a_bare_text(client: httpx.Client) -> None:
     part = {"type": "image_url", "image_url": url("Red", "WEBP")}
     reply = ask(client, "/v1/chat/completions", **completion(part))
-    assert said("/v1/chat/completions", reply) == "Red"
+    assert output("/v1/chat/completions", reply) == "Red"
 
 
 def test_streamed_images_are_seen_too(client: httpx.Client) -> None:

@@ -81,16 +81,16 @@ class Caller:
         if b"transfer-encoding: chunked" not in self.head():
             return rest
         body = b""
-        while (found := _CHUNK.match(rest)) and (size := int(found[1], 16)):
-            body += rest[found.end() : found.end() + size]
-            rest = rest[found.end() + size + 2 :]
+        while (result := _CHUNK.match(rest)) and (size := int(result[1], 16)):
+            body += rest[result.end() : result.end() + size]
+            rest = rest[result.end() + size + 2 :]
         return body
 
     def _complete(self) -> bool:
         if b"\r\n\r\n" not in self.received:
             return False
-        if found := re.search(rb"\ncontent-length: (\d+)", self.head()):
-            return len(self.body()) >= int(found[1])
+        if result := re.search(rb"\ncontent-length: (\d+)", self.head()):
+            return len(self.body()) >= int(result[1])
         return self.received.endswith(b"0\r\n\r\n")
 
     def _more(self) -> None:

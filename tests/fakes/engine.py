@@ -99,8 +99,8 @@ def plan_for(flags: list[str], model: str) -> Plan:
 
 def option(argv: list[str], *names: str) -> str:
     """The value after the last of these names, or an empty text."""
-    found = [argv[at + 1] for at in range(len(argv) - 1) if argv[at] in names]
-    return found[-1] if found else ""
+    result = [argv[at + 1] for at in range(len(argv) - 1) if argv[at] in names]
+    return result[-1] if result else ""
 
 
 def fit_lines(plan: Plan, argv: list[str]) -> str:
@@ -259,14 +259,14 @@ class Shape:
     def __init__(self, ask: Ask, model: str, now: float) -> None:
         self.ask, self.quoted = ask, ask.script.quoted
         self.key = {"id": f"chatcmpl-{os.urandom(16).hex()}"}
-        self.told = {"created": int(now), "model": model, "system_fingerprint": BUILD}
+        self.reported = {"created": int(now), "model": model, "system_fingerprint": BUILD}
         self.before, self.after = event(self.frame("@@")).split(b'"@@"')
 
     def frame(self, text: str | None, reason: str | None = None) -> dict[str, Any]:
         """An event with this text, or with none."""
         choice = {"text": text, "index": 0, "logprobs": None, "finish_reason": reason}
-        told = {"choices": [choice], **self.told, "object": "text_completion"}
-        return told | ({"usage": None} if reason else {}) | self.key
+        reported = {"choices": [choice], **self.reported, "object": "text_completion"}
+        return reported | ({"usage": None} if reason else {}) | self.key
 
     def opening(self) -> bytes:
         """Events that share the HTTP chunk of the first token."""
@@ -299,7 +299,7 @@ class Chat(Shape):
         return self.chunk([{"finish_reason": reason, "index": 0, "delta": delta}])
 
     def chunk(self, choices: list[Any]) -> dict[str, Any]:
-        created, rest = {"created": self.told["created"]}, self.told
+        created, rest = {"created": self.reported["created"]}, self.reported
         return {
             "choices": choices,
             **created,
@@ -321,16 +321,16 @@ class Chat(Shape):
     def whole(self) -> Any:
         message = {"role": "assistant", "content": "".join(self.ask.cycle(self.ask.script.pieces))}
         choices = [{"finish_reason": self.ask.reason, "index": 0, "message": message}]
-        told = {"choices": choices, **self.told, "object": "chat.completion"}
-        return told | {"usage": None, **self.key} | self.ask.closing()
+        reported = {"choices": choices, **self.reported, "object": "chat.completion"}
+        return reported | {"usage": None, **self.key} | self.ask.closing()
 
 
 class Raw(Shape):
     """POST /completion"""
 
     def frame(self, text: str | None, reason: str | None = None) -> dict[str, Any]:
-        told = {"index": 0, "content": text, "tokens": [0], "stop": False, "id_slot": -1}
-        return told | {"tokens_predicted": 0, "tokens_evaluated": self.ask.prompt_tokens}
+        reported = {"index": 0, "content": text, "tokens": [0], "stop": False, "id_slot": -1}
+        return reported | {"tokens_predicted": 0, "tokens_evaluated": self.ask.prompt_tokens}
 
     def token(self, number: int) -> bytes:
         at = number % len(self.quoted)
@@ -342,15 +342,15 @@ class Raw(Shape):
     def closing(self, text: str, ids: list[int]) -> dict[str, Any]:
         ask, made = self.ask, self.ask.predicted
         settings = {"n_predict": ask.body.get("n_predict", -1), "stream": ask.stream}
-        told = {"index": 0, "content": text, "tokens": ids, "id_slot": 0, "stop": True}
-        told |= {"model": self.told["model"], "tokens_predicted": made}
-        told |= {"tokens_evaluated": ask.prompt_tokens, "generation_settings": settings}
-        told |= {"prompt": ask.prompt, "has_new_line": "\n" in text, "truncated": False}
-        told |= {"stop_type": "limit" if ask.limited else "eos", "stopping_word": ""}
-        told |= {"tokens_cached": ask.prompt_tokens + made - 1}
-        told["timings"] = ask.closing()["timings"]
-        wanted = ask.body.get("response_fields") or list(told)
-        return {name: told[name] for name in wanted if name in told}
+        reported = {"index": 0, "content": text, "tokens": ids, "id_slot": 0, "stop": True}
+        reported |= {"model": self.reported["model"], "tokens_predicted": made}
+        reported |= {"tokens_evaluated": ask.prompt_tokens, "generation_settings": settings}
+        reported |= {"prompt": ask.prompt, "has_new_line": "\n" in text, "truncated": False}
+        reported |= {"stop_type": "limit" if ask.limited else "eos", "stopping_word": ""}
+        reported |= {"tokens_cached": ask.prompt_tokens + made - 1}
+        reported["timings"] = ask.closing()["timings"]
+        wanted = ask.body.get("response_fields") or list(reported)
+        return {name: reported[name] for name in wanted if name in reported}
 
     def last(self) -> list[bytes]:
         end = {"tokens": [END_OF_TEXT], "tokens_predicted": self.ask.predicted}
@@ -386,11 +386,14 @@ def require_room(count: int, room: int) -> None:
 
 def props(alias: str, model: str, slots: int, context: int) -> dict[str, Any]:
     """GET /props, the fields that a supervisor reads."""
-    told = {"default_generation_settings": {"params": {}, "n_ctx": context}, "total_slots": slots}
-    told |= {"model_alias": alias, "model_path": model, "chat_template": TEMPLATE}
-    told |= {"modalities": {"vision": False, "video": False, "audio": False}}
-    told |= {"chat_template_caps": {"supports_tools": False, "supports_system_role": True}}
-    return told | {"build_info": BUILD, "is_sleeping": False, "media_marker": MARKER}
+    reported = {
+        "default_generation_settings": {"params": {}, "n_ctx": context},
+        "total_slots": slots,
+    }
+    reported |= {"model_alias": alias, "model_path": model, "chat_template": TEMPLATE}
+    reported |= {"modalities": {"vision": False, "video": False, "audio": False}}
+    reported |= {"chat_template_caps": {"supports_tools": False, "supports_system_role": True}}
+    return reported | {"build_info": BUILD, "is_sleeping": False, "media_marker": MARKER}
 
 
 def about(aliases: list[str], context: int) -> dict[str, Any]:

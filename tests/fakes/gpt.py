@@ -104,5 +104,5 @@ def stream(gpt: OpenAI, model: str, **body: Any) -> list[ChatCompletionChunk]:
     return list(gpt.chat.completions.create(**body))
 
 
-def said(chunks: list[ChatCompletionChunk]) -> str:
+def output(chunks: list[ChatCompletionChunk]) -> str:
     return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)

@@ -273,14 +273,14 @@ class Server:
 
     def announce(self, state: str, payload: Any) -> None:
         if self.protocol:
-            told = encode({"state": state, "payload": payload})
-            os.write(1, f"\ncmd_child_to_router:state:{told}\n".encode())
+            reported = encode({"state": state, "payload": payload})
+            os.write(1, f"\ncmd_child_to_router:state:{reported}\n".encode())
 
     def load(self, passed: float = 0.0) -> None:
         """Tell the progress every 200 ms until loading has taken its time."""
         whole = self.plan.load or 0.001
-        told = {"stages": ["text_model"], "current": "text_model", "value": passed / whole}
-        self.announce("loading", told)
+        reported = {"stages": ["text_model"], "current": "text_model", "value": passed / whole}
+        self.announce("loading", reported)
         then = min(passed + 0.2, whole)
         if passed == whole:
             self.loaded()
@@ -309,9 +309,9 @@ class Server:
             self.await_trigger()
 
     def hear(self, _: int) -> None:
-        said = os.read(0, 4096)
-        if not said or b"cmd_router_to_child:exit" in said:
-            os._exit(0 if said else 1)
+        output = os.read(0, 4096)
+        if not output or b"cmd_router_to_child:exit" in output:
+            os._exit(0 if output else 1)
 
     def await_trigger(self) -> None:
         path = self.plan.trigger
@@ -323,10 +323,19 @@ class Server:
 
     def record(self) -> dict[str, Any]:
         """What `GET /fake` tells; `cancelled` counts generations whose client left."""
-        told = {"active": self.active, "waiting": len(self.waiting), "cancelled": self.cancelled}
-        told |= {"finished": self.finished, "pid": os.getpid()}
+        reported = {
+            "active": self.active,
+            "waiting": len(self.waiting),
+            "cancelled": self.cancelled,
+        }
+        reported |= {"finished": self.finished, "pid": os.getpid()}
         paths, bodies = list(zip(*self.requests, strict=True)) or ((), ())
-        return told | {"requests": bodies, "paths": paths, "argv": self.argv, "env": [*os.environ]}
+        return reported | {
+            "requests": bodies,
+            "paths": paths,
+            "argv": self.argv,
+            "env": [*os.environ],
+        }
 
     def answer(self, connection: Connection, method: str, path: str, body: bytes) -> None:
         props = engine.props(self.aliases[0], self.model, self.slots, self.context)

@@ -32,8 +32,8 @@ def installed(name: str, *packages: str) -> Path:
 
 
 def _fetch(npm: str, folder: Path, packages: tuple[str, ...]) -> None:
-    told = ["install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts"]
+    reported = ["install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts"]
     folder.mkdir()
-    done = subprocess.run([npm, *told, *packages], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([npm, *reported, *packages], capture_output=True, text=True, timeout=120)
     if done.returncode:
         pytest.skip(f"npm cannot fetch {' '.join(packages)}: {done.stderr.strip()[-200:]}")

@@ -46,7 +46,7 @@ async def generate(gateway: Gateway, model: str, **body: Any) -> httpx.Response:
     return await post(gateway, "/api/generate", model, **{"prompt": "hi there", **body})
 
 
-def told(reply: httpx.Response) -> Any:
+def ok_json(reply: httpx.Response) -> Any:
     assert reply.status_code == 200, reply.text
     return reply.json()
 

@@ -11,5 +11,5 @@ def record(gateway: Gateway) -> dict[str, Any]:
     """That of the engine started last; see `Server.record` of the fake."""
     transport = httpx.HTTPTransport(uds=str(gateway.sockets()[-1]))
     with httpx.Client(transport=transport, base_url="http://engine") as client:
-        told: dict[str, Any] = client.get("/fake").json()
-        return told
+        reported: dict[str, Any] = client.get("/fake").json()
+        return reported

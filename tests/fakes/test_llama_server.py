@@ -62,16 +62,16 @@ class Child:
         self.stdout = cast(IO[bytes], self.process.stdout)
         self.stderr = cast(IO[bytes], self.process.stderr)
 
-    def told(self) -> Any:
+    def reported(self) -> Any:
         """What the next state line says."""
         line = self.stdout.readline().strip() or self.stdout.readline()
         return json.loads(line.removeprefix(b"cmd_child_to_router:state:"))
 
     def up(self) -> "Child":
         """Wait until it is ready."""
-        while (told := self.told())["state"] != "ready":
+        while (reported := self.reported())["state"] != "ready":
             pass
-        self.about = told["payload"]
+        self.about = reported["payload"]
         return self
 
     def ended(self) -> tuple[int, str]:
@@ -96,9 +96,9 @@ class Child:
     def record(self, key: str, value: int) -> Any:
         """What the fake recorded, once the count `key` has this value."""
         limit = time.monotonic() + PATIENCE
-        while (told := self.reply("GET", "/fake")[1])[key] != value:
-            assert time.monotonic() < limit, told
-        return told
+        while (reported := self.reply("GET", "/fake")[1])[key] != value:
+            assert time.monotonic() < limit, reported
+        return reported
 
 
 def events(received: bytes) -> list[list[Any]]:
@@ -144,7 +144,7 @@ def start(room: Path) -> Iterator[Start]:
 
 def test_listens_and_answers_503_before_the_model_is_loaded(start: Start) -> None:
     child = start("--never-ready")
-    assert child.told()["payload"]["value"] == 0.0
+    assert child.reported()["payload"]["value"] == 0.0
     loading = {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
     assert child.reply("GET", "/health") == (503, loading)
     assert child.reply("POST", CHAT, ASKED) == (503, loading)
@@ -154,11 +154,15 @@ def test_listens_and_answers_503_before_the_model_is_loaded(start: Start) -> Non
 
 def test_tells_its_state_on_stdout(start: Start) -> None:
     child = start("--load", "0.3", argv=("--alias", "zebra,ant", "-np", "2", "-c", "1000"))
-    values = [child.told()["payload"]["value"] for _ in range(3)]
+    values = [child.reported()["payload"]["value"] for _ in range(3)]
     assert values == pytest.approx([0.0, 2 / 3, 1.0])
-    told = child.up().about
-    assert (told["id"], told["aliases"], told["meta"]["n_ctx"]) == ("ant", ["ant", "zebra"], 512)
-    assert told["meta"].keys() >= {"n_ctx_train", "n_embd", "n_params", "size", "n_vocab"}
+    reported = child.up().about
+    assert (reported["id"], reported["aliases"], reported["meta"]["n_ctx"]) == (
+        "ant",
+        ["ant", "zebra"],
+        512,
+    )
+    assert reported["meta"].keys() >= {"n_ctx_train", "n_embd", "n_params", "size", "n_vocab"}
     assert child.reply("GET", "/props")[1]["total_slots"] == 2
 
 
@@ -248,8 +252,8 @@ def test_chat_stream_has_the_shape_of_the_real_one(start: Start) -> None:
 
 def test_a_limit_ends_the_stream_by_length_and_tokens_take_their_time(start: Start) -> None:
     child = start("--tokens", "7", "--interval", "0.01").up()
-    *said, [finish], _ = child.stream(CHAT, ASKED | {"max_tokens": 6})
-    words = [chunk[-1]["choices"][0]["delta"]["content"] for chunk in said]
+    *output, [finish], _ = child.stream(CHAT, ASKED | {"max_tokens": 6})
+    words = [chunk[-1]["choices"][0]["delta"]["content"] for chunk in output]
     assert words == ["Hello ", "from ", "the ", "fake ", "engine.", "Hello "]
     assert finish["choices"][0]["finish_reason"] == "length"
     assert finish["timings"]["predicted_n"] == 6
@@ -258,10 +262,10 @@ def test_a_limit_ends_the_stream_by_length_and_tokens_take_their_time(start: Sta
 
 def test_completions_have_their_shapes_and_token_numbers_detokenize(start: Start) -> None:
     child = start("--reply", "Hi you", argv=("--alias", "abc")).up()
-    *said, [last] = child.stream("/completion", {"prompt": "a b c", "stream": True})
-    told = [(event["content"], event["tokens_predicted"], event["stop"]) for [event] in said]
-    assert told == [("Hi ", 1, False), ("you", 2, False), ("", 3, False)]
-    ids = [token for [event] in said for token in event["tokens"]]
+    *output, [last] = child.stream("/completion", {"prompt": "a b c", "stream": True})
+    reported = [(event["content"], event["tokens_predicted"], event["stop"]) for [event] in output]
+    assert reported == [("Hi ", 1, False), ("you", 2, False), ("", 3, False)]
+    ids = [token for [event] in output for token in event["tokens"]]
     assert child.reply("POST", "/detokenize", {"tokens": ids}) == (200, {"content": "Hi you"})
     assert child.reply("POST", "/tokenize", {"content": "Hi you"}) == (200, {"tokens": ids[:2]})
     assert (last["stop"], last["stop_type"], last["model"]) == (True, "eos", "abc")
@@ -269,8 +273,8 @@ def test_completions_have_their_shapes_and_token_numbers_detokenize(start: Start
     short = {"prompt": ids, "n_predict": 1, "response_fields": ["content", "prompt", "stop_type"]}
     kept = {"content": "Hi ", "prompt": "Hi you", "stop_type": "limit"}
     assert child.reply("POST", "/completion", short) == (200, kept)
-    *said, [last], done = child.stream("/v1/completions", {"prompt": "a", "stream": True})
-    assert [event["choices"][0]["text"] for [event] in said] == ["Hi ", "you", ""]
+    *output, [last], done = child.stream("/v1/completions", {"prompt": "a", "stream": True})
+    assert [event["choices"][0]["text"] for [event] in output] == ["Hi ", "you", ""]
     assert last["choices"][0]["finish_reason"] == "stop"
     assert (last["usage"]["total_tokens"], last["timings"]["prompt_n"]) == (4, 1)
     assert done == [b"[DONE]"]
@@ -290,9 +294,9 @@ def test_template_and_embeddings_depend_on_the_text_alone(start: Start) -> None:
     child = start(argv=("--alias", "abc")).up()
     prompt = "<|im_start|>user\nhi there<|im_end|>\n<|im_start|>assistant\n"
     assert child.reply("POST", "/apply-template", ASKED) == (200, {"prompt": prompt})
-    status, told = child.reply("POST", "/v1/embeddings", {"input": ["x", "y", "x"]})
-    first, second, third = (entry["embedding"] for entry in told["data"])
-    assert (status, told["model"], told["usage"]["prompt_tokens"]) == (200, "abc", 3)
+    status, reported = child.reply("POST", "/v1/embeddings", {"input": ["x", "y", "x"]})
+    first, second, third = (entry["embedding"] for entry in reported["data"])
+    assert (status, reported["model"], reported["usage"]["prompt_tokens"]) == (200, "abc", 3)
     assert first == third != second
     assert sum(value * value for value in first) == pytest.approx(1.0)
 
@@ -302,9 +306,9 @@ def test_refuses_as_the_real_one_does(start: Start) -> None:
     assert child.reply("GET", "/nope")[0] == 404
     assert child.reply("POST", CHAT, {})[0] == 400
     assert child.reply("POST", CHAT, b"{")[1]["error"]["type"] == "server_error"
-    status, told = child.reply("POST", "/completion", {"prompt": "a " * 300})
-    assert (status, told["error"]["type"]) == (400, "exceed_context_size_error")
-    assert (told["error"]["n_prompt_tokens"], told["error"]["n_ctx"]) == (300, 256)
+    status, reported = child.reply("POST", "/completion", {"prompt": "a " * 300})
+    assert (status, reported["error"]["type"]) == (400, "exceed_context_size_error")
+    assert (reported["error"]["n_prompt_tokens"], reported["error"]["n_ctx"]) == (300, 256)
 
 
 def test_a_waiting_request_gets_the_slot_of_a_client_that_left(start: Start) -> None:
@@ -312,15 +316,18 @@ def test_a_waiting_request_gets_the_slot_of_a_client_that_left(start: Start) -> 
     with closing(child.ask("POST", CHAT, ASKED)) as first:
         assert first.sock.recv(15) == b"HTTP/1.1 200 OK"
         second = child.ask("POST", CHAT, ASKED | {"seed": 2})
-        told = child.record("waiting", 1)
-        assert (told["active"], told["cancelled"], told["finished"]) == (1, 0, 0)
+        reported = child.record("waiting", 1)
+        assert (reported["active"], reported["cancelled"], reported["finished"]) == (1, 0, 0)
     with closing(second):
         assert second.sock.recv(15) == b"HTTP/1.1 200 OK"
-        told = child.record("cancelled", 1)
-    assert (told["active"], told["waiting"], told["paths"]) == (1, 0, [CHAT, CHAT])
-    assert told["requests"] == [ASKED, ASKED | {"seed": 2}]
-    assert told["argv"][-3:] == ["-np", "1", "--quiet"]
-    assert (told["pid"], "LLAMA_SERVER_ROUTER_PORT" in told["env"]) == (child.process.pid, True)
+        reported = child.record("cancelled", 1)
+    assert (reported["active"], reported["waiting"], reported["paths"]) == (1, 0, [CHAT, CHAT])
+    assert reported["requests"] == [ASKED, ASKED | {"seed": 2}]
+    assert reported["argv"][-3:] == ["-np", "1", "--quiet"]
+    assert (reported["pid"], "LLAMA_SERVER_ROUTER_PORT" in reported["env"]) == (
+        child.process.pid,
+        True,
+    )
     assert child.record("active", 0)["cancelled"] == 2
 
 

@@ -50,11 +50,11 @@ def test_only_v6_is_bound_in_brackets(address: Address, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "found"),
+    ("host", "result"),
     [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.1", "10.0.0.1"), ("a.b", "a.b")],
 )
-def test_a_client_finds_every_interface_on_this_machine(host: str, found: str) -> None:
-    assert Address(host, 7).reachable == Address(found, 7)
+def test_a_client_finds_every_interface_on_this_machine(host: str, result: str) -> None:
+    assert Address(host, 7).reachable == Address(result, 7)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ ALLOWED = {
     "/v1/models/{model:path}": "GET",
 }
 SAMPLES = {
-    path: re.sub(r"\{(\w+)(:path)?\}", lambda found: "a/b" if found[2] else "a", path)
+    path: re.sub(r"\{(\w+)(:path)?\}", lambda result: "a/b" if result[2] else "a", path)
     for path in ALLOWED
 }
 
@@ -123,8 +123,8 @@ async def test_every_reply_has_a_request_id_and_a_line(
 async def test_the_guard_stands_before_everything() -> None:
     async with open_gateway(policy=OriginPolicy.of(["http://a.com"], loopback=True)) as gateway:
         headers = {"origin": "http://a.com"}
-        found = await gateway.client.options("/api/chat", headers=headers)
-        assert (found.status_code, found.headers["allow"]) == (204, "POST")
+        result = await gateway.client.options("/api/chat", headers=headers)
+        assert (result.status_code, result.headers["allow"]) == (204, "POST")
         refused = await gateway.client.get("/nope", headers={"origin": "http://b.com"})
         assert (refused.status_code, refused.content) == (403, b"")
 

@@ -130,8 +130,8 @@ async def watched(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> AsyncIt
     assert [
         path.name for path in library.blobs.folder.iterdir() if not BLOB.fullmatch(path.name)
     ] == []
-    found = [path for path in library.manifests.folder.rglob("*") if not path.is_dir()]
-    for path in found:
+    result = [path for path in library.manifests.folder.rglob("*") if not path.is_dir()]
+    for path in result:
         parts = path.relative_to(library.manifests.folder).parts
         assert len(parts) == 4
         assert names.from_parts(*parts) is not None
@@ -157,11 +157,11 @@ async def ask(gateway: Gateway, method: str, path: str, **more: Any) -> httpx.Re
     request = gateway.client.build_request(method, url, **more)
     with anyio.fail_after(PATIENCE):
         reply = await gateway.client.send(request)
-    told = f"{method} {path} {str(more)[:500]}: {reply.status_code} {reply.text[:300]}"
-    assert reply.status_code < 500, told
-    assert "Traceback" not in reply.text, told
+    reported = f"{method} {path} {str(more)[:500]}: {reply.status_code} {reply.text[:300]}"
+    assert reply.status_code < 500, reported
+    assert "Traceback" not in reply.text, reported
     # Only a Modelfile names files, as Ollama's does.
-    assert path == "/api/show" or str(gateway.folder) not in reply.text, told
+    assert path == "/api/show" or str(gateway.folder) not in reply.text, reported
     return reply
 
 
@@ -200,14 +200,14 @@ async def test_a_huge_body_is_refused(gateway: Gateway, body: bytes) -> None:
 
 
 @DRAWN
-@given(asked=PATHS, edits=EDITS, all_members=st.booleans())
+@given(requested=PATHS, edits=EDITS, all_members=st.booleans())
 async def test_broken_json_is_never_a_fault_of_ours(
     gateway: Gateway,
-    asked: tuple[str, str],
+    requested: tuple[str, str],
     edits: list[tuple[float, int, bytes]],
     all_members: bool,
 ) -> None:
-    method, path = asked
+    method, path = requested
     data = json.dumps(odd.full(path) if all_members else odd.least(path)).encode()
     await ask(gateway, method, path, content=edited(data, edits))
 
@@ -221,11 +221,11 @@ def edited(data: bytes, edits: Iterable[tuple[float, int, bytes]]) -> bytes:
 
 
 @DRAWN
-@given(asked=PATHS, members=st.dictionaries(st.sampled_from(odd.words()), JSON, max_size=6))
+@given(requested=PATHS, members=st.dictionaries(st.sampled_from(odd.words()), JSON, max_size=6))
 async def test_any_members_are_taken_or_refused(
-    gateway: Gateway, asked: tuple[str, str], members: dict[str, Any]
+    gateway: Gateway, requested: tuple[str, str], members: dict[str, Any]
 ) -> None:
-    method, path = asked
+    method, path = requested
     body = json.dumps({**odd.least(path), **members})
     await ask(gateway, method, path, content=body)
 

@@ -87,7 +87,7 @@ async def store(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Store]:
 
 async def look(gateway: Gateway) -> None:
     """Ask everything about `z`: it is described, or it is said to be damaged or not there."""
-    asked: list[tuple[str, str, Any]] = [
+    requested: list[tuple[str, str, Any]] = [
         ("GET", "/api/tags", None),
         ("GET", "/v1/models", None),
         ("POST", "/api/show", {"model": "z", "verbose": True}),
@@ -97,14 +97,14 @@ async def look(gateway: Gateway) -> None:
         ("POST", "/api/copy", {"source": "z", "destination": "y"}),
         ("DELETE", "/api/delete", {"model": "y"}),
     ]
-    for method, path, body in asked:
+    for method, path, body in requested:
         with anyio.fail_after(15):
             reply = await gateway.client.request(method, path, json=body)
-        told = f"{path}: {reply.status_code} {reply.text[:300]}"
+        reported = f"{path}: {reply.status_code} {reply.text[:300]}"
         if reply.status_code >= 500:
-            assert path not in ("/api/tags", "/v1/models", "/api/delete"), told
-            assert "is damaged: " in reply.text or "cannot be read: " in reply.text, told
-        assert path == "/api/show" or str(gateway.folder) not in reply.text, told
+            assert path not in ("/api/tags", "/v1/models", "/api/delete"), reported
+            assert "is damaged: " in reply.text or "cannot be read: " in reply.text, reported
+        assert path == "/api/show" or str(gateway.folder) not in reply.text, reported
         if path == "/api/tags":
             assert "m:latest" in [model["name"] for model in reply.json()["models"]]
 

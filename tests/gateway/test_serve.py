@@ -50,16 +50,16 @@ class Server:
             [sys.executable, "-c", START], env=environment, stderr=subprocess.PIPE, text=True
         )
         self.stderr = cast(IO[str], self.process.stderr)
-        self.said: list[str] = []
+        self.output: list[str] = []
         self.client: http.client.HTTPConnection | None = None
 
     def until(self, words: str) -> str:
         """The rest of the line that has these words in it."""
         for line in self.stderr:
-            self.said.append(line)
+            self.output.append(line)
             if words in line:
                 return line.partition(words)[2]
-        raise AssertionError(self.said)
+        raise AssertionError(self.output)
 
     def ready(self) -> http.client.HTTPConnection:
         """A connection to it, once it listens."""
@@ -176,14 +176,14 @@ def test_hypercorn_takes_over_the_bound_socket_and_stays_silent() -> None:
 def test_it_says_what_it_has_and_answers_until_it_is_told_to_stop(start: Open) -> None:
     server = start("--devices", "GPU0:Fake:2048:1024", OLLAMA_VULKAN="1")
     client = server.ready()
-    said = "".join(server.said)
+    output = "".join(server.output)
     for words in (
         "warning serve  OLLAMA_VULKAN means nothing to Paddock and is ignored",
         "device GPU0: Fake, 2.0 GiB, 1.0 GiB free",
         "engine fake (cpu) at ",
         "models in ",
     ):
-        assert words in said
+        assert words in output
     reply = json.loads(ask(client, stream=False).read())
     assert reply["message"]["content"] == "Hello from the fake engine."
     [engine] = psutil.Process(server.process.pid).children()
@@ -219,7 +219,7 @@ def test_a_second_signal_does_not_wait(start: Open) -> None:
 def test_its_lines_can_be_json(start: Open) -> None:
     server = start(PADDOCK_LOG_JSON="1")
     assert ask(server.ready(), stream=False).read()
-    lines = [json.loads(line) for line in server.said]
+    lines = [json.loads(line) for line in server.output]
     assert lines[-1]["message"].startswith("listening on 127.0.0.1:")
     while (line := json.loads(server.stderr.readline()))["logger"] != "paddock":
         pass
@@ -250,14 +250,14 @@ def test_without_loopback_every_name_is_welcome(start: Open) -> None:
 def test_a_server_that_cannot_start_says_why_in_one_line(
     start: Open, settings: dict[str, str], message: str
 ) -> None:
-    status, said = start(**settings).ended()
+    status, output = start(**settings).ended()
     assert status == 1
-    [line] = said.splitlines()
+    [line] = output.splitlines()
     assert line.startswith(f"Error: {message}")
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(start: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        status, said = start(PADDOCK_HOST=address).ended()
-    assert (status, said) == (1, f"Error: listen tcp {address}: Address already in use\n")
+        status, output = start(PADDOCK_HOST=address).ended()
+    assert (status, output) == (1, f"Error: listen tcp {address}: Address already in use\n")

@@ -160,9 +160,9 @@ def test_a_wrong_value_of_a_setting_that_ollama_lacks(name: str, text: str, reas
 
 
 def test_only_the_first_of_several_wrong_values_is_told() -> None:
-    told = complaint({"OLLAMA_DEBUG": "x", "OLLAMA_NUM_PARALLEL": "many"})
-    assert told.startswith("OLLAMA_NUM_PARALLEL=many: ")
-    assert "DEBUG" not in told
+    reported = complaint({"OLLAMA_DEBUG": "x", "OLLAMA_NUM_PARALLEL": "many"})
+    assert reported.startswith("OLLAMA_NUM_PARALLEL=many: ")
+    assert "DEBUG" not in reported
 
 
 @given(st.text(min_size=1), st.sampled_from(FIELDS))
@@ -170,9 +170,9 @@ def test_whatever_a_value_is_the_complaint_is_one_line(
     text: str, field: tuple[str, str, bool, Any, str, Any]
 ) -> None:
     name = f"PADDOCK_{field[1]}"
-    told = complaint({name: text})
-    assert told.splitlines() == ([told] if told else [])
-    assert not told or told.startswith(f"{name}=")
+    reported = complaint({name: text})
+    assert reported.splitlines() == ([reported] if reported else [])
+    assert not reported or reported.startswith(f"{name}=")
 
 
 def test_line_breaks_in_a_value_do_not_break_the_complaint() -> None:

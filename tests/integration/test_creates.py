@@ -45,11 +45,11 @@ async def test_a_client_that_leaves_ends_the_quantizer(stream: bool) -> None:
         async with gateway.connect() as client:
             await client.post("/api/create", body)
             if stream:
-                said = await client.until(b'"completed"')
-                line = said.partition(b"\r\n\r\n")[2].splitlines()[1]
-                told = json.loads(line)
-                assert told["status"] == "quantizing F16 model to Q8_0"
-                assert "completed" not in told
+                output = await client.until(b'"completed"')
+                line = output.partition(b"\r\n\r\n")[2].splitlines()[1]
+                reported = json.loads(line)
+                assert reported["status"] == "quantizing F16 model to Q8_0"
+                assert "completed" not in reported
             await gateway.until(lambda: note.exists() and note.read_text() != "")
             pid = int(note.read_text())
             assert psutil.pid_exists(pid)

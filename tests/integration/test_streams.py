@@ -43,7 +43,7 @@ def message(error: Any) -> str:
     return str(error["message"] if isinstance(error, dict) else error)
 
 
-def said(value: dict[str, Any]) -> str:
+def output(value: dict[str, Any]) -> str:
     if "choices" in value:
         return "".join(choice["delta"].get("content") or "" for choice in value["choices"])
     return str(value["message"]["content"])
@@ -61,7 +61,7 @@ def test_a_crash_in_mid_stream_ends_the_stream_with_the_last_words(
     with Caller(served.url, path, body(name, stream=True)) as caller:
         *texts, last = events(caller.end())
     assert caller.status == 200
-    assert "".join(said(value) for value in texts) == "Hello from the "
+    assert "".join(output(value) for value in texts) == "Hello from the "
     assert message(last["error"]).endswith("signal SIGABRT: GGML_ASSERT failed")
     assert [*last] == ["error"]
     loaded = client.get("/api/ps").json()["models"]
@@ -78,7 +78,7 @@ def test_an_error_in_mid_stream_ends_the_stream_and_not_the_engine(
     for _ in range(2):
         with Caller(served.url, path, body(name, stream=True)) as caller:
             *texts, last = events(caller.end())
-        assert "".join(said(value) for value in texts) == "Hello from "
+        assert "".join(output(value) for value in texts) == "Hello from "
         assert message(last["error"]) == "Compute error."
         pids.append(record(served)["pid"])
     assert pids[0] == pids[1]

@@ -100,8 +100,8 @@ def test_names_and_ids_are_texts(name: str, value: Any, kind: str) -> None:
 
 
 def test_a_refusal_is_what_was_said() -> None:
-    said = {"role": "assistant", "content": "No."}
-    assert one(role="assistant", content=None, refusal="No.") == said
+    output = {"role": "assistant", "content": "No."}
+    assert one(role="assistant", content=None, refusal="No.") == output
     assert part({"type": "refusal", "refusal": "No."}) == {"type": "text", "text": "No."}
     assert "content" not in one(role="assistant", refusal="No.", tool_calls=[ADD])
 

@@ -21,10 +21,10 @@ CHUNKED = (
 )
 
 
-def told(asked: list[HttpEvent]) -> list[str | bytes | int]:
+def reported(requested: list[HttpEvent]) -> list[str | bytes | int]:
     """Events in short: a path, pieces of a body, "end", a status."""
     short: list[str | bytes | int] = []
-    for event in asked:
+    for event in requested:
         match event:
             case Head(request):
                 short.append(f"{request.method} {request.raw_path.decode()}")
@@ -44,17 +44,17 @@ def head(data: bytes) -> Head:
 
 
 def test_a_request_without_a_body() -> None:
-    assert told(RequestParser().feed(GET)) == ["GET /a?b=c", "end"]
+    assert reported(RequestParser().feed(GET)) == ["GET /a?b=c", "end"]
     assert head(GET).request.http_version == "1.1"
 
 
 def test_a_request_with_a_body() -> None:
-    assert told(RequestParser().feed(POST)) == ["POST /a", b"hello", "end"]
+    assert reported(RequestParser().feed(POST)) == ["POST /a", b"hello", "end"]
 
 
 def test_chunks_are_a_body_and_trailers_are_nothing() -> None:
     requests = RequestParser()
-    assert told(requests.feed(CHUNKED + GET)) == [
+    assert reported(requests.feed(CHUNKED + GET)) == [
         "POST /a",
         b"hel",
         b"lo",
@@ -63,7 +63,7 @@ def test_chunks_are_a_body_and_trailers_are_nothing() -> None:
         "end",
     ]
     assert head(CHUNKED + GET).request.headers[-1] == (b"transfer-encoding", b"chunked")
-    assert told(requests.feed(GET)) == ["GET /a?b=c", "end"]
+    assert reported(requests.feed(GET)) == ["GET /a?b=c", "end"]
 
 
 @pytest.mark.parametrize("request_", [GET, POST, CHUNKED])
@@ -71,22 +71,22 @@ def test_it_does_not_matter_where_reads_end(request_: bytes) -> None:
     requests = RequestParser()
     short: list[str | bytes | int] = []
     for at in range(len(request_)):
-        short += told(requests.feed(request_[at : at + 1]))
+        short += reported(requests.feed(request_[at : at + 1]))
     body = b"".join(piece for piece in short if isinstance(piece, bytes))
-    [first, *_] = told(RequestParser().feed(request_))
+    [first, *_] = reported(RequestParser().feed(request_))
     assert [piece for piece in short if isinstance(piece, str)] == [first, "end"]
     assert body == (b"" if request_ is GET else b"hello")
 
 
 def test_a_body_is_handed_on_as_it_comes() -> None:
     requests = RequestParser()
-    assert told(requests.feed(POST[:-3])) == ["POST /a", b"he"]
-    assert told(requests.feed(POST[-3:])) == [b"llo", "end"]
+    assert reported(requests.feed(POST[:-3])) == ["POST /a", b"he"]
+    assert reported(requests.feed(POST[-3:])) == [b"llo", "end"]
 
 
 def test_headers_are_small_letters_and_trimmed_values() -> None:
-    said = head(b"GET / HTTP/1.1\r\nHOST:x\r\nX-One: \t two  three \t\r\nx-one:\r\n\r\n")
-    assert said.request.headers == [(b"host", b"x"), (b"x-one", b"two  three"), (b"x-one", b"")]
+    output = head(b"GET / HTTP/1.1\r\nHOST:x\r\nX-One: \t two  three \t\r\nx-one:\r\n\r\n")
+    assert output.request.headers == [(b"host", b"x"), (b"x-one", b"two  three"), (b"x-one", b"")]
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_who_waits_to_be_told_to_continue(version: bytes, value: bytes, expects:
     ],
 )
 def test_targets(target: bytes, path: bytes) -> None:
-    said = head(b"OPTIONS %b HTTP/1.1\r\nHost: x\r\n\r\n" % target)
-    assert said.request.raw_path == path
+    output = head(b"OPTIONS %b HTTP/1.1\r\nHost: x\r\n\r\n" % target)
+    assert output.request.raw_path == path
 
 
 @pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
@@ -144,10 +144,10 @@ def test_a_wish_for_another_protocol_is_ignored(protocol: bytes) -> None:
         *("POST /2", "end"),
         *("GET /a?b=c", "end"),
     ]
-    assert told(requests.feed(get + post + empty + GET)) == whole
+    assert reported(requests.feed(get + post + empty + GET)) == whole
     short: list[str | bytes | int] = []
     for byte in get + post + empty + GET:
-        short += told(requests.feed(bytes([byte])))
+        short += reported(requests.feed(bytes([byte])))
     assert short == [*whole[:3], b"h", b"i", *whole[4:]]
 
 
@@ -171,30 +171,35 @@ def test_a_wish_for_another_protocol_is_ignored(protocol: bytes) -> None:
     ],
 )
 def test_nonsense(nonsense: bytes) -> None:
-    assert told(RequestParser().feed(nonsense))[0] == 400
+    assert reported(RequestParser().feed(nonsense))[0] == 400
 
 
 def test_nonsense_after_a_whole_request_and_within_a_body() -> None:
-    assert told(RequestParser().feed(POST + b"\x16\x03\x01")) == ["POST /a", b"hello", "end", 400]
+    assert reported(RequestParser().feed(POST + b"\x16\x03\x01")) == [
+        "POST /a",
+        b"hello",
+        "end",
+        400,
+    ]
     broken = CHUNKED.replace(b"2\r\nlo", b"zz\r\nlo")
-    assert told(RequestParser().feed(broken)) == ["POST /a", b"hel", 400]
+    assert reported(RequestParser().feed(broken)) == ["POST /a", b"hel", 400]
 
 
 def test_a_head_without_end() -> None:
     requests = RequestParser()
-    asked = requests.feed(b"GET / HTTP/1.1\r\nHost: x\r\nA: ")
+    requested = requests.feed(b"GET / HTTP/1.1\r\nHost: x\r\nA: ")
     for _ in range(2):
-        assert not asked
-        asked = requests.feed(b"a" * 65536)
-    assert told(asked) == [431]
+        assert not requested
+        requested = requests.feed(b"a" * 65536)
+    assert reported(requested) == [431]
 
 
 def test_a_long_body_after_a_short_head_is_no_long_head() -> None:
     requests = RequestParser()
     requests.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n")
     for _ in range(4):
-        assert told(requests.feed(b"a" * 100_000))[0] == b"a" * 100_000
-    assert told(requests.feed(GET)) == ["GET /a?b=c", "end"]
+        assert reported(requests.feed(b"a" * 100_000))[0] == b"a" * 100_000
+    assert reported(requests.feed(GET)) == ["GET /a?b=c", "end"]
 
 
 def test_a_stream_goes_in_chunks_and_its_head_with_the_first() -> None:

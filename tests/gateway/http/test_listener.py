@@ -30,7 +30,7 @@ class App:
     latter after thirty megabytes. /lent uses what the server lends.
     """
 
-    asked: anyio.Event = field(default_factory=anyio.Event)
+    requested: anyio.Event = field(default_factory=anyio.Event)
     may: anyio.Event = field(default_factory=anyio.Event)
     cancelled: anyio.Event = field(default_factory=anyio.Event)
     left: anyio.Event = field(default_factory=anyio.Event)
@@ -40,7 +40,7 @@ class App:
         if scope["path"] == "/broken":
             raise ValueError("no such luck")
         if scope["path"] == "/slow":
-            self.asked.set()
+            self.requested.set()
             try:
                 await self.may.wait()
             except anyio.get_cancelled_exc_class():
@@ -245,7 +245,7 @@ async def test_nonsense_in_a_body_is_refused() -> None:
 async def test_nonsense_after_a_request_waits_for_its_reply() -> None:
     async with running() as server, await server.connect() as client:
         await client.send(GET % b"slow" + b"\x16\x03\x01")
-        await server.app.asked.wait()
+        await server.app.requested.wait()
         server.app.may.set()
         replies = await until(client, b"400 Bad Request\r\n")
         assert replies.startswith(b"HTTP/1.1 200")
@@ -312,7 +312,7 @@ async def test_a_request_may_take_longer_than_that() -> None:
     async with running(keep_alive=0.01) as server, await server.connect() as client:
         async with await server.connect() as silent:
             await client.send(GET % b"slow")
-            await server.app.asked.wait()
+            await server.app.requested.wait()
             assert await closed(silent)
         server.app.may.set()
         await until(client, b"done")
@@ -341,7 +341,7 @@ async def test_stopping_closes_idle_connections_and_takes_no_new_ones() -> None:
 async def test_stopping_lets_a_request_finish() -> None:
     async with running() as server, await server.connect() as client:
         await client.send(GET % b"slow")
-        await server.app.asked.wait()
+        await server.app.requested.wait()
         server.stop.set()
         server.app.may.set()
         assert (await until(client, b"done")).startswith(b"HTTP/1.1 200")
@@ -353,7 +353,7 @@ async def test_stopping_lets_a_request_finish() -> None:
 async def test_a_request_that_does_not_finish_in_time_is_cut() -> None:
     async with running(drain=0.05) as server, await server.connect() as client:
         await client.send(GET % b"slow")
-        await server.app.asked.wait()
+        await server.app.requested.wait()
         server.stop.set()
         await server.ended.wait()
         assert server.app.cancelled.is_set()

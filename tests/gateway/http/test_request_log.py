@@ -60,8 +60,8 @@ def test_a_line_for_machines_is_one_object_with_its_fields_in_it() -> None:
         '{"time": 1700000000.25, "level": "info", "logger": "gateway.serve", '
         '"message": "stop now", "status": 200, "model": "é\\n"}'
     )
-    told = json.loads(JsonFormatter().format(record(exc_info=failure())))
-    assert told["exception"].endswith("ValueError: no")
+    reported = json.loads(JsonFormatter().format(record(exc_info=failure())))
+    assert reported["exception"].endswith("ValueError: no")
 
 
 # ---- setup
@@ -180,7 +180,7 @@ async def break_down_late(scope: Scope, receive: Receive, send: Send) -> None:
     raise KeyError("defect")
 
 
-def told(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+def reported(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
     [line] = caplog.records
     return dict(vars(line)["fields"])
 
@@ -192,7 +192,7 @@ async def test_every_request_has_an_id_in_its_reply_and_in_its_line(
     caplog.set_level(logging.INFO, "paddock")
     client = Client()
     await RequestLog(reply)(client.scope, client.receive, client.send)
-    number = told(caplog)["request"]
+    number = reported(caplog)["request"]
     assert re.fullmatch("[0-9a-f]{12}", number)
     assert client.sent == [
         {
@@ -202,7 +202,7 @@ async def test_every_request_has_an_id_in_its_reply_and_in_its_line(
         },
         {"type": "http.response.body", "body": b"x"},
     ]
-    total = told(caplog)["total_ms"]
+    total = reported(caplog)["total_ms"]
     assert caplog.messages == [
         f"request={number} method=GET path=/x status=201 total_ms={total} model=m"
     ]
@@ -222,7 +222,7 @@ async def test_the_line_has_the_status_that_the_client_saw(
             await RequestLog(app)(client.scope, client.receive, client.send)
     else:
         await RequestLog(app)(client.scope, client.receive, client.send)
-    assert told(caplog)["status"] == status
+    assert reported(caplog)["status"] == status
 
 
 @pytest.mark.anyio

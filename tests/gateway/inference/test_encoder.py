@@ -59,7 +59,7 @@ def restarting() -> ReplyEncoder:
     )
 
 
-def said(*texts: str) -> bytes:
+def written(*texts: str) -> bytes:
     return b"".join(recorded.raw(text, 9, 1) for text in texts)
 
 
@@ -74,14 +74,14 @@ def calling(text: str, *calls: tuple[int, str, str]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("single", "told"),
+    ("single", "reported"),
     [
         (False, [b"()[0add{][1sub{}]|", b"[0}]|", b"a[2mul{}]|", b"[2]]|"]),
         (True, [b"()[0add{]|", b"[0}]|", b"a|", b""]),
     ],
 )
 def test_further_calls_are_left_out_of_a_reply_that_may_have_one(
-    single: bool, told: list[bytes]
+    single: bool, reported: list[bytes]
 ) -> None:
     encoder = chatting(single_call=single)
     fed = [
@@ -90,7 +90,7 @@ def test_further_calls_are_left_out_of_a_reply_that_may_have_one(
         encoder.feed(calling("a", (2, "mul", "{}"))),
         encoder.feed(calling("", (2, "", "]"))),
     ]
-    assert fed == told
+    assert fed == reported
 
 
 def test_a_beginning_tokens_and_an_end() -> None:
@@ -105,7 +105,7 @@ def test_a_reply_without_a_token_begins_and_ends() -> None:
 def test_what_is_only_held_back_is_begun_and_said_in_the_end() -> None:
     encoder = encoding_text(CompletionEventReader(ReasoningParser("<think>", "</think>")))
     end = recorded.raw_end("eos", recorded.RAW_TIMINGS)
-    assert heard(encoder, said("<thi") + end, []) == "()|<thi|<stop 5>"
+    assert heard(encoder, written("<thi") + end, []) == "()|<thi|<stop 5>"
 
 
 @given(st.sampled_from([*recorded.CHATS, *recorded.RAWS]), CUTS)
@@ -174,7 +174,7 @@ def test_a_stream_that_stops_without_an_end_was_cut_short(cuts: list[int]) -> No
 
 
 def test_a_restart_has_what_was_said_before_it() -> None:
-    data = recorded.RAW_PROGRESS + said("<think>", "hm ", "o.k.", "</think>", "So", " it")
+    data = recorded.RAW_PROGRESS + written("<think>", "hm ", "o.k.", "</think>", "So", " it")
     with pytest.raises(RestartNeeded) as caught:
         restarting().feed(data)
     assert caught.value.output == b"()|?hm ?|?o.k.?|||"
@@ -182,7 +182,7 @@ def test_a_restart_has_what_was_said_before_it() -> None:
 
 @given(CUTS)
 def test_all_that_is_said_up_to_a_restart_is_the_same_whatever_the_pieces(cuts: list[int]) -> None:
-    data = recorded.RAW_PROGRESS + said("<think>hm", " o.k.</think>", "So", " it")
+    data = recorded.RAW_PROGRESS + written("<think>hm", " o.k.</think>", "So", " it")
     encoder, out = restarting(), b""
     with pytest.raises(RestartNeeded) as caught:
         for piece in recorded.pieces(data, cuts):
@@ -192,7 +192,9 @@ def test_all_that_is_said_up_to_a_restart_is_the_same_whatever_the_pieces(cuts: 
 
 def test_a_restart_in_the_end_has_what_was_held_back() -> None:
     encoder = encoding_text(CompletionEventReader(must_call=True))
-    assert encoder.feed(said("No.") + recorded.raw_end("eos", recorded.RAW_TIMINGS)) == (b"()No.|")
+    assert encoder.feed(written("No.") + recorded.raw_end("eos", recorded.RAW_TIMINGS)) == (
+        b"()No.|"
+    )
     with pytest.raises(RestartNeeded) as caught:
         encoder.flush()
     assert caught.value.output == b""
@@ -201,9 +203,9 @@ def test_a_restart_in_the_end_has_what_was_held_back() -> None:
 def test_another_reader_goes_on_without_another_beginning() -> None:
     encoder = restarting()
     with pytest.raises(RestartNeeded):
-        encoder.feed(recorded.RAW_PROGRESS + said("<think>hm</think>", "So"))
+        encoder.feed(recorded.RAW_PROGRESS + written("<think>hm</think>", "So"))
     encoder.start(CompletionEventReader())
-    rest = said("{}") + recorded.raw_end("eos", recorded.RAW_TIMINGS)
+    rest = written("{}") + recorded.raw_end("eos", recorded.RAW_TIMINGS)
     assert heard(encoder, rest, []) == "{}|<stop 5>"
 
 

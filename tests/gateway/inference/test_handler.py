@@ -17,8 +17,8 @@ from tests.fakes.prompts import (
     add_all,
     chat,
     generate,
+    ok_json,
     post,
-    told,
 )
 from tests.fakes.scripts import NATIVE
 from tests.fakes.server import ABLE, Gateway, open_gateway
@@ -63,7 +63,7 @@ async def test_models_that_can_think_do_unless_told_otherwise(
     async with open_gateway() as gateway:
         gateway.add("native", template=ABLE)
         gateway.add("silent", pieces=("Hm ",), template=NATIVE)
-        told(await chat(gateway, model, **more))
+        ok_json(await chat(gateway, model, **more))
         assert (await last(gateway)).get("chat_template_kwargs") == kwargs
 
 
@@ -80,13 +80,13 @@ async def test_thinking_cannot_be_had_of_a_model_that_cannot(think: bool | str) 
 
 
 async def test_thinking_is_left_in_the_text_where_its_tags_are_not_known() -> None:
-    said = "<think>Hm. </think>So."
+    output = "<think>Hm. </think>So."
     half = NATIVE + "{# content.split('</think>') #}"
-    async with open_gateway("--reply", said) as gateway:
+    async with open_gateway("--reply", output) as gateway:
         gateway.add("half", template=half)
         gateway.add("native", pieces=("Hm ",), template=ABLE)
-        assert told(await generate(gateway, "half"))["response"] == said
-        reply = told(await generate(gateway, "native"))
+        assert ok_json(await generate(gateway, "half"))["response"] == output
+        reply = ok_json(await generate(gateway, "native"))
         assert (reply["thinking"], reply["response"]) == ("Hm. ", "So.")
 
 
@@ -139,9 +139,9 @@ async def test_a_model_that_cannot_see_gets_no_pictures() -> None:
         messages = [{**HI[0], "images": [BMP]}]
         words = "this model does not support image input"
         assert refusal(await chat(gateway, "plain", messages=messages)) == words
-        told(await chat(gateway, "seeing", messages=messages))
+        ok_json(await chat(gateway, "seeing", messages=messages))
         assert refusal(await generate(gateway, "plain", images=[BMP])) == words
-        loaded = told(await generate(gateway, "plain", prompt="", images=[BMP]))
+        loaded = ok_json(await generate(gateway, "plain", prompt="", images=[BMP]))
         assert loaded["done_reason"] == "load"
         openai = {"type": "image_url", "image_url": {"url": f"data:image/bmp;base64,{BMP}"}}
         parts = [{"role": "user", "content": [openai]}]
@@ -179,7 +179,7 @@ async def test_openais_defaults_lie_under_the_models_parameters(
             ("/v1/chat/completions", {"messages": HI}),
             ("/v1/completions", {"prompt": "hi"}),
         ):
-            told(await post(gateway, path, "m", **more, **request_))
+            ok_json(await post(gateway, path, "m", **more, **request_))
             body = await last(gateway)
             assert (body["temperature"], body["top_p"]) == (temperature, top_p)
 
@@ -187,7 +187,7 @@ async def test_openais_defaults_lie_under_the_models_parameters(
 async def test_ollamas_defaults_are_its_own() -> None:
     async with open_gateway() as gateway:
         gateway.add("m", parameters={"top_k": 7, "stop": ["x"]})
-        told(await chat(gateway, "m", options={"seed": 3, "stop": ["y"]}))
+        ok_json(await chat(gateway, "m", options={"seed": 3, "stop": ["y"]}))
         body = await last(gateway)
         assert (body["temperature"], body["top_p"], body["top_k"]) == (0.8, 0.9, 7)
         assert (body["seed"], body["stop"]) == (3, ["y"])
@@ -199,7 +199,7 @@ async def test_options_that_nobody_knows_are_named_in_the_log(
     caplog.set_level(logging.INFO)
     async with open_gateway() as gateway:
         gateway.add("m")
-        told(await chat(gateway, "m", options={"zeal": 1, "mirostat": 2, "seed": 3}))
+        ok_json(await chat(gateway, "m", options={"zeal": 1, "mirostat": 2, "seed": 3}))
     assert "ignored options: mirostat, zeal" in caplog.messages
 
 
@@ -229,9 +229,9 @@ async def test_the_models_system_and_messages_come_first(messages: Any, seen: An
     expected = seen or [*([] if own else [SYSTEM]), *STORED, *messages]
     async with open_gateway() as gateway:
         gateway.add("m", template=NATIVE, **TUTORED)
-        told(await chat(gateway, "m", messages=messages))
+        ok_json(await chat(gateway, "m", messages=messages))
         assert (await last(gateway))["messages"] == expected
-        told(await post(gateway, "/v1/chat/completions", "m", messages=messages))
+        ok_json(await post(gateway, "/v1/chat/completions", "m", messages=messages))
         assert (await last(gateway))["messages"] == expected
 
 
@@ -239,7 +239,7 @@ async def test_a_developers_message_stands_in_for_the_models_system() -> None:
     messages = [{"role": "developer", "content": "Be long."}, *HI]
     async with open_gateway() as gateway:
         gateway.add("m", template=NATIVE, **TUTORED)
-        told(await post(gateway, "/v1/chat/completions", "m", messages=messages))
+        ok_json(await post(gateway, "/v1/chat/completions", "m", messages=messages))
         assert (await last(gateway))["messages"] == [*STORED, *messages]
 
 
@@ -247,11 +247,11 @@ async def test_a_prompts_system_stands_in_for_the_models_and_a_context_for_its_m
     before = "system: Be brief. \nuser: Sure? \nassistant: Sure. \n"
     async with open_gateway() as gateway:
         gateway.add("m", template=None, layer=LAYER, **TUTORED)
-        told(await generate(gateway, "m"))
+        ok_json(await generate(gateway, "m"))
         assert (await last(gateway))["prompt"] == before + HI_PROMPT
-        told(await generate(gateway, "m", system="Be long."))
+        ok_json(await generate(gateway, "m", system="Be long."))
         assert (await last(gateway))["prompt"] == before.replace("brief", "long") + HI_PROMPT
-        told(await generate(gateway, "m", context=[1]))
+        ok_json(await generate(gateway, "m", context=[1]))
         assert (await last(gateway))["prompt"] == f"system: Be brief. \n{HI_PROMPT}"
 
 
@@ -280,7 +280,7 @@ async def test_earlier_thoughts_are_kept_from_models_that_must_not_see_them(
     more = {f"{architecture}.{key}": value for key, value in counts.items()}
     async with open_gateway() as gateway:
         gateway.add(name, template=NATIVE, metadata={**metadata, **more})
-        told(await chat(gateway, name, messages=THOUGHTFUL))
+        ok_json(await chat(gateway, name, messages=THOUGHTFUL))
         messages = (await last(gateway))["messages"]
         assert messages == [THOUGHTFUL[0], {"role": "assistant", "content": content}, *HI]
 
@@ -314,7 +314,7 @@ async def test_the_template_that_can_more_makes_the_prompt(
 async def test_a_prompt_without_any_template_goes_out_as_it_is() -> None:
     async with open_gateway() as gateway:
         gateway.add("m", template=None, system="Be brief.")
-        told(await generate(gateway, "m"))
+        ok_json(await generate(gateway, "m"))
         assert (await last(gateway))["prompt"] == "hi there"
 
 
@@ -324,7 +324,7 @@ async def test_a_line_in_the_log_names_the_model_as_the_client_did(
     caplog.set_level(logging.INFO, "paddock")
     async with open_gateway() as gateway:
         gateway.add("m")
-        told(await chat(gateway, "M:latest"))
+        ok_json(await chat(gateway, "M:latest"))
         await chat(gateway, "nobody")
     facts = [vars(line)["fields"] for line in caplog.records if line.name == "paddock"]
     assert [(fact["model"], fact["status"]) for fact in facts] == [
@@ -353,9 +353,9 @@ async def test_how_long_a_model_stays_can_be_said_by_a_header(
 ) -> None:
     async with open_gateway() as gateway:
         gateway.add("m")
-        asked = {"model": "m", "messages": HI, "max_tokens": 5, "stream": False, **body}
+        requested = {"model": "m", "messages": HI, "max_tokens": 5, "stream": False, **body}
         headers = {"x-keep-alive": header} if header else {}
-        reply = await gateway.client.post(path, json=asked, headers=headers)
+        reply = await gateway.client.post(path, json=requested, headers=headers)
         assert reply.status_code == 200
         [runner] = gateway.scheduler.snapshot().runners
         assert runner.keep_alive == seconds
@@ -364,6 +364,8 @@ async def test_how_long_a_model_stays_can_be_said_by_a_header(
 async def test_a_header_that_is_no_duration_is_refused() -> None:
     async with open_gateway() as gateway:
         gateway.add("m")
-        asked = {"model": "m", "messages": HI}
-        reply = await gateway.client.post("/api/chat", json=asked, headers={"x-keep-alive": "1d"})
+        requested = {"model": "m", "messages": HI}
+        reply = await gateway.client.post(
+            "/api/chat", json=requested, headers={"x-keep-alive": "1d"}
+        )
         assert refusal(reply) == 'time: unknown unit "d" in duration "1d"'

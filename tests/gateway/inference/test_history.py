@@ -214,9 +214,9 @@ def test_a_message_may_lack_everything() -> None:
 
 
 def test_earlier_thinking_goes_by_the_engines_name() -> None:
-    said = {"role": "assistant", "content": "x"}
-    assert engine_message({**said, "thinking": "hm"}) == {**said, "reasoning_content": "hm"}
-    assert engine_message({**said, "thinking": ""}) == said
+    output = {"role": "assistant", "content": "x"}
+    assert engine_message({**output, "thinking": "hm"}) == {**output, "reasoning_content": "hm"}
+    assert engine_message({**output, "thinking": ""}) == output
 
 
 def test_images_follow_the_text_and_an_empty_text_is_left_out() -> None:
@@ -224,8 +224,8 @@ def test_images_follow_the_text_and_an_empty_text_is_left_out() -> None:
         {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
         for data in ("AAA=", "BBB=")
     )
-    said = engine_message({"role": "user", "content": "look", "images": ["AAA=", "BBB="]})
-    assert said["content"] == [{"type": "text", "text": "look"}, one, two]
+    output = engine_message({"role": "user", "content": "look", "images": ["AAA=", "BBB="]})
+    assert output["content"] == [{"type": "text", "text": "look"}, one, two]
     assert engine_message({"role": "user", "content": "", "images": ["AAA="]})["content"] == [one]
     assert engine_message({"role": "user", "content": "x", "images": []})["content"] == "x"
 
@@ -248,10 +248,10 @@ def test_earlier_tool_calls_have_their_arguments_as_text() -> None:
 
 
 def test_a_tool_result_names_its_tool_and_its_call() -> None:
-    said = {"role": "tool", "content": "3"}
-    assert engine_message({**said, "tool_name": "add", "tool_call_id": "c1"}) == {
-        **said,
+    output = {"role": "tool", "content": "3"}
+    assert engine_message({**output, "tool_name": "add", "tool_call_id": "c1"}) == {
+        **output,
         "name": "add",
         "tool_call_id": "c1",
     }
-    assert engine_message({**said, "tool_name": "", "tool_call_id": ""}) == said
+    assert engine_message({**output, "tool_name": "", "tool_call_id": ""}) == output

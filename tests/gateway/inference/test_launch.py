@@ -95,9 +95,9 @@ def test_a_spec_has_everything_a_plain_model_says() -> None:
 
 
 def test_options_that_shape_a_runner_are_in_the_spec() -> None:
-    found = spec(num_ctx=100, num_batch=64, num_gpu=3, main_gpu=1, num_thread=7, use_mmap=False)
-    assert (found.context, found.batch, found.gpu_layers, found.main_gpu) == (100, 64, 3, 1)
-    assert (found.threads, found.mmap) == (7, False)
+    result = spec(num_ctx=100, num_batch=64, num_gpu=3, main_gpu=1, num_thread=7, use_mmap=False)
+    assert (result.context, result.batch, result.gpu_layers, result.main_gpu) == (100, 64, 3, 1)
+    assert (result.threads, result.mmap) == (7, False)
 
 
 def test_options_of_a_request_are_not() -> None:
@@ -116,11 +116,13 @@ def test_a_batch_that_would_end_the_engine_is_raised(count: int) -> None:
     assert spec(EMBEDDER, num_batch=count).batch == 8
 
 
-@pytest.mark.parametrize(("asked", "context"), [(48, 256), (256, 256), (257, 512), (4096, 4096)])
-def test_a_context_that_ends_a_reply_comes_in_whole_blocks(asked: int, context: int) -> None:
-    options = merge({}, {"num_ctx": asked})[0]
+@pytest.mark.parametrize(
+    ("requested", "context"), [(48, 256), (256, 256), (257, 512), (4096, 4096)]
+)
+def test_a_context_that_ends_a_reply_comes_in_whole_blocks(requested: int, context: int) -> None:
+    options = merge({}, {"num_ctx": requested})[0]
     assert spec_for(MODEL, options, DEFAULTS, shift=False).context == context
-    assert spec_for(MODEL, options, DEFAULTS, shift=True).context == asked
+    assert spec_for(MODEL, options, DEFAULTS, shift=True).context == requested
 
 
 def test_a_batch_holds_an_image() -> None:
@@ -129,16 +131,16 @@ def test_a_batch_holds_an_image() -> None:
 
 
 def test_the_settings_are_in_the_spec() -> None:
-    found = spec(defaults=Defaults(4096, 3, 0, "q8_0", "on", 99))
-    assert (found.parallel, found.cache_type, found.flash_attention) == (3, "q8_0", "on")
-    assert found.prompt_cache == 99
+    result = spec(defaults=Defaults(4096, 3, 0, "q8_0", "on", 99))
+    assert (result.parallel, result.cache_type, result.flash_attention) == (3, "q8_0", "on")
+    assert result.prompt_cache == 99
 
 
 def test_projector_and_adapters_are_in_the_spec() -> None:
     one, two = Path("/blobs/p"), Path("/blobs/q")
     seeing = replace(VISION, projectors=(one, two), projector=Header({}, (), 77), adapters=(two,))
-    found = spec(seeing)
-    assert (found.projector, found.media, found.adapters) == (one, 77, (two,))
+    result = spec(seeing)
+    assert (result.projector, result.media, result.adapters) == (one, 77, (two,))
     assert spec(replace(seeing, projector=None)).media == 0
 
 
@@ -150,7 +152,7 @@ def test_the_bytes_of_all_adapters_are_in_the_spec() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "context"),
+    ("model", "requested", "context"),
     [
         (MODEL, None, 4096),
         (MODEL, 1, 4),
@@ -164,9 +166,9 @@ def test_the_bytes_of_all_adapters_are_in_the_spec() -> None:
     ],
 )
 def test_the_context_stays_within_what_the_model_can_do(
-    model: Model, asked: int | None, context: int
+    model: Model, requested: int | None, context: int
 ) -> None:
-    assert spec(model, num_ctx=asked).context == context
+    assert spec(model, num_ctx=requested).context == context
 
 
 def test_a_vision_model_trained_for_little_gets_no_more_than_that() -> None:
@@ -175,19 +177,19 @@ def test_a_vision_model_trained_for_little_gets_no_more_than_that() -> None:
 
 
 def test_an_embedding_model_has_no_prompt_cache() -> None:
-    found = spec(EMBEDDER, Defaults(4096, 8, prompt_cache=99))
-    assert (found.embedding, found.parallel, found.prompt_cache) == (True, 8, 0)
+    result = spec(EMBEDDER, Defaults(4096, 8, prompt_cache=99))
+    assert (result.embedding, result.parallel, result.prompt_cache) == (True, 8, 0)
 
 
 @pytest.mark.parametrize(("pooling", "ranks"), [(MEAN, False), (LAST, False), (RANK, True)])
 def test_a_model_ranks_by_its_pooling(pooling: int, ranks: bool) -> None:
-    found = spec(embedder(pooling))
-    assert (found.embedding, found.ranking) == (True, ranks)
+    result = spec(embedder(pooling))
+    assert (result.embedding, result.ranking) == (True, ranks)
     assert spec(MODEL).ranking is False
 
 
 @pytest.mark.parametrize(
-    ("pooling", "asked", "batch"),
+    ("pooling", "requested", "batch"),
     [
         (MEAN, {}, 4096),
         (MEAN, {"num_ctx": 100}, 100),
@@ -200,9 +202,9 @@ def test_a_model_ranks_by_its_pooling(pooling: int, ranks: bool) -> None:
     ],
 )
 def test_a_text_to_embed_is_read_at_once_unless_its_last_token_decides(
-    pooling: int, asked: dict[str, Any], batch: int
+    pooling: int, requested: dict[str, Any], batch: int
 ) -> None:
-    assert spec(embedder(pooling, 16_384), **asked).batch == batch
+    assert spec(embedder(pooling, 16_384), **requested).batch == batch
 
 
 @pytest.mark.parametrize(
@@ -218,20 +220,20 @@ def test_slots_share_the_batch_of_an_embedding_model_evenly(
 
 
 @pytest.mark.parametrize(
-    ("family", "asked", "shift"),
+    ("family", "requested", "shift"),
     [("llama", None, True), ("deepseek2", None, False), ("llama", False, False)],
 )
 def test_a_context_is_shifted_unless_it_cannot_or_must_not(
-    family: str, asked: bool | None, shift: bool
+    family: str, requested: bool | None, shift: bool
 ) -> None:
     model = replace(MODEL, config=Config(family=family))
-    assert spec_for(model, merge({}, {})[0], DEFAULTS, asked).context_shift is shift
+    assert spec_for(model, merge({}, {})[0], DEFAULTS, requested).context_shift is shift
     assert spec_for(model, merge({}, {})[0], DEFAULTS, True).context_shift is True
 
 
 def test_a_header_that_cannot_be_read_leaves_the_size_on_record() -> None:
-    found = spec(replace(MODEL, header=None))
-    assert (found.size, found.shape, found.embedding) == (1234, Shape(), False)
+    result = spec(replace(MODEL, header=None))
+    assert (result.size, result.shape, result.embedding) == (1234, Shape(), False)
 
 
 # ---- slots

@@ -15,8 +15,8 @@ from tests.fakes.prompts import (
     add_all,
     chat,
     generate,
+    ok_json,
     token_ids,
-    told,
 )
 from tests.fakes.server import open_gateway
 
@@ -32,7 +32,7 @@ async def test_a_chat_that_fits_costs_one_call(model: str, paths: list[str]) -> 
     async with open_gateway() as gateway:
         add_all(gateway)
         reply = await chat(gateway, model)
-        assert told(reply)["message"]["content"] == "Hello from the fake engine."
+        assert ok_json(reply)["message"]["content"] == "Hello from the fake engine."
         assert "x-paddock-truncated" not in reply.headers
         assert (await gateway.engine())["paths"] == paths
 
@@ -49,19 +49,19 @@ async def test_a_prompt_that_fits_costs_its_template_and_its_context(
 ) -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
-        assert told(await generate(gateway, model))["response"] == "Hello from the fake engine."
+        assert ok_json(await generate(gateway, model))["response"] == "Hello from the fake engine."
         assert (await gateway.engine())["paths"] == paths
 
 
 async def test_a_templates_prompt_goes_out_as_text_with_the_options() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
-        told(await chat(gateway, "plain", options={"temperature": 0.25, "stop": ["x"]}))
+        ok_json(await chat(gateway, "plain", options={"temperature": 0.25, "stop": ["x"]}))
         (body,) = (await gateway.engine())["requests"]
         assert (body["prompt"], body["temperature"], body["stop"]) == (HI_PROMPT, 0.25, ["x"])
         assert (body["n_keep"], body["stream"]) == (4, True)
         assert "return_progress" not in body
-        told(await chat(gateway, "plain", options={"num_batch": 64}))
+        ok_json(await chat(gateway, "plain", options={"num_batch": 64}))
         assert (await gateway.engine())["requests"][-1]["return_progress"] is True
 
 
@@ -76,7 +76,7 @@ async def test_media_take_the_place_of_their_markers() -> None:
     ]
     async with open_gateway() as gateway:
         add_all(gateway)
-        told(await chat(gateway, "seeing", messages=messages))
+        ok_json(await chat(gateway, "seeing", messages=messages))
         (body,) = (await gateway.engine())["requests"]
     text = f"user: What is {MARKER} this? \nassistant: A cat. \nuser: {MARKER}And? \nassistant: "
     assert body["prompt"] == {"prompt_string": text, "multimodal_data": [BMP, PNG]}
@@ -85,8 +85,8 @@ async def test_media_take_the_place_of_their_markers() -> None:
 async def test_a_suffix_is_what_the_reply_stands_before() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
-        told(await generate(gateway, "insert", prompt="a = ", suffix="\nb"))
-        told(await generate(gateway, "insert", prompt="a = "))
+        ok_json(await generate(gateway, "insert", prompt="a = ", suffix="\nb"))
+        ok_json(await generate(gateway, "insert", prompt="a = "))
         first, _, second, _ = (await gateway.engine())["requests"]
         assert first["prompt"] == "<PRE>a = <SUF>\nb<MID>"
         assert second["prompt"] == "a = "
@@ -97,7 +97,7 @@ async def test_a_request_may_bring_its_template() -> None:
         add_all(gateway)
         template = "<{{ .System }}|{{ .Prompt }}|{{ currentDate }}>"
         before = date.today()
-        told(await generate(gateway, "plain", template=template, system="Be."))
+        ok_json(await generate(gateway, "plain", template=template, system="Be."))
         days = {before, date.today()}
         prompt = (await gateway.engine())["requests"][0]["prompt"]
         assert prompt in {f"<Be.|hi there|{day.isoformat()}>" for day in days}
@@ -124,18 +124,18 @@ async def test_a_bad_template_is_refused_in_gos_words(
 async def test_a_context_stands_before_the_prompt() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
-        context = told(await generate(gateway, "plain"))["context"]
-        said = "Hello from the fake engine."
-        assert context == token_ids(HI_PROMPT + said)
-        told(await generate(gateway, "plain", prompt="And?", context=context))
+        context = ok_json(await generate(gateway, "plain"))["context"]
+        output = "Hello from the fake engine."
+        assert context == token_ids(HI_PROMPT + output)
+        ok_json(await generate(gateway, "plain", prompt="And?", context=context))
         prompts = [body.get("prompt") for body in (await gateway.engine())["requests"]]
-        assert prompts[-2] == f"{HI_PROMPT}{said}user: And? \nassistant: "
+        assert prompts[-2] == f"{HI_PROMPT}{output}user: And? \nassistant: "
 
 
 async def test_a_raw_prompt_meets_no_template() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
-        assert "context" not in told(await generate(gateway, "able", raw=True))
+        assert "context" not in ok_json(await generate(gateway, "able", raw=True))
         seen = await gateway.engine()
         assert (seen["paths"], seen["requests"][0]["prompt"]) == (["/completion"], "hi there")
 
@@ -157,6 +157,6 @@ def test_what_a_template_sees_of_thinking(think: bool | str | None, seen: ThinkF
 
 
 def test_ids_of_calls_are_ollamas_in_form_and_never_the_same() -> None:
-    found = {new_call_id() for _ in range(50)}
-    assert len(found) == 50
-    assert all(re.fullmatch("call_[a-z0-9]{8}", each) for each in found)
+    result = {new_call_id() for _ in range(50)}
+    assert len(result) == 50
+    assert all(re.fullmatch("call_[a-z0-9]{8}", each) for each in result)

@@ -28,9 +28,9 @@ from tests.fakes.prompts import (
     add_all,
     chat,
     generate,
+    ok_json,
     post,
     token_ids,
-    told,
 )
 from tests.fakes.server import ABLE, Gateway, open_gateway
 
@@ -49,7 +49,7 @@ CALL = '{"name": "add", "arguments": {"a": 1}}'
 REFUSES = ("--reply", "I will not.", "--formatted", CALL)
 
 
-async def asked(gateway: Gateway) -> list[dict[str, Any]]:
+async def requested(gateway: Gateway) -> list[dict[str, Any]]:
     """The bodies of all completions so far."""
     seen = await gateway.engine()
     paths = ("/completion", "/v1/chat/completions")
@@ -93,7 +93,7 @@ async def test_as_few_of_the_oldest_messages_go_as_must() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
         reply = await chat(gateway, "plain", messages=messages, options=SMALL)
-        told(reply)
+        ok_json(reply)
         seen = await gateway.engine()
     fitting = next(
         gone
@@ -121,7 +121,7 @@ async def test_a_prompt_that_fits_by_ollamas_count_alone_loses_one_message_more(
     async with open_gateway() as gateway:
         add_all(gateway)
         reply = await chat(gateway, model, messages=messages, options=SMALL)
-        told(reply)
+        ok_json(reply)
         seen = await gateway.engine()
     assert reply.headers["x-paddock-truncated"] == f"{gone + 1} messages"
     generations = [path for path in seen["paths"] if "completion" in path]
@@ -134,7 +134,7 @@ async def test_every_system_message_and_the_last_one_stay() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
         reply = await chat(gateway, "plain", messages=messages, options=SMALL)
-        told(reply)
+        ok_json(reply)
         prompt = (await gateway.engine())["requests"][-1]["prompt"]
     joined = f"{messages[0]['content']}\n\nBe brief."  # neighbours of one role are one
     assert prompt == rendered([{"role": "system", "content": joined}, messages[-1]])
@@ -146,7 +146,7 @@ async def test_a_chat_by_the_ggufs_own_template_is_shortened_too() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
         reply = await chat(gateway, "native", messages=messages, options=SMALL)
-        told(reply)
+        ok_json(reply)
         seen = await gateway.engine()
     # Each message costs 20 words, parted by 19 spaces, and its neighbours' marks.
     kept = seen["requests"][-1]["messages"]
@@ -174,11 +174,11 @@ async def test_a_prompt_that_is_only_shown_is_shortened_before() -> None:
     async with open_gateway() as gateway:
         add_all(gateway)
         more = {"messages": messages, "options": SMALL, "_debug_render_only": True}
-        shown_ = told(await chat(gateway, "plain", **more))["_debug_info"]["rendered_template"]
+        shown_ = ok_json(await chat(gateway, "plain", **more))["_debug_info"]["rendered_template"]
         assert "/completion" not in (await gateway.engine())["paths"]
-        told(await chat(gateway, "plain", messages=messages, options=SMALL))
+        ok_json(await chat(gateway, "plain", messages=messages, options=SMALL))
         assert (await gateway.engine())["requests"][-1]["prompt"] == shown_
-        whole = told(await chat(gateway, "plain", truncate=False, **more))
+        whole = ok_json(await chat(gateway, "plain", truncate=False, **more))
         assert whole["_debug_info"]["rendered_template"] == rendered(messages)
 
 
@@ -198,14 +198,14 @@ async def test_the_middle_of_a_single_message_goes(
     async with open_gateway() as gateway:
         add_all(gateway)
         reply = await chat(gateway, "plain", messages=messages, options=options)
-        told(reply)
+        ok_json(reply)
         body = (await gateway.engine())["requests"][-1]
     whole = [BEGIN_OF_TEXT, *token_ids(rendered(messages))]
     assert body["prompt"][:head] == whole[:head]
     assert body["prompt"][head:] == whole[len(whole) - (length - head) :]
     assert len(body["prompt"]) == length
     assert reply.headers["x-paddock-truncated"] == f"{len(whole) - length} tokens"
-    assert told(reply)["prompt_eval_count"] == length
+    assert ok_json(reply)["prompt_eval_count"] == length
 
 
 async def test_messages_go_before_tokens_do() -> None:
@@ -213,7 +213,7 @@ async def test_messages_go_before_tokens_do() -> None:
         add_all(gateway)
         messages = talk("uau", 300)
         reply = await chat(gateway, "plain", messages=messages, options=SMALL)
-        told(reply)
+        ok_json(reply)
         seen = await gateway.engine()
     whole = [BEGIN_OF_TEXT, *token_ids(rendered(messages[-1:]))]
     assert seen["requests"][-1]["prompt"][:5] == whole[:5]
@@ -226,14 +226,14 @@ async def test_a_raw_prompt_has_no_messages_that_could_go() -> None:
         gateway.add("m", template=ABLE, messages=talk("uau"))
         long = " ".join(["word"] * 400)
         reply = await generate(gateway, "m", prompt=long, raw=True, options=SMALL)
-        assert told(reply)["prompt_eval_count"] == 131
+        assert ok_json(reply)["prompt_eval_count"] == 131
         assert reply.headers["x-paddock-truncated"] == f"{401 - 131} tokens"
         paths = (await gateway.engine())["paths"]
         assert paths == ["/completion", "/tokenize", "/tokenize", "/completion"]
         shown = await generate(
             gateway, "m", prompt=long, raw=True, options=SMALL, _debug_render_only=True
         )
-        assert told(shown)["_debug_info"]["rendered_template"] == long
+        assert ok_json(shown)["_debug_info"]["rendered_template"] == long
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -286,7 +286,7 @@ async def test_a_projectors_pictures_count_as_tokens(projector: bool, kept: int)
             model = gateway.blob(("six ",), template=None)
             eyes = gateway.blob(("eyes ",), metadata={"general.type": "mmproj"})
             gateway.add("seeing", layer=LAYER, files={"m.gguf": model, "eyes.gguf": eyes})
-        told(await chat(gateway, "seeing", messages=messages))
+        ok_json(await chat(gateway, "seeing", messages=messages))
         body = (await gateway.engine())["requests"][-1]
         assert len(body["prompt"]["multimodal_data"]) == kept
 
@@ -306,16 +306,16 @@ async def test_thinking_ends_where_the_reply_or_the_prompt_has_begun_it(
 ) -> None:
     async with open_gateway("--reply", reply) as gateway:
         gateway.add("m", template=None, layer=layer)
-        message = told(await chat(gateway, "m"))["message"]
+        message = ok_json(await chat(gateway, "m"))["message"]
         assert (message["thinking"], message["content"]) == ("Hm so. ", "Yes.")
 
 
 async def test_thinking_that_is_not_wanted_is_left_out() -> None:
     async with open_gateway("--reply", f"{THOUGHT}Yes.") as gateway:
         add_all(gateway)
-        message = told(await chat(gateway, "able", think=False))["message"]
+        message = ok_json(await chat(gateway, "able", think=False))["message"]
         assert message == {"role": "assistant", "content": "Yes."}
-        reply = told(await generate(gateway, "native", think=False))
+        reply = ok_json(await generate(gateway, "native", think=False))
         assert ("thinking" in reply, reply["response"]) == (False, "Yes.")
 
 
@@ -325,8 +325,8 @@ async def test_thinking_that_is_not_wanted_is_left_out() -> None:
 async def test_a_model_thinks_before_the_format_binds_it() -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
-        reply = told(await chat(gateway, "able", format="json"))
-        first, second = await asked(gateway)
+        reply = ok_json(await chat(gateway, "able", format="json"))
+        first, second = await requested(gateway)
     assert reply["message"]["thinking"] == "Hm so. "
     assert reply["message"]["content"] == '{"a": 1}'
     assert (first["prompt"], "json_schema" in first) == (HI_PROMPT, False)
@@ -338,19 +338,19 @@ async def test_a_model_thinks_before_the_format_binds_it() -> None:
 async def test_a_stream_goes_on_from_its_thinking() -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
-        said = lines(await chat(gateway, "able", format=SCHEMA, stream=True))
-        _, second = await asked(gateway)
+        output = lines(await chat(gateway, "able", format=SCHEMA, stream=True))
+        _, second = await requested(gateway)
     assert second["json_schema"] == SCHEMA
-    assert "".join(line["message"].get("thinking", "") for line in said) == "Hm so. "
-    assert "".join(line["message"]["content"] for line in said) == '{"a": 1}'
-    assert [line["done"] for line in said].count(True) == 1
+    assert "".join(line["message"].get("thinking", "") for line in output) == "Hm so. "
+    assert "".join(line["message"]["content"] for line in output) == '{"a": 1}'
+    assert [line["done"] for line in output].count(True) == 1
 
 
 async def test_a_model_that_does_not_think_is_asked_anew_all_the_same() -> None:
     async with open_gateway("--reply", "No JSON.", "--formatted", '{"a": 1}') as gateway:
         add_all(gateway)
-        reply = told(await chat(gateway, "able", format="json"))
-        first, second = await asked(gateway)
+        reply = ok_json(await chat(gateway, "able", format="json"))
+        first, second = await requested(gateway)
     assert reply["message"] == {"role": "assistant", "content": '{"a": 1}'}
     assert first["prompt"] == second["prompt"] == HI_PROMPT
 
@@ -359,25 +359,25 @@ async def test_a_model_that_does_not_think_is_asked_anew_all_the_same() -> None:
 async def test_what_was_thought_counts_towards_the_limit(limit: int, left: int) -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
-        told(await chat(gateway, "able", format="json", options={"num_predict": limit}))
-        first, second = await asked(gateway)
+        ok_json(await chat(gateway, "able", format="json", options={"num_predict": limit}))
+        first, second = await requested(gateway)
     assert (first["n_predict"], second["n_predict"]) == (limit, left)
 
 
 async def test_thinking_without_an_answer_is_not_asked_again() -> None:
     async with open_gateway("--reply", "<think>Hm. ") as gateway:
         add_all(gateway)
-        reply = told(await chat(gateway, "able", format="json"))
+        reply = ok_json(await chat(gateway, "able", format="json"))
         assert reply["message"] == {"role": "assistant", "content": "", "thinking": "Hm. "}
-        assert len(await asked(gateway)) == 1
+        assert len(await requested(gateway)) == 1
 
 
 async def test_without_thinking_the_format_binds_at_once() -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
-        reply = told(await chat(gateway, "able", format="json", think=False))
+        reply = ok_json(await chat(gateway, "able", format="json", think=False))
         assert reply["message"] == {"role": "assistant", "content": '{"a": 1}'}
-        (only,) = await asked(gateway)
+        (only,) = await requested(gateway)
         assert (only["prompt"], only["json_schema"]) == (HI_PROMPT, ANY)
 
 
@@ -385,17 +385,17 @@ async def test_with_pictures_the_format_binds_at_once() -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
         messages = [{**HI[0], "images": [BMP]}]
-        told(await chat(gateway, "seeing", messages=messages, format="json"))
-        (only,) = await asked(gateway)
+        ok_json(await chat(gateway, "seeing", messages=messages, format="json"))
+        (only,) = await requested(gateway)
         assert only["json_schema"] == ANY
 
 
 async def test_the_ggufs_own_template_leaves_chats_to_the_engine_and_not_prompts() -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
-        told(await chat(gateway, "native", format="json"))
-        reply = told(await generate(gateway, "native", format="json"))
-        native, first, second = await asked(gateway)
+        ok_json(await chat(gateway, "native", format="json"))
+        reply = ok_json(await generate(gateway, "native", format="json"))
+        native, first, second = await requested(gateway)
     assert native["response_format"] == {"type": "json_object"}
     assert (reply["thinking"], reply["response"]) == ("Hm so. ", '{"a": 1}')
     assert second["prompt"] == first["prompt"] + THOUGHT
@@ -404,7 +404,7 @@ async def test_the_ggufs_own_template_leaves_chats_to_the_engine_and_not_prompts
 async def test_the_context_of_a_restarted_reply_is_all_that_was_said() -> None:
     async with open_gateway(*THINKS) as gateway:
         add_all(gateway)
-        told(await generate(gateway, "able", format="json"))
+        ok_json(await generate(gateway, "able", format="json"))
         last = (await gateway.engine())["requests"][-1]
         assert last == {"content": HI_PROMPT + THOUGHT + '{"a": 1}'}
 
@@ -418,10 +418,10 @@ async def test_a_prompt_that_thinking_made_too_long_is_cut(stream: bool) -> None
         messages = [*HI, {"role": "user", "content": words}]
         more = {"messages": messages, "format": "json", "options": {"num_ctx": 256}}
         got = await chat(gateway, "able", stream=stream, **more)
-        said = lines(got) if stream else [told(got)]
-        first, refused, last = await asked(gateway)
-    assert "".join(line["message"].get("thinking", "") for line in said) == "hm " * 10
-    assert "".join(line["message"]["content"] for line in said) == '{"a": 1}'
+        output = lines(got) if stream else [ok_json(got)]
+        first, refused, last = await requested(gateway)
+    assert "".join(line["message"].get("thinking", "") for line in output) == "hm " * 10
+    assert "".join(line["message"]["content"] for line in output) == '{"a": 1}'
     assert refused["prompt"].startswith(first["prompt"])
     assert (last["prompt"][0], len(last["prompt"])) == (BEGIN_OF_TEXT, 131)
     assert last["json_schema"] == ANY
@@ -432,14 +432,14 @@ async def test_a_prompt_that_thinking_made_too_long_is_cut(stream: bool) -> None
 
 async def must(gateway: Gateway, model: str, **body: Any) -> Any:
     given = {"messages": HI, "tools": [ADD, SUB], "tool_choice": "required", **body}
-    return told(await post(gateway, "/v1/chat/completions", model, **given))["choices"][0]
+    return ok_json(await post(gateway, "/v1/chat/completions", model, **given))["choices"][0]
 
 
 async def test_a_model_that_makes_no_call_is_made_to() -> None:
     async with open_gateway(*REFUSES) as gateway:
         add_all(gateway)
         choice = await must(gateway, "able", reasoning_effort="none")
-        first, second = await asked(gateway)
+        first, second = await requested(gateway)
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["content"] == "I will not."
     (call,) = choice["message"]["tool_calls"]
@@ -469,7 +469,7 @@ async def test_a_model_that_calls_by_itself_is_asked_once() -> None:
     async with open_gateway("--reply", f"<tool_call>{CALL}</tool_call>") as gateway:
         add_all(gateway)
         choice = await must(gateway, "able")
-        assert len(await asked(gateway)) == 1
+        assert len(await requested(gateway)) == 1
     assert choice["finish_reason"] == "tool_calls"
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "add"
 
@@ -478,7 +478,7 @@ async def test_a_call_that_only_may_be_made_is_not_forced() -> None:
     async with open_gateway(*REFUSES) as gateway:
         add_all(gateway)
         choice = await must(gateway, "able", tool_choice="auto")
-        assert len(await asked(gateway)) == 1
+        assert len(await requested(gateway)) == 1
     assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "I will not.")
 
 
@@ -487,7 +487,7 @@ async def test_a_named_function_is_the_only_one_that_can_be_called() -> None:
         add_all(gateway)
         name = {"type": "function", "function": {"name": "sub"}}
         await must(gateway, "able", tool_choice=name)
-        first, second = await asked(gateway)
+        first, second = await requested(gateway)
     assert second["json_schema"] == forced.schema([SUB], ABLE_LAYER)
     assert '"add"' not in first["prompt"]
 
@@ -497,7 +497,9 @@ async def test_a_call_outweighs_a_format() -> None:
         add_all(gateway)
         form = {"type": "json_schema", "json_schema": {"name": "s", "schema": SCHEMA}}
         choice = await must(gateway, "able", response_format=form)
-        assert (await asked(gateway))[-1]["json_schema"] == forced.schema([ADD, SUB], ABLE_LAYER)
+        assert (await requested(gateway))[-1]["json_schema"] == forced.schema(
+            [ADD, SUB], ABLE_LAYER
+        )
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "add"
 
 
@@ -507,7 +509,7 @@ async def test_pictures_stay_in_a_prompt_that_goes_on() -> None:
         image = {"type": "image_url", "image_url": {"url": f"data:image/bmp;base64,{BMP}"}}
         messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}, image]}]
         await must(gateway, "seeing", messages=messages)
-        first, second = (body["prompt"] for body in await asked(gateway))
+        first, second = (body["prompt"] for body in await requested(gateway))
     assert first["prompt_string"].count(MARKER) == 1
     assert second["prompt_string"] == f"{first['prompt_string']}I will not.<tool_call>"
     assert first["multimodal_data"] == second["multimodal_data"] == [BMP]
@@ -517,7 +519,7 @@ async def test_the_engine_itself_forces_calls_by_its_own_template() -> None:
     async with open_gateway(*REFUSES) as gateway:
         add_all(gateway)
         choice = await must(gateway, "native")
-        (only,) = await asked(gateway)
+        (only,) = await requested(gateway)
     assert choice["message"]["content"] == "I will not."
     assert (only["tool_choice"], len(only["tools"])) == ("required", 2)
 

@@ -26,7 +26,7 @@ PATHS = list(STREAMS)
 FIRST = b"Hello "
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+def reported(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """The facts of every finished request."""
     return [vars(line)["fields"] for line in caplog.records if line.name == "paddock"]
 
@@ -69,7 +69,7 @@ async def test_a_client_that_leaves_during_a_load_ends_the_load(
             assert gateway.waiting() == 1
         await nobody_is_left(gateway)
         await gateway.until(lambda: not gateway.scheduler.snapshot().runners)
-    assert [facts["status"] for facts in told(caplog)] == [499]
+    assert [facts["status"] for facts in reported(caplog)] == [499]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -85,7 +85,7 @@ async def test_a_client_that_leaves_during_prefill_frees_its_slot(
             await gateway.engine_when(active=1)
         await gateway.engine_when(active=0, cancelled=1, finished=0)
         await nobody_is_left(gateway)
-    assert [facts["status"] for facts in told(caplog)] == [499]
+    assert [facts["status"] for facts in reported(caplog)] == [499]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -101,7 +101,7 @@ async def test_a_client_that_leaves_a_stream_frees_its_slot(
             assert gateway.leases() == 1
         await gateway.engine_when(active=0, cancelled=1, finished=0)
         await nobody_is_left(gateway)
-    assert [facts["status"] for facts in told(caplog)] == [200]
+    assert [facts["status"] for facts in reported(caplog)] == [200]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -225,8 +225,8 @@ async def test_a_client_that_reads_late_misses_nothing(path: str) -> None:
             await gateway.engine_when(active=0)
             assert gateway.leases() == 1
             received = await client.until(b"\r\n0\r\n\r\n")
-        said = b"".join(re.findall(rb'"content":"([^"]*)"', received))
-        assert said == b"Hello from the fake engine." * 2000
+        output = b"".join(re.findall(rb'"content":"([^"]*)"', received))
+        assert output == b"Hello from the fake engine." * 2000
         await nobody_is_left(gateway)
 
 
@@ -267,7 +267,7 @@ async def test_the_line_of_a_request_tells_what_it_took(caplog: pytest.LogCaptur
         gateway.add()
         await gateway.client.post("/api/chat", json=STREAMS["/api/chat"])
         await gateway.client.post("/v1/chat/completions", json=whole("/v1/chat/completions"))
-    loading, warm = told(caplog)
+    loading, warm = reported(caplog)
     assert (loading["model"], loading["tokens"], loading["status"]) == ("m", 6, 200)
     assert loading["load_ms"] >= 50
     assert loading["total_ms"] >= loading["first_ms"] >= loading["load_ms"] > 0

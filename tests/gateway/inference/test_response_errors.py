@@ -34,7 +34,7 @@ def too_long(path: str, **more: Any) -> dict[str, Any]:
     return {**STREAMS[path], "messages": messages, "prompt": text, **more}
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+def reported(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     """The facts of every finished request."""
     return [vars(line)["fields"] for line in caplog.records if line.name == "paddock"]
 
@@ -104,9 +104,9 @@ async def test_a_model_that_cannot_be_loaded_is_500(path: str) -> None:
 async def test_a_model_that_fails_again_and_again_is_503_and_says_when() -> None:
     async with open_gateway("--exit-on-load", "1", "--say", "no") as gateway:
         gateway.add()
-        found = [await gateway.client.post("/api/chat", json=whole("/api/chat")) for _ in range(3)]
-        assert [reply.status_code for reply in found] == [500, 500, 503]
-        assert found[2].headers["retry-after"] == "1"
+        result = [await gateway.client.post("/api/chat", json=whole("/api/chat")) for _ in range(3)]
+        assert [reply.status_code for reply in result] == [500, 500, 503]
+        assert result[2].headers["retry-after"] == "1"
 
 
 async def test_a_full_queue_is_503_at_once() -> None:
@@ -171,7 +171,7 @@ async def test_an_engine_that_fails_too_late_ends_the_stream_with_an_error(
         assert "Hello " in reply.text
         assert "[DONE]" not in reply.text
         await gateway.until(lambda: gateway.leases() == gateway.waiting() == 0)
-    [facts] = told(caplog)
+    [facts] = reported(caplog)
     assert (facts["status"], facts["error"]) == (200, COMPUTE)
 
 

@@ -108,12 +108,14 @@ async def test_a_call_that_is_refused_is_replaced_by_another(gateway: Gateway) -
     assert gateway.leases() == 0
 
 
-@pytest.mark.parametrize("asked", [True, False])
-async def test_a_refusal_without_another_call_is_the_answer(gateway: Gateway, asked: bool) -> None:
+@pytest.mark.parametrize("requested", [True, False])
+async def test_a_refusal_without_another_call_is_the_answer(
+    gateway: Gateway, requested: bool
+) -> None:
     reply = Reply(gateway, TOO_LONG)
     with pytest.raises(ContextOverflow, match="exceeds the available context size"):
-        await reply.done(reply.nothing if asked else None)
-    assert (len(reply.failures), reply.sent) == (int(asked), [])
+        await reply.done(reply.nothing if requested else None)
+    assert (len(reply.failures), reply.sent) == (int(requested), [])
     assert gateway.leases() == 0
 
 

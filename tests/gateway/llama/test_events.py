@@ -30,13 +30,13 @@ SUB = '{"name": "sub", "arguments": {}}'
 
 def events(data: bytes, cuts: list[int] | None = None) -> list[dict[str, Any]]:
     lines = LineSplitter()
-    found = (parse_event(line) for piece in pieces(data, cuts or []) for line in lines.feed(piece))
-    return [each for each in found if each is not None]
+    result = (parse_event(line) for piece in pieces(data, cuts or []) for line in lines.feed(piece))
+    return [each for each in result if each is not None]
 
 
-def grown(reader: EventReader, said: list[dict[str, Any]]) -> list[Delta]:
+def grown(reader: EventReader, written: list[dict[str, Any]]) -> list[Delta]:
     """All that the reply grows by, what was held back at the end included."""
-    deltas = [*(reader.feed(each) for each in said), reader.flush()]
+    deltas = [*(reader.feed(each) for each in written), reader.flush()]
     return [delta for delta in deltas if delta is not None]
 
 
@@ -72,9 +72,9 @@ def test_progress_says_nothing() -> None:
 
 def test_timings_after_the_end_count_and_say_nothing() -> None:
     reader = ChatEventReader()
-    *said, last = events(recorded.WITH_USAGE)
+    *written, last = events(recorded.WITH_USAGE)
     assert last["choices"] == []
-    for each in said:
+    for each in written:
         reader.feed(each)
     assert reader.feed(last) is None
     assert (
@@ -144,10 +144,10 @@ def test_a_chats_tokens_have_their_log_probabilities() -> None:
 # ---- completions
 
 
-def completion(*said: str, kind: str = "eos", word: str = "") -> list[dict[str, Any]]:
+def completion(*written: str, kind: str = "eos", word: str = "") -> list[dict[str, Any]]:
     """Events of /completion that say so."""
     end = {"content": "", "stop": True, "stop_type": kind, "stopping_word": word, "timings": {}}
-    return [*({"content": text, "stop": False} for text in said), end]
+    return [*({"content": text, "stop": False} for text in written), end]
 
 
 def telling(**more: Any) -> CompletionEventReader:
@@ -211,14 +211,14 @@ def test_a_completions_tokens_have_their_log_probabilities() -> None:
 
 def test_thinking_and_calls_are_told_from_text() -> None:
     reader = telling()
-    said = ("<think>", "hm", "</think>\n", "So: ", f"<tool_call>{ADD}", f"{SUB}</tool_call>")
-    deltas = grown(reader, completion(*said))
+    written = ("<think>", "hm", "</think>\n", "So: ", f"<tool_call>{ADD}", f"{SUB}</tool_call>")
+    deltas = grown(reader, completion(*written))
     assert (thinking_of(deltas), text_of(deltas)) == ("hm", "So: ")
     assert calls_of(deltas) == [
         ToolCallDelta(0, "call_1", "add", '{"a":1}', whole=True),
         ToolCallDelta(1, "call_2", "sub", "{}", whole=True),
     ]
-    assert "".join(reader.pieces) == "".join(said)
+    assert "".join(reader.pieces) == "".join(written)
     assert reader.end == End("tool_calls")
 
 
@@ -270,7 +270,7 @@ def test_with_quiet_thinking_is_left_out_and_read_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "before"),
+    ("written", "before"),
     [
         (("<think>", "hm", "</think>", "\n\n", "So", " it is"), "<think>hm</think>\n\n"),
         (("<think>hm</think>\n\nSo",), "<think>hm</think>\n\n"),
@@ -285,11 +285,11 @@ def test_with_quiet_thinking_is_left_out_and_read_all_the_same() -> None:
     ],
 )
 def test_with_restart_nothing_is_said_from_the_first_text_on(
-    said: tuple[str, ...], before: str
+    written: tuple[str, ...], before: str
 ) -> None:
     reader = telling(stop_at_text=True)
     deltas = []
-    for each in completion(*said):
+    for each in completion(*written):
         deltas.append(reader.feed(each) or Delta())
         if reader.restart_needed:
             break
@@ -376,11 +376,11 @@ def test_the_models_own_pieces_do_not_matter(
 ) -> None:
     wishes = {"quiet": quiet, "stop_at_text": stop_at_text, "must_call": must_call}
     one, other = telling(**wishes), telling(**wishes)
-    said, rest = [], output
+    written, rest = [], output
     for length in lengths:
-        said.append(rest[:length])
+        written.append(rest[:length])
         rest = rest[length:]
-    assert merged(grown(one, completion(*filter(None, [*said, rest])))) == merged(
+    assert merged(grown(one, completion(*filter(None, [*written, rest])))) == merged(
         grown(other, completion(output))
     )
     assert (one.restart_needed, one.end) == (other.restart_needed, other.end)

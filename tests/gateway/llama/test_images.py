@@ -154,8 +154,8 @@ def test_what_is_no_base64_may_be_a_jpeg(data: str) -> None:
 @given(st.binary(max_size=60))
 def test_the_data_itself_passes_as_it_is(data: bytes) -> None:
     text = encoded(data)
-    found: Any = media_part(text)
-    if found["type"] == "input_audio":
-        assert found["input_audio"]["data"] == text
+    result: Any = media_part(text)
+    if result["type"] == "input_audio":
+        assert result["input_audio"]["data"] == text
     else:
-        assert found["image_url"]["url"].endswith(f";base64,{text}")
+        assert result["image_url"]["url"].endswith(f";base64,{text}")

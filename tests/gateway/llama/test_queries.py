@@ -49,7 +49,7 @@ async def runner(replies: Replies, heard: list[Any]) -> AsyncIterator[Lease]:
 
 
 @pytest.mark.parametrize(
-    ("props", "found", "text"),
+    ("props", "result", "text"),
     [
         ({"bos_token": "<s>"}, [1, 1], "<s>"),
         ({"bos_token": "<s>"}, [1, 1, 2], "<s>"),
@@ -62,16 +62,16 @@ async def runner(replies: Replies, heard: list[Any]) -> AsyncIterator[Lease]:
     ],
 )
 async def test_the_beginning_is_what_would_stand_there_twice(
-    props: Mapping[str, Any], found: list[int], text: str
+    props: Mapping[str, Any], result: list[int], text: str
 ) -> None:
     heard: list[Any] = []
-    async with runner({"/props": props, "/tokenize": {"tokens": found}}, heard) as lease:
+    async with runner({"/props": props, "/tokenize": {"tokens": result}}, heard) as lease:
         assert known_bos_text(lease.runner.spec.digest) is None
         assert await bos_text(lease) == text
         again = await bos_text(lease)
         assert again == known_bos_text(lease.runner.spec.digest) == text
-    asked = [("/tokenize", {"content": "<s>", "add_special": True})]
-    assert heard == [("/props", None), *(asked if props.get("bos_token") else [])]
+    requested = [("/tokenize", {"content": "<s>", "add_special": True})]
+    assert heard == [("/props", None), *(requested if props.get("bos_token") else [])]
 
 
 async def test_tokens_are_counted_with_what_stands_before_them_or_without() -> None:

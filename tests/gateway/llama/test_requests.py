@@ -33,12 +33,12 @@ def completion(prompt: engine.Prompt = "hi", **more: Any) -> Any:
 # ---- progress
 
 
-@pytest.mark.parametrize(("spare", "told"), [(0, False), (-1, True)])
-def test_progress_is_told_of_prompts_that_may_not_fit_a_batch(spare: int, told: bool) -> None:
+@pytest.mark.parametrize(("spare", "reported"), [(0, False), (-1, True)])
+def test_progress_is_told_of_prompts_that_may_not_fit_a_batch(spare: int, reported: bool) -> None:
     whole = engine.chat(HI, {}, None)
     size = len(whole.body) + spare
     sent = posted(engine.chat(HI, {}, None, batch=size), engine.CHAT)
-    assert ("return_progress" in sent) == told
+    assert ("return_progress" in sent) == reported
     long = "a" * (engine.BATCH + spare)
     assert completion(long)["return_progress"] is True
     assert "return_progress" not in completion(long, batch=2 * len(long))
@@ -89,9 +89,9 @@ def test_tools_and_a_format_are_added_where_there_are_some() -> None:
     }
 
 
-@pytest.mark.parametrize(("asked", "top"), [(0, 1), (1, 1), (5, 5)])
-def test_log_probabilities_come_with_one_alternative_at_least(asked: int, top: int) -> None:
-    payload = chat(top_logprobs=asked)
+@pytest.mark.parametrize(("requested", "top"), [(0, 1), (1, 1), (5, 5)])
+def test_log_probabilities_come_with_one_alternative_at_least(requested: int, top: int) -> None:
+    payload = chat(top_logprobs=requested)
     assert payload["n_probs"] == top
     assert not {"logprobs", "top_logprobs"} & payload.keys()
 
@@ -156,9 +156,11 @@ def test_a_schema_wins_over_a_grammar() -> None:
     assert "grammar" not in completion(extra=extra, schema=SCHEMA)
 
 
-@pytest.mark.parametrize(("asked", "count"), [(0, 1), (3, 3)])
-def test_a_completions_log_probabilities_are_a_field_of_their_own(asked: int, count: int) -> None:
-    payload = completion(top_logprobs=asked)
+@pytest.mark.parametrize(("requested", "count"), [(0, 1), (3, 3)])
+def test_a_completions_log_probabilities_are_a_field_of_their_own(
+    requested: int, count: int
+) -> None:
+    payload = completion(top_logprobs=requested)
     assert payload["n_probs"] == count
     assert payload["response_fields"] == [*FIELDS, "completion_probabilities"]
     assert completion()["response_fields"] == FIELDS  # and stays out of the next one

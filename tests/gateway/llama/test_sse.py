@@ -32,10 +32,10 @@ def test_a_line_may_come_in_pieces_even_within_a_character() -> None:
 @given(
     st.lists(st.binary(max_size=20).map(lambda data: data.replace(b"\n", b"")), max_size=9), CUTS
 )
-def test_the_lines_are_the_same_whatever_the_pieces(said: list[bytes], cuts: list[int]) -> None:
+def test_the_lines_are_the_same_whatever_the_pieces(output: list[bytes], cuts: list[int]) -> None:
     lines = LineSplitter()
-    data = b"".join(line + b"\n" for line in said) + b"rest"
-    assert [line for piece in pieces(data, cuts) for line in lines.feed(piece)] == said
+    data = b"".join(line + b"\n" for line in output) + b"rest"
+    assert [line for piece in pieces(data, cuts) for line in lines.feed(piece)] == output
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def take(line: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("data", "said", "failed"),
+    ("data", "output", "failed"),
     [
         (b"", b"", False),
         (b"a\n \nb\n", b"AB", False),
@@ -95,9 +95,9 @@ def take(line: bytes) -> bytes:
         (b"a\nb\nx\nc\n", b"AB", True),
     ],
 )
-def test_what_comes_before_an_error_is_kept(data: bytes, said: bytes, failed: bool) -> None:
+def test_what_comes_before_an_error_is_kept(data: bytes, output: bytes, failed: bool) -> None:
     reading = SSEDecoder(take)
-    assert reading.feed(data) == said
+    assert reading.feed(data) == output
     with pytest.raises(EngineError) if failed else contextlib.nullcontext():
         reading.check()
 

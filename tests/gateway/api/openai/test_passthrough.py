@@ -35,9 +35,9 @@ def chunk(delta: str, reason: str = "null", *, index: int = 0, more: str = "") -
 
 def events(text: str) -> list[Any]:
     """The objects of a stream, which ends as it should."""
-    *said, done, nothing = text.split("\n\n")
+    *output, done, nothing = text.split("\n\n")
     assert (done, nothing) == ("data: [DONE]", "")
-    return [json.loads(each.removeprefix("data: ")) for each in said]
+    return [json.loads(each.removeprefix("data: ")) for each in output]
 
 
 # ---- streamed chats
@@ -64,15 +64,15 @@ def test_what_is_known_is_said_at_once() -> None:
 
 
 def test_usage_comes_when_the_engine_was_asked_for_it() -> None:
-    told = events(run(passthrough(), recorded.WITH_USAGE))
-    assert (told[-1]["choices"], told[-1]["usage"]["total_tokens"]) == ([], 25)
-    assert (told[-1]["model"], told[-1]["system_fingerprint"]) == ("m", "fp_ollama")
-    assert ["usage" in event for event in told] == [False] * 5 + [True]
+    reported = events(run(passthrough(), recorded.WITH_USAGE))
+    assert (reported[-1]["choices"], reported[-1]["usage"]["total_tokens"]) == ([], 25)
+    assert (reported[-1]["model"], reported[-1]["system_fingerprint"]) == ("m", "fp_ollama")
+    assert ["usage" in event for event in reported] == [False] * 5 + [True]
 
 
 def test_usage_is_null_before_it_comes() -> None:
-    *told, last = events(run(passthrough(usage=True), recorded.WITH_USAGE))
-    assert [event["usage"] for event in told] == [None] * 5
+    *reported, last = events(run(passthrough(usage=True), recorded.WITH_USAGE))
+    assert [event["usage"] for event in reported] == [None] * 5
     assert last["usage"]["total_tokens"] == 25
     first, *_ = events(run(passthrough(usage=True), recorded.STOPPED))
     assert (first["choices"][0]["delta"], first["usage"]) == (
@@ -94,13 +94,13 @@ def test_reasoning_is_renamed_and_goes_with_an_empty_content() -> None:
 
 
 def test_tool_calls_pass_in_the_engines_pieces() -> None:
-    told = events(run(passthrough(), recorded.CALLED))
-    pieces = [call for event in told for call in calls_of(event)]
+    reported = events(run(passthrough(), recorded.CALLED))
+    pieces = [call for event in reported for call in calls_of(event)]
     assert [piece["index"] for piece in pieces] == [0, 0, 0, 1, 1]
     text = "".join(piece["function"]["arguments"] for piece in pieces[:3])
     assert json.loads(text) == {"a": 1, "b": "<"}
     assert (pieces[0]["id"], pieces[0]["type"]) == (recorded.ONE_ID, "function")
-    assert told[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert reported[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
 def calls_of(event: Any) -> list[Any]:
@@ -130,10 +130,10 @@ def test_an_empty_reply_still_begins_with_its_role() -> None:
 
 
 def test_a_model_is_named_as_the_client_named_it() -> None:
-    told = run(passthrough('M<"é'), recorded.PLAIN)
-    assert told.count('"model":"M\\u003c\\"é"') == 5
-    assert recorded.ALIAS not in told
-    assert {event["model"] for event in events(told)} == {'M<"é'}
+    reported = run(passthrough('M<"é'), recorded.PLAIN)
+    assert reported.count('"model":"M\\u003c\\"é"') == 5
+    assert recorded.ALIAS not in reported
+    assert {event["model"] for event in events(reported)} == {'M<"é'}
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ def test_a_model_is_named_as_the_client_named_it() -> None:
 )
 def test_a_text_that_looks_like_our_marks_stays_as_it_is(text: str) -> None:
     delta = json.dumps({"content": text}, separators=(",", ":"))
-    said = recorded.chat(delta)
+    output = recorded.chat(delta)
     finish = recorded.chat("{}", '"stop"', more=f",{recorded.PLAIN_TIMINGS}")
-    told = events(run(passthrough(), recorded.START + said + said + finish + recorded.DONE))
-    assert [event["choices"][0]["delta"].get("content") for event in told] == [text, text, None]
+    reported = events(run(passthrough(), recorded.START + output + output + finish + recorded.DONE))
+    assert [event["choices"][0]["delta"].get("content") for event in reported] == [text, text, None]
 
 
 def test_comments_and_blank_lines_are_left_out() -> None:
@@ -186,10 +186,10 @@ def test_any_text_survives(texts: list[str]) -> None:
     deltas = [json.dumps({"content": text}, separators=(",", ":")) for text in texts]
     finish = recorded.chat("{}", '"stop"', more=f",{recorded.PLAIN_TIMINGS}")
     data = recorded.START + b"".join(map(recorded.chat, deltas)) + finish + recorded.DONE
-    told = [
+    reported = [
         event["choices"][0]["delta"].get("content") for event in events(run(passthrough(), data))
     ]
-    assert told == [*texts, None]
+    assert reported == [*texts, None]
 
 
 # ---- errors

@@ -46,12 +46,12 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
 
 
 def events(response: httpx.Response) -> list[Any]:
-    *said, done, nothing = response.text.split("\n\n")
+    *output, done, nothing = response.text.split("\n\n")
     assert (done, nothing) == ("data: [DONE]", "")
-    return [json.loads(line.removeprefix("data: ")) for line in said]
+    return [json.loads(line.removeprefix("data: ")) for line in output]
 
 
-async def asked(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
+async def requested(gateway: Gateway, path: str = "/v1/chat/completions") -> Any:
     """The last body that the engine was sent at `path`."""
     seen = await gateway.engine()
     return [body for at, body in zip(seen["paths"], seen["requests"], strict=True) if at == path][
@@ -221,25 +221,25 @@ async def test_a_streamed_chat(gateway: Gateway) -> None:
     response = await chat(gateway, stream=True)
     assert response.headers["content-type"] == "text/event-stream"
     assert response.headers["cache-control"] == "no-cache"
-    told = events(response)
-    deltas = [event["choices"][0]["delta"] for event in told]
+    reported = events(response)
+    deltas = [event["choices"][0]["delta"] for event in reported]
     assert deltas[0] == {"role": "assistant", "content": "Hello "}
     assert "".join(delta.get("content", "") for delta in deltas) == SAID
-    assert [event["choices"][0]["finish_reason"] for event in told] == [None] * 5 + ["stop"]
-    assert len({event["id"] for event in told}) == 1
-    assert not any("usage" in event or "prompt_progress" in event for event in told)
+    assert [event["choices"][0]["finish_reason"] for event in reported] == [None] * 5 + ["stop"]
+    assert len({event["id"] for event in reported}) == 1
+    assert not any("usage" in event or "prompt_progress" in event for event in reported)
 
 
 async def test_usage_of_a_stream_comes_when_it_is_asked_for(gateway: Gateway) -> None:
     gateway.add()
-    told = events(await chat(gateway, stream=True, stream_options={"include_usage": True}))
-    assert (told[-1]["choices"], told[-1]["usage"]["total_tokens"]) == ([], 7)
+    reported = events(await chat(gateway, stream=True, stream_options={"include_usage": True}))
+    assert (reported[-1]["choices"], reported[-1]["usage"]["total_tokens"]) == ([], 7)
 
 
 async def test_sampling_that_nobody_mentions_is_openais(gateway: Gateway) -> None:
     gateway.add(template=NATIVE)
     await chat(gateway)
-    sent = await asked(gateway)
+    sent = await requested(gateway)
     assert (sent["temperature"], sent["top_p"], sent["top_k"]) == (1.0, 1.0, 40)
     assert (sent["n_predict"], sent["stop"]) == (10240, [])
 
@@ -249,11 +249,11 @@ async def test_the_models_parameters_lie_under_the_request(gateway: Gateway) -> 
     gateway.add(template=NATIVE, parameters=parameters)
     for ask, path in ((chat, "/v1/chat/completions"), (complete, "/completion")):
         await ask(gateway)
-        sent = await asked(gateway, path)
+        sent = await requested(gateway, path)
         assert (sent["temperature"], sent["top_p"], sent["stop"]) == (0.1, 1.0, ["A"])
         assert sent["n_predict"] == 5
         await ask(gateway, temperature=0.7, stop="B", max_tokens=3)
-        sent = await asked(gateway, path)
+        sent = await requested(gateway, path)
         assert (sent["temperature"], sent["stop"], sent["n_predict"]) == (0.7, ["B"], 3)
     [runner] = gateway.scheduler.snapshot().runners
     assert runner.spec.context == 512
@@ -265,15 +265,15 @@ async def test_the_models_words_come_before_the_requests(gateway: Gateway, role:
     system, own = {"role": "system", "content": "Be."}, {"role": role, "content": "Mine."}
     gateway.add(template=NATIVE, system="Be.", messages=[stored])
     await chat(gateway)
-    assert (await asked(gateway))["messages"] == [system, stored, HI]
+    assert (await requested(gateway))["messages"] == [system, stored, HI]
     await chat(gateway, messages=[own, HI])
-    assert (await asked(gateway))["messages"] == [stored, own, HI]
+    assert (await requested(gateway))["messages"] == [stored, own, HI]
 
 
 async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> None:
     gateway.add(template=ABLE)
     await chat(gateway, tools=TOOLS)
-    sent = await asked(gateway)
+    sent = await requested(gateway)
     assert (sent["tools"], sent["chat_template_kwargs"]) == (TOOLS, {"enable_thinking": True})
     for effort, kwargs in (
         ("none", {"enable_thinking": False}),
@@ -281,7 +281,7 @@ async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> N
         ("xhigh", {"enable_thinking": True, "reasoning_effort": "max"}),
     ):
         await chat(gateway, reasoning_effort=effort)
-        sent = await asked(gateway)
+        sent = await requested(gateway)
         assert sent["chat_template_kwargs"] == kwargs
         assert "reasoning_effort" not in sent
 
@@ -289,9 +289,9 @@ async def test_a_model_that_can_do_more_is_asked_for_more(gateway: Gateway) -> N
 async def test_a_model_that_cannot_think_may_be_told_not_to(gateway: Gateway) -> None:
     gateway.add(template=NATIVE)
     assert (await chat(gateway, reasoning_effort="none")).status_code == 200
-    assert (await asked(gateway))["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (await requested(gateway))["chat_template_kwargs"] == {"enable_thinking": False}
     await chat(gateway)
-    assert "chat_template_kwargs" not in await asked(gateway)
+    assert "chat_template_kwargs" not in await requested(gateway)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ async def test_a_client_cannot_reach_into_the_engine(
     gateway.add(template=template)
     ours = {"id_slot": 7, "model": "m", "cache_prompt": False, "return_progress": False}
     await chat(gateway, **ours, n_predict=1, lora=[1], grammar="root ::= x")
-    sent = await asked(gateway, path)
+    sent = await requested(gateway, path)
     assert sent.keys().isdisjoint({"id_slot", "model", "lora"})
     assert "return_progress" not in sent
     assert (sent["cache_prompt"], sent["n_predict"]) == (True, 10240)
@@ -326,17 +326,17 @@ async def test_a_whole_completion_goes_through_the_template(
     assert reply["id"].startswith("cmpl-")
     assert reply["choices"] == [{"text": SAID, "index": 0, "finish_reason": "stop"}]
     prompt = f"<|im_start|>system\nBe.<|im_end|>\n{PROMPT}"
-    assert (await asked(gateway, "/completion"))["prompt"] == prompt
+    assert (await requested(gateway, "/completion"))["prompt"] == prompt
     assert (await gateway.engine())["paths"] == paths
 
 
 async def test_a_streamed_completion(gateway: Gateway) -> None:
     gateway.add()
-    *told, used = events(
+    *reported, used = events(
         await complete(gateway, stream=True, stream_options={"include_usage": True})
     )
-    assert "".join(event["choices"][0]["text"] for event in told) == SAID
-    assert [event["choices"][0]["finish_reason"] for event in told] == [None] * 5 + ["stop"]
+    assert "".join(event["choices"][0]["text"] for event in reported) == SAID
+    assert [event["choices"][0]["finish_reason"] for event in reported] == [None] * 5 + ["stop"]
     assert used["usage"]["completion_tokens"] == 6
 
 
@@ -359,4 +359,4 @@ async def test_members_of_ollamas_own_requests_mean_nothing_in_a_completion(
     gateway.add()
     more = {"system": 5, "images": 5, "context": "x", "raw": True, "format": "xml"}
     assert (await complete(gateway, **more)).status_code == 200
-    assert (await asked(gateway, "/completion"))["prompt"] == PROMPT
+    assert (await requested(gateway, "/completion"))["prompt"] == PROMPT

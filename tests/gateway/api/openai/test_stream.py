@@ -70,9 +70,9 @@ def last_chunk(reason: str) -> str:
 
 def events(text: str) -> list[Any]:
     """The objects of a stream, which ends as it should."""
-    *said, done, nothing = text.split("\n\n")
+    *output, done, nothing = text.split("\n\n")
     assert (done, nothing) == ("data: [DONE]", "")
-    return [json.loads(each.removeprefix("data: ")) for each in said]
+    return [json.loads(each.removeprefix("data: ")) for each in output]
 
 
 # ---- streamed chats
@@ -97,15 +97,15 @@ def test_a_model_is_named_as_the_client_named_it() -> None:
 
 
 def test_usage_of_a_chat_is_a_chunk_of_its_own() -> None:
-    *told, used = events(run(chatting(usage=True), recorded.WITH_USAGE))
+    *reported, used = events(run(chatting(usage=True), recorded.WITH_USAGE))
     assert json.dumps(used, separators=(",", ":")) == f'{{{FRAME},{CHAT_USED},"choices":[]}}'
-    assert [event["usage"] for event in told] == [None] * len(told)
-    assert [event["choices"][0]["finish_reason"] for event in told[-2:]] == [None, "stop"]
+    assert [event["usage"] for event in reported] == [None] * len(reported)
+    assert [event["choices"][0]["finish_reason"] for event in reported[-2:]] == [None, "stop"]
 
 
 def test_thinking_is_called_reasoning_and_goes_with_an_empty_content() -> None:
-    told = events(run(chatting(), recorded.THOUGHT))
-    assert [event["choices"][0]["delta"] for event in told] == [
+    reported = events(run(chatting(), recorded.THOUGHT))
+    assert [event["choices"][0]["delta"] for event in reported] == [
         {"role": "assistant", "content": "", "reasoning": "hm "},
         {"content": "", "reasoning": "o.k."},
         {"content": "", "reasoning": "\n"},
@@ -189,15 +189,15 @@ def test_a_call_that_was_cut_short_is_given_as_far_as_it_came() -> None:
 def test_a_token_without_text_stands_with_the_next_chunk() -> None:
     entries = [{"token": token, "logprob": -0.5} for token in ("\ufffd", "é", "")]
     reply = completion()
-    said = [
+    output = [
         reply.write(Delta(logprobs=entries[:1])),
         reply.write(Delta("é", logprobs=entries[1:2])),
         reply.write(Delta(logprobs=entries[2:])),
         reply.end(End("stop"), Usage()),
     ]
-    assert said[0] == said[2] == b""
-    told = [event["choices"][0]["logprobs"] for event in events(b"".join(said).decode())]
-    assert [part["tokens"] for part in told] == [["\ufffd", "é"], [""]]
+    assert output[0] == output[2] == b""
+    reported = [event["choices"][0]["logprobs"] for event in events(b"".join(output).decode())]
+    assert [part["tokens"] for part in reported] == [["\ufffd", "é"], [""]]
 
 
 def test_logprobs_have_alternatives_only_if_they_were_asked_for() -> None:
@@ -237,9 +237,9 @@ def test_a_completion_is_streamed_in_chunks_of_text() -> None:
 
 
 def test_usage_of_a_completion_is_a_chunk_of_its_own() -> None:
-    *told, used = events(run(completing(usage=True), recorded.RAW))
+    *reported, used = events(run(completing(usage=True), recorded.RAW))
     assert (used["choices"], used["usage"]) == ([], USED)
-    assert [event["usage"] for event in told] == [None] * len(told)
+    assert [event["usage"] for event in reported] == [None] * len(reported)
     assert not any("usage" in event for event in events(run(completing(), recorded.RAW)))
 
 
@@ -259,10 +259,10 @@ def test_a_stop_text_is_a_reason_to_stop() -> None:
 
 
 def test_an_echo_comes_first() -> None:
-    told = run(completing(echo="a <"), recorded.RAW)
-    assert told == text_chunk("a \\u003c") + SAID + text_chunk("", '"stop"') + DONE
-    found = whole(completing(stream=False, echo="a "), recorded.RAW_LIMITED)
-    assert found["choices"][0]["text"] == "a Hi you\u2028"
+    reported = run(completing(echo="a <"), recorded.RAW)
+    assert reported == text_chunk("a \\u003c") + SAID + text_chunk("", '"stop"') + DONE
+    result = whole(completing(stream=False, echo="a "), recorded.RAW_LIMITED)
+    assert result["choices"][0]["text"] == "a Hi you\u2028"
 
 
 def test_a_chunk_says_nothing_while_text_is_held_back() -> None:
@@ -272,9 +272,9 @@ def test_a_chunk_says_nothing_while_text_is_held_back() -> None:
 
 def test_a_completion_without_a_token_has_still_its_end() -> None:
     assert completion().end(End("stop"), Usage()).decode() == text_chunk("", '"stop"') + DONE
-    found = json.loads(completion(stream=False).end(End("stop"), Usage()))
-    assert found["choices"] == [{"text": "", "index": 0, "finish_reason": "stop"}]
-    assert found["usage"] == {
+    result = json.loads(completion(stream=False).end(End("stop"), Usage()))
+    assert result["choices"] == [{"text": "", "index": 0, "finish_reason": "stop"}]
+    assert result["usage"] == {
         "prompt_tokens": 0,
         "completion_tokens": 0,
         "total_tokens": 0,
@@ -310,8 +310,10 @@ def test_any_text_survives(texts: list[str]) -> None:
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
     deltas = [json.dumps({"content": text}, separators=(",", ":")) for text in texts]
     data = b"".join(map(recorded.chat, deltas)) + recorded.chat("{}", '"stop"')
-    told = [event["choices"][0]["delta"].get("content") for event in events(run(chatting(), data))]
-    assert told == [*texts, None]
+    reported = [
+        event["choices"][0]["delta"].get("content") for event in events(run(chatting(), data))
+    ]
+    assert reported == [*texts, None]
     assert object_of(data)["choices"][0]["message"]["content"] == "".join(texts)
 
 

@@ -105,8 +105,8 @@ def test_broken_forms_are_refused(body: str, content_type: str, message: str) ->
 @given(st.binary(max_size=60), st.text("abc/.é ", min_size=1, max_size=9))
 def test_what_clients_send_arrives(data: bytes, filename: str) -> None:
     sent = httpx.Request("POST", "http://x", data={"a": "1"}, files={"file": (filename, data)})
-    found = read_form(sent.read(), sent.headers["content-type"])
-    assert found == [FormField("a", b"1"), FormField("file", data, file=True)]
+    result = read_form(sent.read(), sent.headers["content-type"])
+    assert result == [FormField("a", b"1"), FormField("file", data, file=True)]
 
 
 @given(st.binary(max_size=80))

@@ -77,7 +77,7 @@ def test_of_one_name_the_first_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "found"),
+    ("name", "output", "result"),
     [
         ("stream", "1", True),
         ("stream", "FALSE", False),
@@ -92,9 +92,9 @@ def test_of_one_name_the_first_counts() -> None:
         ("temperature", "1", 1.0),
     ],
 )
-def test_fields_are_read_however_clients_write_them(name: str, said: str, found: Any) -> None:
+def test_fields_are_read_however_clients_write_them(name: str, output: str, result: Any) -> None:
     field = {"plain": "response_format"}.get(name, name)
-    assert getattr(request(**{field: said}), name) == found
+    assert getattr(request(**{field: output}), name) == result
 
 
 def test_empty_fields_ask_for_nothing() -> None:
@@ -109,7 +109,7 @@ WHOLE_ONLY = "chunking_strategy must be 'auto'"
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "message"),
+    ("name", "output", "message"),
     [
         ("response_format", "srt", f"response_format 'srt' {UNTIMED}"),
         ("response_format", "vtt", f"response_format 'vtt' {UNTIMED}"),
@@ -130,9 +130,9 @@ WHOLE_ONLY = "chunking_strategy must be 'auto'"
         ("keep_alive", "1d", 'time: unknown unit "d" in duration "1d"'),
     ],
 )
-def test_what_cannot_be_had_is_refused_by_name(name: str, said: str, message: str) -> None:
+def test_what_cannot_be_had_is_refused_by_name(name: str, output: str, message: str) -> None:
     with pytest.raises(Invalid) as error:
-        request(**{name: said})
+        request(**{name: output})
     assert error.value.message == message
 
 

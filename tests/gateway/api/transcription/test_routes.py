@@ -39,13 +39,13 @@ async def test_a_recording_becomes_text(gateway: Gateway) -> None:
     reply = await post(gateway)
     assert reply.headers["content-type"] == "application/json"
     assert reply.text == '{"text":"Hello from the recording."}\n'
-    (asked,) = (await gateway.engine())["requests"]
+    (requested,) = (await gateway.engine())["requests"]
     data = b64encode(SOUND).decode()
     start = "<|im_start|>"
     end = "<|im_end|>"
     prompt = f"{start}system\n{INSTRUCTION}{end}\n{start}user\n{MARKER}{end}\n{start}assistant\n"
-    assert asked["prompt"] == {"prompt_string": prompt, "multimodal_data": [data]}
-    assert asked["temperature"] == 0
+    assert requested["prompt"] == {"prompt_string": prompt, "multimodal_data": [data]}
+    assert requested["temperature"] == 0
 
 
 async def test_the_text_alone(gateway: Gateway) -> None:

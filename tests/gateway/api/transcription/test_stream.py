@@ -18,8 +18,8 @@ def written(*pieces: str, **fields: str) -> list[bytes]:
     """What the client is sent, piece by piece."""
     writer = TranscriptWriter(request(**fields))
     writer.assigned()
-    said = [writer.begin(), *(writer.write(Delta(text=piece)) for piece in pieces)]
-    return [*said, writer.end(End("stop"), Usage(prompt_tokens=9, completion_tokens=3))]
+    output = [writer.begin(), *(writer.write(Delta(text=piece)) for piece in pieces)]
+    return [*output, writer.end(End("stop"), Usage(prompt_tokens=9, completion_tokens=3))]
 
 
 def test_json_has_the_text_alone() -> None:
@@ -60,5 +60,5 @@ def test_thoughts_are_not_said() -> None:
 
 
 def test_a_stream_that_fails_ends_with_an_error() -> None:
-    said = TranscriptWriter(request(stream="true")).failure("it broke", 500)
-    assert json.loads(said.removeprefix(b"data: "))["error"]["message"] == "it broke"
+    output = TranscriptWriter(request(stream="true")).failure("it broke", 500)
+    assert json.loads(output.removeprefix(b"data: "))["error"]["message"] == "it broke"

@@ -38,9 +38,9 @@ def value_of(text: str) -> Any:
     ],
 )
 def test_pipelines_have_values(text: str, value: Any) -> None:
-    found = value_of(text)
-    assert found == value
-    assert type(found) is type(value)
+    result = value_of(text)
+    assert result == value
+    assert type(result) is type(value)
 
 
 @pytest.mark.parametrize(
