@@ -80,7 +80,7 @@ def drop_points(messages: Sequence[Message]) -> list[int]:
     ]
 
 
-def merge_system(messages: Sequence[Message]) -> list[Message]:
+def with_one_system_message(messages: Sequence[Message]) -> list[Message]:
     """The same with one system message, the first; many templates refuse any other."""
     # A list of parts is left where it is: it may hold images and sounds.
     texts = [m for m in messages if m.get("role") in _SYSTEM and isinstance(m.get("content"), str)]
@@ -91,7 +91,7 @@ def merge_system(messages: Sequence[Message]) -> list[Message]:
     return [{"role": "system", "content": merged}, *rest]
 
 
-def cut_middle(tokens: Sequence[int], context: int, keep: int) -> list[int]:
+def without_middle(tokens: Sequence[int], context: int, keep: int) -> list[int]:
     """A prompt that leaves half of the context to the reply: `keep` tokens of its head, its tail.
 
     A negative `keep` is all that there is room for.

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from gateway.errors import Invalid
-from gateway.inference.history import cut_middle as middle_removed
-from gateway.inference.history import drop_before, drop_points
-from gateway.inference.history import merge_system as with_one_system_message
+from gateway.inference.history import (
+    drop_before,
+    drop_points,
+    with_one_system_message,
+    without_middle,
+)
 from gateway.inference.prompt import PromptBuilder, RenderedCompletion
 from gateway.inference.types import Attempt, PromptState
 from gateway.llama.errors import CacheMiss, ContextOverflow, EngineError, TemplateRefused
@@ -96,7 +99,7 @@ async def cut_middle(
     assert isinstance(keep, int)
     # `num_keep` does not count what the vocabulary puts before a prompt.
     keep = (keep + len(whole) - len(plain)) if keep >= 0 else -1
-    kept = middle_removed(whole, generation.context, keep)
+    kept = without_middle(whole, generation.context, keep)
     return replace(
         attempt.state,
         text=attempt.text,

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.inference.history import (
-    cut_middle,
     drop_before,
     drop_points,
     engine_message,
     media_parts,
-    merge_system,
     prepend_stored,
+    with_one_system_message,
+    without_middle,
     without_old_thoughts,
 )
 
@@ -141,7 +141,7 @@ def test_each_start_leaves_out_one_message_more(roles: str) -> None:
 
 
 def test_a_cut_keeps_the_head_and_as_much_tail_as_half_of_the_rest() -> None:
-    kept = cut_middle(range(5000), 4096, 4)
+    kept = without_middle(range(5000), 4096, 4)
     assert len(kept) == 2050
     assert kept == [*range(4), *range(5000 - 2046, 5000)]
 
@@ -158,13 +158,13 @@ def test_a_cut_keeps_the_head_and_as_much_tail_as_half_of_the_rest() -> None:
     ],
 )
 def test_how_much_is_kept(context: int, keep: int, kept: list[int]) -> None:
-    assert cut_middle(range(20), context, keep) == kept
+    assert without_middle(range(20), context, keep) == kept
 
 
 @given(st.integers(1, 300), st.integers(-1, 400), st.integers(0, 400))
 def test_a_cut_leaves_room_and_loses_only_the_middle(context: int, keep: int, more: int) -> None:
     tokens = list(range(context + more))
-    kept = cut_middle(tokens, context, keep)
+    kept = without_middle(tokens, context, keep)
     head = min(keep, context - 1) if keep >= 0 else context - 1
     assert len(kept) == context - max((context - head) // 2, 1) < context
     assert kept[:head] == tokens[:head]
@@ -176,23 +176,31 @@ def test_a_cut_leaves_room_and_loses_only_the_middle(context: int, keep: int, mo
 
 def test_system_texts_are_gathered_in_front() -> None:
     talk = [say("user", "a"), say("system", "b"), say("assistant", "c"), say("developer", "d")]
-    assert merge_system(talk) == [say("system", "b\n\nd"), say("user", "a"), say("assistant", "c")]
+    assert with_one_system_message(talk) == [
+        say("system", "b\n\nd"),
+        say("user", "a"),
+        say("assistant", "c"),
+    ]
 
 
 def test_one_in_front_stays_and_so_does_a_talk_without_any() -> None:
     for talk in ([say("system", "a"), say("user", "b")], [say("user", "b")], []):
-        assert merge_system(talk) == talk
+        assert with_one_system_message(talk) == talk
 
 
 def test_equal_texts_of_others_are_not_lost() -> None:
     talk = [say("user", "a"), say("system", "a"), say("user", "a"), say("system", "")]
-    assert merge_system(talk) == [say("system", "a"), say("user", "a"), say("user", "a")]
+    assert with_one_system_message(talk) == [say("system", "a"), say("user", "a"), say("user", "a")]
 
 
 def test_a_system_message_with_an_image_stays_where_it_is() -> None:
     picture = [{"type": "image_url", "image_url": {"url": ""}}]
     talk = [say("user", "a"), say("system", picture), say("system", "b")]
-    assert merge_system(talk) == [say("system", "b"), say("user", "a"), say("system", picture)]
+    assert with_one_system_message(talk) == [
+        say("system", "b"),
+        say("user", "a"),
+        say("system", picture),
+    ]
 
 
 # ---- media
